@@ -1,0 +1,1 @@
+"""Search algorithms: each reads like its paper's pseudo-code."""

@@ -1,0 +1,1 @@
+"""What the stored runs say: statistics, comparisons, published figures."""
