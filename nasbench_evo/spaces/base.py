@@ -30,6 +30,12 @@ class Space(ABC):
     def mutate(self, genotype: Genotype, rng: Stream) -> Genotype:
         """Return `genotype` after one elementary mutation; the result is valid and another one."""
 
+    def mutate_steps(self, genotype: Genotype, steps: int, rng: Stream) -> Genotype:
+        """Return `genotype` after `steps` elementary mutations, one after the other."""
+        for _ in range(steps):
+            genotype = self.mutate(genotype, rng)
+        return genotype
+
     @abstractmethod
     def poorest(self) -> Genotype:
         """Return the simplest genotype, from which EIGEN and the naive Genetic CNN start."""
@@ -67,12 +73,23 @@ class IntegerSpace(Space):
 
     def mutate(self, genotype: tuple[int, ...], rng: Stream) -> tuple[int, ...]:
         """Return `genotype` with one uniformly drawn gene set to another value."""
-        gene = int(rng.random() * len(genotype))
-        value = genotype[gene]
-        drawn = int(rng.random() * (self.cardinalities[gene] - 1))
-        if drawn >= value:
-            drawn += 1
-        return (*genotype[:gene], drawn, *genotype[gene + 1 :])
+        genes = list(genotype)
+        self.vary(genes, rng)
+        return tuple(genes)
+
+    def mutate_steps(self, genotype: tuple[int, ...], steps: int, rng: Stream) -> tuple[int, ...]:
+        """Return `genotype` after `steps` elementary mutations, one after the other."""
+        genes = list(genotype)
+        for _ in range(steps):
+            self.vary(genes, rng)
+        return tuple(genes)
+
+    def vary(self, genes: list[int], rng: Stream) -> None:
+        """Make one elementary mutation in place; a subclass changes all mutation here."""
+        random = rng.random
+        gene = int(random() * len(genes))
+        drawn = int(random() * (self.cardinalities[gene] - 1))
+        genes[gene] = drawn if drawn < genes[gene] else drawn + 1
 
     def poorest(self) -> tuple[int, ...]:
         """Return the all-zero genotype."""

@@ -104,7 +104,7 @@ class NASBench201(IntegerSpace):
 
     def discretize(self, alphas: NDArray[np.float64]) -> list[Cell]:
         """Return the per-edge argmax cell of each relaxation; `alphas` is [n, 6, 5]."""
-        return list(map(tuple, alphas.argmax(axis=2).tolist()))  # type: ignore[arg-type]
+        return list(map(tuple, alphas.argmax(axis=2).tolist()))
 
     @property
     def alpha_shape(self) -> tuple[int, int]:

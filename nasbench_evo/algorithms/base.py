@@ -1,0 +1,112 @@
+"""The base of all algorithms: hyper-parameters that check themselves, presets, registration."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Search
+
+
+def parameter(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm(ABC):
+    """Hyper-parameters of a search method; `search` is the method itself, as a generator.
+
+    Raises InputError on a value of the wrong type or out of range.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]  # citation and section
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = checked(f"{self.name}.{field.name}", getattr(self, field.name), field)
+            object.__setattr__(self, field.name, value)
+
+    @abstractmethod
+    def search(self, space: Any, rng: Stream) -> Search:
+        """Yield requests and receive their answers; the runner ends it with the budget."""
+
+    @classmethod
+    def configure(cls, preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Self:
+        """Return the algorithm with a preset's values, then the overrides.
+
+        Raises InputError for an unknown preset or hyper-parameter (with its near miss).
+        """
+        if preset not in cls.presets:
+            raise unknown(f"{cls.name} preset", preset, cls.presets)
+        values = {**cls.presets[preset], **(overrides or {})}
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown(f"{cls.name} hyper-parameter", name, known)
+        return cls(**values)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the values in effect, as plain JSON types, in declaration order."""
+        return dataclasses.asdict(self)
+
+
+def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
+    """Return `value` in the type of the field's default, or raise InputError."""
+    kind: type = type(field.default)
+    low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise InputError(f"{name} must be {kind.__name__}; got {value!r}.")
+    if choices is not None and value not in choices:
+        raise unknown(f"value of {name}", str(value), choices)
+    too_low = low is not None and not value >= low
+    too_high = high is not None and not value <= high
+    if too_low or too_high:
+        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise InputError(f"{name} must be {bounds}; got {value!r}.")
+    return value
+
+
+def parse_overrides(cls: type[Algorithm], assignments: list[str]) -> dict[str, Any]:
+    """Return the values of `key=value` texts, read in the type of each hyper-parameter.
+
+    Raises InputError for a text without '=', an unknown key, or a value that does not parse.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"Expected key=value; got {assignment!r}.")
+        if key not in fields:
+            raise unknown(f"{cls.name} hyper-parameter", key, fields)
+        values[key] = _parse(f"{cls.name}.{key}", text, type(fields[key].default))
+    return values
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        known = {"true": True, "false": False}
+        if text.lower() not in known:
+            raise InputError(f"{name} must be true or false; got {text!r}.")
+        return known[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        raise InputError(f"{name} must be {kind.__name__}; got {text!r}.") from None

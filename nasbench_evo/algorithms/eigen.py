@@ -1,0 +1,126 @@
+"""EIGEN (Ren et al. 2019): succession by mutation alone, with early extinction."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
+from nasbench_evo.spaces.base import Genotype, Space
+
+TEACHER = "default"  # the evaluator's own teacher, e.g. an ensemble of trained networks
+
+
+@dataclass(frozen=True)
+class Eigen(Algorithm):
+    """Primary then secondary succession from the poorest individual (sections 3.1 and 4.1)."""
+
+    name: ClassVar[str] = "eigen"
+    paper: ClassVar[str] = "Ren et al. 2019, section 3 and Algorithm 1"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
+        "nb201": {
+            "primary_step": 10,
+            "secondary_step": 1,
+            "patience": 30,
+        },
+    }
+
+    population_size: int = parameter(10, "n, children in a generation", low=1)
+    primary_step: int = parameter(100, "m of the primary succession", low=0)
+    secondary_step: int = parameter(10, "m of the secondary succession", low=0)
+    extinction: bool = parameter(True, "drop weak individuals at the landmarks")
+    first_landmark: float = parameter(0.2, "T1 as a fraction of training", low=0.001, high=1)
+    second_landmark: float = parameter(0.8, "T1 + T2 as a fraction", low=0.001, high=1)
+    p: int = parameter(5, "rank whose fitness is the first threshold (Eq. 1)", low=1)
+    q: int = parameter(2, "rank whose fitness is the second threshold (Eq. 2)", low=1)
+    patience: int = parameter(10, "generations without progress that end a succession", low=1)
+    tolerance: float = parameter(0.0, "progress that does not count, percentage points", low=0)
+    elitist: bool = parameter(True, "the parent stays if no survivor is better")
+    mimicry: bool = parameter(False, "distil from the evaluator's teacher (Eq. 3); needs training")
+    duplication: bool = parameter(False, "duplicate blocks at the end (3.3); needs a graph space")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first_landmark >= self.second_landmark:
+            raise InputError(
+                f"eigen.first_landmark must be below second_landmark; got "
+                f"{self.first_landmark} and {self.second_landmark}."
+            )
+
+    def search(self, space: Any, rng: Stream) -> Search:
+        """Run both successions, then the duplication if asked for, then end."""
+        if self.duplication and not hasattr(space, "duplications"):
+            raise Unsupported(
+                f"eigen.duplication needs a space whose genotypes have blocks of layers; "
+                f"{space.name} has none. Use duplication=false there."
+            )
+        (parent,) = yield self._evaluate((space.poorest(),))
+        thresholds = Thresholds()
+        for step in (self.primary_step, self.secondary_step):
+            parent = yield from self._succession(parent, step, thresholds, space, rng)
+        if self.duplication:
+            yield self._evaluate(space.duplications(parent.genotype, rng, self.population_size))
+
+    def _evaluate(self, genotypes: Sequence[Genotype], fraction: float = 1.0) -> Evaluate:
+        return Evaluate(genotypes, fraction, teacher=TEACHER if self.mimicry else None)
+
+    def _succession(
+        self, parent: Evaluation, step: int, thresholds: Thresholds, space: Space, rng: Stream
+    ) -> Generator[Request, list[Evaluation], Evaluation]:
+        """Evolve with mutation step-size `step` until the best fitness saturates."""
+        best, stale = parent.valid_accuracy, 0
+        while stale < self.patience:
+            children = [
+                mutate_steps(parent.genotype, step, space, rng) for _ in range(self.population_size)
+            ]
+            survivors = yield from self._train(children, thresholds)
+            if survivors:
+                champion = max(survivors, key=lambda survivor: survivor.valid_accuracy)
+                if not self.elitist or champion.valid_accuracy > parent.valid_accuracy:
+                    parent = champion
+            stale += 1
+            if parent.valid_accuracy > best + self.tolerance:
+                best, stale = parent.valid_accuracy, 0
+        return parent
+
+    def _train(
+        self, genotypes: list[Genotype], thresholds: Thresholds
+    ) -> Generator[Request, list[Evaluation], list[Evaluation]]:
+        """Return those that survive both landmarks, fully trained (Algorithm 1)."""
+        if self.extinction:
+            answers = yield self._evaluate(genotypes, self.first_landmark)
+            genotypes = thresholds.survivors(0, self.p, answers)  # (Eq. 1)
+            if genotypes:
+                answers = yield self._evaluate(genotypes, self.second_landmark)
+                genotypes = thresholds.survivors(1, self.q, answers)  # (Eq. 2)
+        if not genotypes:
+            return []
+        return (yield self._evaluate(genotypes))
+
+
+@dataclass
+class Thresholds:
+    """v_T1 and v_T2: the fitness below which individuals go extinct; they never fall."""
+
+    values: list[float] = field(default_factory=lambda: [-float("inf"), -float("inf")])
+
+    def survivors(self, landmark: int, rank: int, answers: list[Evaluation]) -> list[Genotype]:
+        """Raise the landmark's threshold to the rank-th best; return who is not below it.
+
+        A rank beyond the number alive means the last one.
+        """
+        fitness = sorted((answer.valid_accuracy for answer in answers), reverse=True)
+        v = max(fitness[min(rank, len(fitness)) - 1], self.values[landmark])
+        self.values[landmark] = v
+        return [answer.genotype for answer in answers if answer.valid_accuracy >= v]
+
+
+def mutate_steps(genotype: Genotype, step: int, space: Space, rng: Stream) -> Genotype:
+    """Return the child after k ~ U{1..step} elementary mutations (section 3.1); step 0: none."""
+    return space.mutate_steps(genotype, 1 + rng.below(step) if step else 0, rng)

@@ -1,0 +1,94 @@
+"""Genetic CNN (Xie and Yuille 2017): a plain genetic algorithm with roulette selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.operators import Genes, exchange_blocks, flip_genes, roulette
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Evaluate, Evaluation, Search
+from nasbench_evo.spaces.base import IntegerSpace
+
+
+@dataclass(frozen=True)
+class GeneticCNN(Algorithm):
+    """Algorithm 1 of the paper; the defaults are its section 4.1.1."""
+
+    name: ClassVar[str] = "genetic_cnn"
+    paper: ClassVar[str] = "Xie and Yuille 2017, Algorithm 1"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
+        "nb201": {
+            "population_size": 5,
+            "generations": 1000,
+            "p_mutation": 1.0,
+            "q_mutation": 0.2,
+            "p_crossover": 0.5,
+            "q_crossover": 0.5,
+        },
+    }
+
+    population_size: int = parameter(20, "N, individuals in a generation", low=1)
+    generations: int = parameter(50, "T, generations after the initial one", low=0)
+    p_mutation: float = parameter(0.8, "p_M, chance that an individual mutates", low=0, high=1)
+    q_mutation: float = parameter(0.05, "q_M, chance of each of its genes to flip", low=0, high=1)
+    p_crossover: float = parameter(0.2, "p_C, chance that a pair crosses over", low=0, high=1)
+    q_crossover: float = parameter(0.2, "q_C, chance of each of its blocks", low=0, high=1)
+    initial: str = parameter("random", "first population", choices=("random", "zeros"))
+
+    def search(self, space: IntegerSpace, rng: Stream) -> Search:
+        """Evolve for T generations; every individual is evaluated again in each."""
+        fitness = MeanFitness()
+        genotypes = self._initial(space, rng)
+        fitness.update((yield Evaluate(genotypes)))
+        for _ in range(self.generations):
+            r = fitness.of(genotypes)
+            worst = min(r)
+            weights = [value - worst for value in r]  # 3.2.2: the worst is always eliminated
+            selected = roulette(genotypes, weights, self.population_size, rng)
+            genotypes = self._vary(selected, space, rng)
+            fitness.update((yield Evaluate(genotypes)))
+
+    def _initial(self, space: IntegerSpace, rng: Stream) -> list[Genes]:
+        if self.initial == "zeros":  # section 4.1.2
+            return [space.poorest()] * self.population_size
+        return space.sample(rng, self.population_size)
+
+    def _vary(self, selected: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+        """Cross over pairs; mutate each individual that was not in a crossover (lines 5, 6)."""
+        children: list[Genes] = []
+        for i in range(0, len(selected), 2):
+            pair = selected[i : i + 2]
+            if len(pair) == 2 and rng.random() < self.p_crossover:
+                a, b = pair
+                children += exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+            else:
+                children += [self._mutate(parent, space, rng) for parent in pair]
+        return children
+
+    def _mutate(self, parent: Genes, space: IntegerSpace, rng: Stream) -> Genes:
+        if rng.random() >= self.p_mutation:
+            return parent
+        return flip_genes(parent, space.cardinalities, self.q_mutation, rng)
+
+
+class MeanFitness:
+    """The average accuracy over all evaluations of a genotype so far (section 3.2.4)."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Genes, tuple[float, int]] = {}
+
+    def update(self, answers: Sequence[Evaluation]) -> None:
+        """Take in new evaluations."""
+        sums = self._sums
+        for answer in answers:
+            total, n = sums.get(answer[0], (0.0, 0))
+            sums[answer[0]] = (total + answer[1], n + 1)
+
+    def of(self, genotypes: Sequence[Genes]) -> list[float]:
+        """Return the mean accuracy of each genotype, percent."""
+        return [total / n for total, n in map(self._sums.__getitem__, genotypes)]

@@ -1,0 +1,103 @@
+"""GeneticNAS (Habi and Rafalovich 2019): an elitist genetic algorithm on shared weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.operators import (
+    Genes,
+    exchange_blocks,
+    flip_genes,
+    roulette,
+    step_genes,
+)
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Evaluate, Evaluation, Search, TrainPaths
+from nasbench_evo.spaces.base import IntegerSpace
+
+_MUTATIONS = {"uniform": flip_genes, "step": step_genes}
+
+
+@dataclass(frozen=True)
+class GeneticNAS(Algorithm):
+    """Defaults are the reference's CIFAR-10 search configuration."""
+
+    name: ClassVar[str] = "genetic_nas"
+    paper: ClassVar[str] = "Habi and Rafalovich 2019"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
+        "nb201": {
+            "population_size": 5,
+            "generation_size": 10,
+            "p_mutation": 0.2,
+        },
+    }
+
+    generation_size: int = parameter(20, "individuals evaluated in a generation", low=1)
+    population_size: int = parameter(20, "distinct individuals kept", low=1)
+    generations_per_epoch: int = parameter(2, "generations after each training epoch", low=1)
+    epochs: int = parameter(310, "epochs of shared-weight training", low=1)
+    p_mutation: float = parameter(0.02, "chance of each gene to mutate", low=0, high=1)
+    p_crossover: float = parameter(1.0, "chance that a pair crosses over", low=0, high=1)
+    q_crossover: float = parameter(0.5, "chance of each block (node) to swap", low=0, high=1)
+    mutation: str = parameter("uniform", "new value of a gene", choices=tuple(_MUTATIONS))
+
+    def search(self, space: IntegerSpace, rng: Stream) -> Search:
+        """Alternate an epoch of path training with generations of the genetic algorithm."""
+        population: dict[Genes, float] = {}  # genotype -> last measured fitness, best first
+        generation = distinct(space.sample(rng, self.generation_size), space, rng)
+
+        def sample(training: Stream) -> Genes:
+            if not population:  # the first epoch trains random paths
+                return space.sample(training, 1)[0]
+            parents = [training.choice(list(population)) for _ in range(2)]
+            return self._children(parents, space, training)[0]
+
+        for _ in range(self.epochs):
+            yield TrainPaths(sample)
+            for _ in range(self.generations_per_epoch):
+                answers = yield Evaluate(generation)
+                population = self._merge(population, answers)
+                generation = self._next(population, space, rng)
+
+    def _merge(
+        self, population: dict[Genes, float], answers: list[Evaluation]
+    ) -> dict[Genes, float]:
+        """Return the best distinct genotypes by last measured fitness."""
+        measured = population | {answer[0]: answer[1] for answer in answers}
+        ranked = sorted(measured.items(), key=lambda item: -item[1])
+        return dict(ranked[: self.population_size])
+
+    def _next(
+        self, population: dict[Genes, float], space: IntegerSpace, rng: Stream
+    ) -> list[Genes]:
+        """Return a generation bred from fitness-proportional parents, without duplicates."""
+        n = self.generation_size
+        parents = roulette(list(population), list(population.values()), n + n % 2, rng)
+        children: list[Genes] = []
+        for i in range(0, n, 2):
+            children += self._children(parents[i : i + 2], space, rng)
+        return distinct(children[:n], space, rng)
+
+    def _children(self, parents: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+        a, b = parents
+        if rng.random() < self.p_crossover:
+            a, b = exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+        mutate = _MUTATIONS[self.mutation]
+        return [mutate(child, space.cardinalities, self.p_mutation, rng) for child in (a, b)]
+
+
+def distinct(genotypes: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+    """Return the genotypes with each duplicate replaced, once, by a random genotype."""
+    seen: set[Genes] = set()
+    result: list[Genes] = []
+    for genotype in genotypes:
+        if genotype in seen:
+            genotype = space.sample(rng, 1)[0]
+        seen.add(genotype)
+        result.append(genotype)
+    return result

@@ -1,0 +1,56 @@
+"""The command line. Each command imports what it needs when it runs: --help stays fast."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from nasbench_evo import __version__
+from nasbench_evo.cli import run, search, table
+from nasbench_evo.cli.console import out, say
+from nasbench_evo.errors import NasbenchEvoError
+
+app = typer.Typer(
+    name="nasbench-evo",
+    help=(
+        "Run, compare and trust evolutionary neural architecture search.\n\n"
+        "Start with: nasbench-evo search regularized_evolution, then nasbench-evo run nb201."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("search")(search.search)
+app.command("algorithms")(search.algorithms)
+app.add_typer(table.app, name="table")
+
+
+def _version(show: bool) -> None:
+    if show:
+        out(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Run, compare and trust evolutionary neural architecture search."""
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on end it with their exit code."""
+    try:
+        app()
+    except NasbenchEvoError as error:
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
+        sys.stderr.close()
+        sys.exit(0)

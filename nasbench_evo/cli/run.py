@@ -1,0 +1,221 @@
+"""`nasbench-evo run`: carry a suite out, keep every finished run, and report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasbench_evo.cli.console import out, progress, say
+
+if TYPE_CHECKING:
+    from nasbench_evo.analysis.summary import SummaryRow
+    from nasbench_evo.execution import Plan, Report
+    from nasbench_evo.store import Store
+    from nasbench_evo.suite import Suite
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite file, or the name of a bundled one.")],
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds instead of the suite's number.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes (default: one a core).")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="serial or processes.")] = "processes",
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Results folder (default results/SUITE; a changed number of "
+            "seeds has its own, results/SUITE-seedsN).",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Run a suite, or what is missing of it, and report.
+
+    Finished runs are kept: after Ctrl-C or a crash the same command goes on where it stopped.
+    Progress goes to stderr, results to stdout and to the results folder.
+    """
+    from nasbench_evo import engines, execution
+    from nasbench_evo import suite as suites
+
+    chosen = suites.load(suites.find(suite))
+    changed = seeds is not None and seeds != chosen.seeds
+    if seeds is not None:
+        chosen = chosen.model_copy(update={"seeds": seeds})
+    engines.get(engine)  # a wrong name fails before anything is written
+    folder = folder or execution.folder_for(chosen, own_seeds=changed)
+    if dry_run:
+        _describe(chosen, folder)
+        return
+    again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
+    with execution.opened(chosen, folder, fresh=fresh) as store:
+        work = execution.plan(chosen, store)
+        report = _execute(work, store, engine, workers or execution.default_workers(), again)
+        _conclude(chosen, folder, store, work, report, as_json)
+
+
+def _describe(suite: Suite, folder: Path) -> None:
+    """Print what a run would do, without touching the folder."""
+    from nasbench_evo import execution
+    from nasbench_evo.store import FILE, Store
+
+    if (folder / FILE).exists():
+        with Store(folder) as store:
+            work = execution.plan(suite, store)
+    else:
+        work = execution.plan(suite, None)
+    out(f"{suite.name}: {suite.description}")
+    for unit in work.units.values():
+        out(f"  {unit.dataset:16} {unit.row.label}")
+    out(
+        f"{len(work.units)} rows x {suite.seeds} seeds x {suite.evaluations} evaluations = "
+        f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
+    )
+
+
+def _execute(work: Plan, store: Store, engine: str, workers: int, again: str) -> Report:
+    """Run what is missing; an interruption says how to go on and exits."""
+    from nasbench_evo import execution
+
+    if work.done:
+        say(f"Resuming: {work.done}/{work.total} done")
+    started = time.monotonic()
+    try:
+        with _terminable(), progress("runs", work.total, work.done) as advance:
+            report = execution.execute(
+                work,
+                store,
+                engine=engine,
+                workers=min(workers, len(work.tasks) or 1),
+                progress=advance,
+            )
+    except KeyboardInterrupt as interrupt:
+        code = 143 if interrupt.args else 130
+        say(f"Interrupted. Every finished run is kept. To go on:\n  {again}")
+        raise typer.Exit(code) from None
+    report.seconds = time.monotonic() - started
+    return report
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt("SIGTERM") inside the block."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _conclude(
+    suite: Suite, folder: Path, store: Store, work: Plan, report: Report, as_json: bool
+) -> None:
+    """Write the report files, print the tables and say where everything is."""
+    from nasbench_evo.analysis import report as reports
+    from nasbench_evo.analysis import summary
+    from nasbench_evo.errors import RunsFailed
+
+    collected = summary.collect(suite, store)
+    runs = sum(len(unit.records) for unit in collected)
+    if not runs:
+        raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
+    rows = summary.summarise(suite, collected)
+    provenance = reports.manifest(
+        suite, runs=runs, failed=len(report.failures), seconds=report.seconds
+    )
+    paths = reports.write(folder, suite, rows, collected, provenance)
+    content = reports.summary_json(suite, rows, collected)
+    if as_json:
+        out(json.dumps(content, indent=1))
+    else:
+        _print_tables(suite, rows, content)
+    spent = sum(record.evaluations for unit in collected for record in unit.records)
+    say(
+        f"{report.finished} new runs in {report.seconds:.1f} s; {runs} runs, {spent:,.0f} "
+        f"evaluations in all. Written:"
+    )
+    for path in paths:
+        say(f"  {path}")
+    if report.failures:
+        label, dataset, seed, trace = report.failures[0]
+        raise RunsFailed(
+            f"{len(report.failures)} of {work.total} runs failed; the others are stored and "
+            f"reported with their number n. First: {label}, {dataset}, seed {seed}:\n{trace}"
+        )
+
+
+def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any]) -> None:
+    """Print a table per data set at the last checkpoint, and the published rows beside ours."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    for dataset in suite.datasets:
+        best = content["best_mean_accuracy"][dataset]
+        table = Table(
+            title=f"{dataset}: {suite.evaluations} evaluations, best mean accuracy {best:.3f} %",
+            caption="accuracy: mean +- std of the found cells' mean over trials; regret in "
+            "percentage points with its bootstrap 95% interval; P(better), p: against random "
+            "search, Holm-corrected Mann-Whitney",
+        )
+        table.add_column("algorithm (preset)")
+        for name in ("n", "accuracy %", "regret [95%]", "median", "IQM", "rank", "P(better)", "p"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
+                table.add_row(*_cells(row))
+        for row_ in (r for r in content["published"] if r["dataset"] == dataset):
+            spread = "" if row_["std"] is None else f" +- {row_['std']:.2f}"
+            runs = "?" if row_["runs"] is None else str(row_["runs"])
+            table.add_row(
+                f"published: {row_['method']}",
+                runs,
+                f"{row_['mean']:.2f}{spread}",
+                f"{best - row_['mean']:.3f}",
+                *[""] * 5,
+                style="dim",
+            )
+        console.print(table)
+    for row_ in content["published"]:
+        if row_["dataset"] == suite.datasets[0]:
+            console.print(
+                f"Published {row_['method']}: {row_['source']}; budget: {row_['budget']}; "
+                f"{row_['protocol']}. Its protocol differs from ours: not comparable one to one.",
+                soft_wrap=True,
+            )
+    for note in content["notes"]:
+        console.print(f"Note: {note}", soft_wrap=True)
+
+
+def _cells(row: SummaryRow) -> list[str]:
+    interval = "" if row.n < 2 else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
+    spread = "" if row.n < 2 else f" +- {row.std_accuracy:.3f}"
+    return [
+        f"{row.algorithm} ({row.preset})",
+        str(row.n),
+        f"{row.mean_accuracy:.3f}{spread}",
+        f"{row.mean_regret:.3f}{interval}",
+        f"{row.median_regret:.3f}",
+        f"{row.iqm_regret:.3f}",
+        str(row.rank),
+        "" if row.improvement is None else f"{row.improvement:.3f}",
+        "" if row.p_value is None else f"{row.p_value:.1e}",
+    ]

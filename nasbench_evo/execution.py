@@ -1,0 +1,182 @@
+"""Carrying a suite out in a results folder: what is done is kept, what is missing is run."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nasbench_evo import engines
+from nasbench_evo.engines import Outcome, Task
+from nasbench_evo.errors import InputError
+from nasbench_evo.store import FILE, RESULT_FORMAT, Store
+from nasbench_evo.suite import Suite, Unit, identity, units
+
+MANIFEST = "manifest.json"
+_SEEDS_PER_TASK = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a suite needs in a folder: all its units by key, and the tasks still to do."""
+
+    units: dict[str, Unit]
+    tasks: list[Task]
+    total: int  # runs
+    done: int
+
+    @property
+    def missing(self) -> int:
+        """Runs still to do."""
+        return self.total - self.done
+
+
+@dataclass
+class Report:
+    """What happened: new runs, and failures as (row label, data set, seed, traceback)."""
+
+    finished: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[str, str, int, str]] = field(default_factory=list)
+
+
+def seeds(suite: Suite) -> range:
+    """Return the seeds of a suite."""
+    return range(suite.first_seed, suite.first_seed + suite.seeds)
+
+
+def plan(suite: Suite, store: Store | None) -> Plan:
+    """Return what is done in the store (nothing, if there is none) and what is to do."""
+    every = {unit.key(): unit for unit in units(suite)}
+    tasks: list[Task] = []
+    done = 0
+    for key, unit in every.items():
+        stored = store.seeds(key) if store else set()
+        missing = [seed for seed in seeds(suite) if seed not in stored]
+        done += suite.seeds - len(missing)
+        for start in range(0, len(missing), _SEEDS_PER_TASK):
+            tasks.append(Task(unit, key, tuple(missing[start : start + _SEEDS_PER_TASK])))
+    return Plan(every, tasks, len(every) * suite.seeds, done)
+
+
+@contextmanager
+def opened(suite: Suite, folder: Path, *, fresh: bool = False) -> Iterator[Store]:
+    """Yield the store of a results folder, locked against other drivers.
+
+    Raises InputError if the folder cannot be written, is in use, or holds the results of another
+    suite or result format (with the difference); `fresh` discards what it holds.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        with lock:
+            if fresh:
+                _discard(folder)
+            with Store(folder) as store:
+                _claim(suite, folder, store)
+                yield store
+    except Timeout:
+        raise InputError(
+            f"Another run is using {folder}. Wait for it, or choose another --out."
+        ) from None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"Cannot write results to {folder}: {error.strerror}. Choose another --out."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"Cannot write results to {folder}: {error.strerror or error}. Free space or choose "
+            "another --out; finished runs are kept."
+        ) from error
+
+
+def _discard(folder: Path) -> None:
+    """Delete the store of a folder; reports are overwritten when the new runs are done."""
+    for suffix in ("", "-wal", "-shm"):
+        (folder / (FILE + suffix)).unlink(missing_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def _claim(suite: Suite, folder: Path, store: Store) -> None:
+    """Check that the folder is this suite's, and mark it so."""
+    manifest = folder / MANIFEST
+    published = json.loads(manifest.read_text()) if manifest.exists() else {}
+    known_suite = store.get_meta("suite") or published.get("identity")
+    known_format = store.get_meta("result_format") or published.get("result_format")
+    hint = "Use another --out to keep them, or --fresh to discard them."
+    if known_format is not None and str(known_format) != str(RESULT_FORMAT):
+        raise InputError(
+            f"{folder} holds results of format {known_format}; this version writes "
+            f"{RESULT_FORMAT}. {hint}"
+        )
+    if known_suite is not None and known_suite != identity(suite):
+        raise InputError(
+            f"{folder} holds results of another suite:\n{_difference(known_suite, identity(suite))}"
+            f"\n{hint}"
+        )
+    known_seeds = int(store.get_meta("seeds") or published.get("seeds") or 0)
+    if known_seeds > suite.seeds:
+        raise InputError(
+            f"{folder} holds {known_seeds} seeds and a run with {suite.seeds} would replace its "
+            f"summary by a poorer one. {hint}"
+        )
+    store.set_meta("suite", identity(suite))
+    store.set_meta("seeds", str(suite.seeds))
+
+
+def _difference(old: str, new: str) -> str:
+    before, after = (json.dumps(json.loads(text), indent=1).splitlines() for text in (old, new))
+    lines = difflib.unified_diff(before, after, "there", "asked for", lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def execute(
+    work: Plan,
+    store: Store,
+    *,
+    engine: str,
+    workers: int,
+    progress: Callable[[int], None],
+) -> Report:
+    """Run the tasks of a plan and store each outcome as it comes.
+
+    `progress` is called with the number of runs of each stored outcome. Whatever interrupts this,
+    the outcomes stored so far stay.
+    """
+    store.add_units({key: unit.describe() for key, unit in work.units.items()})
+    report = Report()
+    outcomes = engines.get(engine)(work.tasks, workers)
+    try:
+        for outcome in outcomes:
+            _keep(outcome, store, report)
+            progress(len(outcome.task.seeds))
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
+    return report
+
+
+def _keep(outcome: Outcome, store: Store, report: Report) -> None:
+    store.add(outcome.records)
+    report.finished += len(outcome.records)
+    unit = outcome.task.unit
+    for seed, trace in outcome.failures:
+        report.failures.append((unit.row.label, unit.dataset, seed, trace))
+
+
+def default_workers() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def folder_for(suite: Suite, *, own_seeds: bool) -> Path:
+    """Return the default results folder: another number of seeds gets a folder of its own."""
+    suffix = f"-seeds{suite.seeds}" if own_seeds else ""
+    return Path("results") / f"{suite.name}{suffix}"

@@ -1,0 +1,93 @@
+"""Pieces that all networks share: convolution with BatchNorm, and seeded construction.
+
+Images and feature maps are [batch, channels, height, width]; everything keeps channels_last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from nasbench_evo.errors import InputError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Return a padded convolution without bias, then BatchNorm; stride 2 halves, rounded up."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Return convolution, BatchNorm, ReLU."""
+    return conv_bn(inputs, outputs, kernel, stride).append(nn.ReLU(inplace=True))
+
+
+def bn_relu_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Return BatchNorm, ReLU, padded convolution without bias (the pre-activation order)."""
+    return nn.Sequential(
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+    )
+
+
+def global_average(x: Tensor) -> Tensor:
+    """Return the spatial mean: [batch, channels, height, width] to [batch, channels]."""
+    return x.mean((2, 3))
+
+
+def construct(factory: Callable[[], M], generator: torch.Generator) -> M:
+    """Return `factory()` with weights drawn from `generator` (a CPU generator) alone.
+
+    The module is made without storage first, so that torch's own initialisation neither costs
+    time nor draws from the global generator. It is on the CPU: the same generator state gives the
+    same weights on every device it is moved to.
+    """
+    with torch.device("meta"):
+        module = factory()
+    module.to_empty(device="cpu")
+    initialise(module, generator)
+    return module
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Set every parameter and buffer of `module`, drawing only from `generator`.
+
+    Convolutions are Kaiming-normal, fan out (He et al. 2015, Section 2.2); linear layers normal
+    with variance 1/inputs and zero bias; BatchNorm is the identity. Raises InputError for a
+    layer that holds parameters or buffers of another kind.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(
+                layer.weight, mode="fan_out", nonlinearity="relu", generator=generator
+            )
+        elif isinstance(layer, nn.Linear):
+            layer.weight.normal_(0.0, 1 / math.sqrt(layer.in_features), generator=generator)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+        elif any(True for _ in layer.parameters(recurse=False)) or any(
+            True for _ in layer.buffers(recurse=False)
+        ):
+            raise InputError(
+                f"Expected convolutions, linear layers and BatchNorm; got {name!r}, a "
+                f"{type(layer).__name__} with values of its own. Add its initialisation here."
+            )
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            layer.bias.zero_()
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise InputError unless every named size (classes, channels, ...) is at least 1."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1; got {value}.")

@@ -1,0 +1,67 @@
+"""What an algorithm may ask and what it gets back: the whole conversation, a short closed list.
+
+An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
+request order (nothing for the training requests). Neither side knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo.randomness import Stream
+from nasbench_evo.spaces.base import Genotype
+
+
+class Evaluation(NamedTuple):
+    """One answer. There is no test field: a search never sees test data."""
+
+    genotype: Genotype
+    valid_accuracy: float  # percent, 0..100
+    valid_loss: float | None  # cross-entropy in nats; None where the source has none
+    cost_seconds: float  # what this answer cost: simulated or measured seconds
+    fraction: float  # of the full training behind the accuracy, in (0, 1]
+    source: str  # "table", "training" or "supernet"
+    cost: float  # full-training equivalents newly spent; the unit of evaluation budgets
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """The fitness of each genotype, trained to `fraction` of the full length.
+
+    A genotype that an earlier request of the same run left at a smaller fraction continues from
+    there and pays the difference. `teacher` is what mimicry distils from (EIGEN Eq. 3).
+    """
+
+    genotypes: Sequence[Genotype]
+    fraction: float = 1.0
+    teacher: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPaths:
+    """One epoch on shared weights; `sample(rng)` draws a genotype for every mini-batch."""
+
+    sample: Callable[[Stream], Genotype]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainMixture:
+    """One epoch on shared weights with the operations mixed by softmax(alpha); [*alpha_shape]."""
+
+    alpha: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateMixtures:
+    """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape]."""
+
+    alphas: NDArray[np.float64]
+
+
+Request: TypeAlias = Evaluate | TrainPaths | TrainMixture | EvaluateMixtures
+Search: TypeAlias = Generator[Request, list[Evaluation], None]

@@ -1,0 +1,243 @@
+"""The only search loop: it stands between an algorithm and an evaluator, and keeps the budget."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.errors import InputError, ProtocolError
+from nasbench_evo.evaluators.base import Evaluator, Session
+from nasbench_evo.randomness import stream
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.spaces.base import Genotype, Space
+
+_SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends: full-training equivalents, simulated seconds, whichever comes first.
+
+    An individual that would overstep a limit is not counted. Raises InputError for limits that
+    are not positive, or if there is none.
+    """
+
+    evaluations: float | None = 300
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.evaluations is None and self.seconds is None:
+            raise InputError("A budget needs evaluations, simulated seconds, or both.")
+        for name in ("evaluations", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"Budget {name} must be positive; got {value}.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished search. The reporter looks the incumbent's true quality up; the search did not.
+
+    `curve` holds the points where the incumbent changed: (full-training equivalents spent,
+    genotype). `history` is every answer in order, and is not stored.
+    """
+
+    genotype: Genotype
+    curve: list[tuple[float, Genotype]]
+    evaluations: float  # full-training equivalents
+    simulated_seconds: float
+    trace_sha256: str
+    wall_seconds: float
+    notes: dict[str, str]
+    history: list[Evaluation] = field(repr=False)
+
+
+class AskTell:
+    """A search driven by hand: `ask` for a request, `tell` its answers.
+
+    `search.done` turns True when the algorithm ends by itself. Raises ProtocolError on a second
+    ask before tell, on a tell before ask, and on the wrong number of answers.
+    """
+
+    def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
+        self._generator = algorithm.search(space, stream(seed, "algorithm"))
+        self._pending: Request | None = None
+        self._answers: list[Evaluation] | None = None
+        self._started = False
+        self.done = False
+
+    def ask(self) -> Request | None:
+        """Return the next request, or None when the algorithm has ended."""
+        if self._pending is not None:
+            raise ProtocolError("ask() was called twice: tell(answers) of the last request first.")
+        try:
+            if self._started:
+                self._pending = self._generator.send(self._answers or [])
+            else:
+                self._started = True
+                self._pending = next(self._generator)
+        except StopIteration:
+            self.done = True
+        return self._pending
+
+    def tell(self, answers: Sequence[Evaluation]) -> None:
+        """Give the answers of the pending request, one for each individual, in its order."""
+        if self._pending is None:
+            raise ProtocolError("tell() without a pending request: ask() first.")
+        expected = requested(self._pending)
+        if len(answers) != expected:
+            raise ProtocolError(f"Expected {expected} answers; got {len(answers)}.")
+        self._answers, self._pending = list(answers), None
+
+
+def requested(request: Request) -> int:
+    """Return how many answers a request wants."""
+    if isinstance(request, Evaluate):
+        return len(request.genotypes)
+    return len(request.alphas) if isinstance(request, EvaluateMixtures) else 0
+
+
+def search(
+    algorithm: Algorithm, evaluator: Evaluator, *, seed: int = 0, budget: Budget | None = None
+) -> Result:
+    """Run an algorithm on an evaluator until its budget is spent or it ends by itself.
+
+    One seed gives the same result in any process and any order. Raises InputError for a seed
+    below 0, and what the algorithm and the evaluator raise.
+    """
+    if seed < 0:
+        raise InputError(f"A seed is 0 or above; got {seed}.")
+    started = time.perf_counter()
+    session = evaluator.start(seed)
+    history = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    if not history:
+        raise InputError(
+            f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
+            "hyper-parameters leave nothing to do."
+        )
+    curve = incumbents(history)
+    return Result(
+        genotype=curve[-1][1],
+        curve=curve,
+        evaluations=round(sum([answer[6] for answer in history]), 9),
+        simulated_seconds=sum([answer[3] for answer in history]),
+        trace_sha256=trace_hash(history, evaluator.space),
+        wall_seconds=time.perf_counter() - started,
+        notes=dict(session.notes),
+        history=history,
+    )
+
+
+class _Account:
+    """What is left of a budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.evaluations = budget.evaluations or math.inf
+        self.seconds = budget.seconds or math.inf
+        self.whole = True  # every request so far was for full trainings: each costs exactly 1
+
+    def covers(self, limit: float) -> bool:
+        """Return whether `limit` full trainings fit for certain."""
+        return limit <= self.evaluations + _SLACK and self.seconds == math.inf
+
+    def pay(self, answers: list[Evaluation]) -> None:
+        """Take the cost of answers that fit."""
+        self.evaluations -= len(answers) if self.whole else sum([a[6] for a in answers])
+
+    def affords(self, answer: Evaluation) -> bool:
+        """Take the cost of one answer if it fits; return whether it did."""
+        if answer.cost > self.evaluations + _SLACK or answer.cost_seconds > self.seconds:
+            return False
+        self.evaluations -= answer.cost
+        self.seconds -= answer.cost_seconds
+        return True
+
+
+def _converse(
+    algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
+) -> list[Evaluation]:
+    """Return every answer that the budget covers, in order."""
+    account = _Account(budget)
+    history: list[Evaluation] = []
+    generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
+    answer = session.answer
+    answers: Any = None
+    try:
+        while True:
+            request = generator.send(answers)
+            if type(request) is Evaluate:
+                limit = len(request.genotypes) * request.fraction  # continuing costs less
+                account.whole = account.whole and request.fraction == 1.0
+            elif type(request) is EvaluateMixtures:
+                limit = len(request.alphas)
+            else:
+                answers = answer(request)
+                continue
+            if not limit:
+                raise ProtocolError(f"{algorithm.name} asked to evaluate no individual.")
+            if account.covers(limit):
+                answers = answer(request)
+                account.pay(answers)
+            else:
+                answers = _answer_one_by_one(request, answer, account)
+            history += answers
+            if len(answers) < requested(request):
+                break
+    except StopIteration:
+        pass
+    finally:
+        generator.close()
+    return history
+
+
+def _answer_one_by_one(
+    request: Evaluate | EvaluateMixtures,
+    answer: Callable[[Request], list[Evaluation]],
+    account: _Account,
+) -> list[Evaluation]:
+    """Return the answers up to the first individual that oversteps the budget."""
+    answers: list[Evaluation] = []
+    for i in range(requested(request)):
+        if account.evaluations < _SLACK:
+            break
+        if isinstance(request, Evaluate):
+            single: Request = replace(request, genotypes=request.genotypes[i : i + 1])
+        else:
+            single = EvaluateMixtures(request.alphas[i : i + 1])
+        (result,) = answer(single)
+        if not account.affords(result):
+            break
+        answers.append(result)
+    return answers
+
+
+def incumbents(history: Sequence[Evaluation]) -> list[tuple[float, Genotype]]:
+    """Return the points where the best individual that the search saw changed.
+
+    A point is (full-training equivalents spent, genotype). Full trainings come before partial
+    ones; among equals the first stays.
+    """
+    points: list[tuple[float, Genotype]] = []
+    spent, best_fraction, best_accuracy = 0.0, 0.0, -math.inf
+    for genotype, accuracy, _, _, fraction, _, cost in history:
+        spent += cost
+        if fraction < best_fraction or (fraction == best_fraction and accuracy <= best_accuracy):
+            continue
+        best_fraction, best_accuracy = fraction, accuracy
+        if not points or points[-1][1] != genotype:
+            points.append((round(spent, 9), genotype))
+    return points
+
+
+def trace_hash(history: Sequence[Evaluation], space: Space) -> str:
+    """Return the SHA-256 of the whole trace: genotypes, then accuracies, then fractions."""
+    digest = hashlib.sha256(space.encode([answer[0] for answer in history]))
+    for values in ([answer[1] for answer in history], [answer[4] for answer in history]):
+        digest.update(array("d", values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""The lookup table type: benchmark results as arrays, whatever source they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.spaces import NASBench201
+from nasbench_evo.spaces.nasbench201 import Cell
+
+MISSING = np.uint16(65535)  # a trial that the source does not have; never imputed
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Results of every genotype of NAS-Bench-201 on some data sets.
+
+    Axes: D data sets, G = 15,625 genotypes in `NASBench201.index` order, T trials, E epochs.
+    Accuracies are stored as counts of correct validation images, which makes ties and means exact
+    on every platform.
+    """
+
+    name: str
+    label: str  # what the numbers are and are not, for reports
+    sha256: str  # of the packed content; part of every run's key
+    datasets: tuple[str, ...]  # [D]
+    images: tuple[int, ...]  # [D] validation images behind each count
+    correct: NDArray[np.uint16]  # [D, G, T] correct validation images; MISSING where no trial
+    train_seconds: NDArray[np.float64]  # [D, G] simulated seconds of one full training
+    latency_seconds: NDArray[np.float64]  # [D, G] of one forward pass
+    parameters: NDArray[np.int64]  # [D, G]
+    valid_loss: NDArray[np.float64] | None = None  # [D, G, T] cross-entropy, nats
+    test_accuracy: NDArray[np.float64] | None = None  # [D, G, T] percent; only reports read it
+    valid_curve: NDArray[np.float64] | None = None  # [D, G, T, E] percent after epoch e+1
+
+    def __post_init__(self) -> None:
+        d, g, t = self.correct.shape
+        if d != len(self.datasets) or d != len(self.images):
+            raise InputError(f"{self.name}: {d} rows of counts for data sets {self.datasets}.")
+        shapes = {
+            "train_seconds": (d, g),
+            "latency_seconds": (d, g),
+            "parameters": (d, g),
+            "valid_loss": (d, g, t),
+            "test_accuracy": (d, g, t),
+        }
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise InputError(f"{self.name}: {name} must be {shape}; got {array.shape}.")
+        curve = self.valid_curve
+        if curve is not None and (curve.ndim != 4 or curve.shape[:3] != (d, g, t)):
+            raise InputError(f"{self.name}: valid_curve must be {(d, g, t)} + [epochs].")
+
+    @property
+    def space(self) -> NASBench201:
+        """The space whose genotypes are the rows."""
+        return NASBench201()
+
+    def row(self, dataset: str) -> int:
+        """Return the position of a data set on the first axis, or raise InputError."""
+        if dataset not in self.datasets:
+            raise unknown("data set", dataset, self.datasets)
+        return self.datasets.index(dataset)
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which trials exist; [D, G, T]."""
+        return np.asarray(self.correct != MISSING)
+
+    @cached_property
+    def trials(self) -> NDArray[np.int64]:
+        """Number of trials; [D, G]."""
+        return np.asarray(self.present.sum(axis=2))
+
+    @cached_property
+    def valid_accuracy(self) -> NDArray[np.float64]:
+        """Validation accuracy of each trial, percent; [D, G, T], NaN where missing."""
+        images = np.array(self.images, dtype=np.float64)[:, None, None]
+        return np.where(self.present, 100.0 * self.correct / images, np.nan)
+
+    @cached_property
+    def mean_accuracy(self) -> NDArray[np.float64]:
+        """Mean validation accuracy over the trials, percent; [D, G].
+
+        One division of exact integers, so that equal ratios are equal floats.
+        """
+        counts = np.where(self.present, self.correct, 0).sum(axis=2, dtype=np.int64)
+        images = np.array(self.images)[:, None]
+        return np.asarray(100 * counts / (self.trials * images))
+
+    @cached_property
+    def best(self) -> NDArray[np.float64]:
+        """Highest mean validation accuracy of each data set, percent; [D]."""
+        return np.asarray(self.mean_accuracy.max(axis=1))
+
+    def regret(self, dataset: str, genotype: Cell) -> float:
+        """Return best minus mean accuracy of a cell, percentage points."""
+        d = self.row(dataset)
+        return float(self.best[d] - self.mean_accuracy[d, self.space.index(genotype)])
+
+    def rank(self, dataset: str, genotype: Cell) -> int:
+        """Return 1 + the number of cells with a higher mean validation accuracy."""
+        means = self.mean_accuracy[self.row(dataset)]
+        return 1 + int((means > means[self.space.index(genotype)]).sum())
