@@ -37,6 +37,12 @@ class DataError(NasbenchEvoError):
     exit_code = 4
 
 
+class BehaviourChanged(NasbenchEvoError):
+    """The gate found other traces or a worse search than its baseline."""
+
+    exit_code = 5
+
+
 class ProtocolError(NasbenchEvoError, RuntimeError):
     """The ask/tell protocol was misused (a second ask before tell, answers to nothing)."""
 

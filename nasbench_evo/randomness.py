@@ -36,10 +36,19 @@ class Stream:
             try:
                 return pop()
             except IndexError:
-                self._block.extend(self.generator.random(_BLOCK).tolist())
+                self._block += self.generator.random(_BLOCK).tolist()
                 return pop()
 
         self.random = random
+
+    def randoms(self, n: int) -> list[float]:
+        """Return `n` floats, uniform in [0, 1): one slice, where n calls would cost the most."""
+        block = self._block
+        while len(block) < n:
+            block[:0] = self.generator.random(_BLOCK).tolist()
+        drawn = block[-n:]
+        del block[-n:]
+        return drawn
 
     def below(self, n: int) -> int:
         """Return an integer, uniform in 0..n-1 (n far below 2**53)."""

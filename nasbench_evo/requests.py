@@ -1,13 +1,13 @@
 """What an algorithm may ask and what it gets back: the whole conversation, a short closed list.
 
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
-request order (nothing for the training requests). Neither side knows the other.
+request order (nothing for the training requests). Neither side knows the other. Requests and
+answers are named tuples: immutable, and the cheapest to make of what Python has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -29,8 +29,7 @@ class Evaluation(NamedTuple):
     cost: float  # full-training equivalents newly spent; the unit of evaluation budgets
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluate:
+class Evaluate(NamedTuple):
     """The fitness of each genotype, trained to `fraction` of the full length.
 
     A genotype that an earlier request of the same run left at a smaller fraction continues from
@@ -42,22 +41,19 @@ class Evaluate:
     teacher: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class TrainPaths:
+class TrainPaths(NamedTuple):
     """One epoch on shared weights; `sample(rng)` draws a genotype for every mini-batch."""
 
     sample: Callable[[Stream], Genotype]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainMixture:
+class TrainMixture(NamedTuple):
     """One epoch on shared weights with the operations mixed by softmax(alpha); [*alpha_shape]."""
 
     alpha: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateMixtures:
+class EvaluateMixtures(NamedTuple):
     """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape]."""
 
     alphas: NDArray[np.float64]

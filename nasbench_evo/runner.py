@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
@@ -121,13 +123,14 @@ def search(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
             "hyper-parameters leave nothing to do."
         )
-    curve = incumbents(history)
+    genotypes, accuracies, _, seconds, fractions, _, costs = zip(*history, strict=True)
+    curve = incumbents(genotypes, accuracies, fractions, costs)
     return Result(
         genotype=curve[-1][1],
         curve=curve,
-        evaluations=round(sum([answer[6] for answer in history]), 9),
-        simulated_seconds=sum([answer[3] for answer in history]),
-        trace_sha256=trace_hash(history, evaluator.space),
+        evaluations=round(sum(costs), 9),
+        simulated_seconds=sum(seconds),
+        trace_sha256=trace_hash(evaluator.space, genotypes, accuracies, fractions),
         wall_seconds=time.perf_counter() - started,
         notes=dict(session.notes),
         history=history,
@@ -138,21 +141,13 @@ class _Account:
     """What is left of a budget."""
 
     def __init__(self, budget: Budget) -> None:
-        self.evaluations = budget.evaluations or math.inf
+        self.evaluations = (budget.evaluations or math.inf) + _SLACK
         self.seconds = budget.seconds or math.inf
-        self.whole = True  # every request so far was for full trainings: each costs exactly 1
-
-    def covers(self, limit: float) -> bool:
-        """Return whether `limit` full trainings fit for certain."""
-        return limit <= self.evaluations + _SLACK and self.seconds == math.inf
-
-    def pay(self, answers: list[Evaluation]) -> None:
-        """Take the cost of answers that fit."""
-        self.evaluations -= len(answers) if self.whole else sum([a[6] for a in answers])
+        self.timed = budget.seconds is not None
 
     def affords(self, answer: Evaluation) -> bool:
         """Take the cost of one answer if it fits; return whether it did."""
-        if answer.cost > self.evaluations + _SLACK or answer.cost_seconds > self.seconds:
+        if answer.cost > self.evaluations or answer.cost_seconds > self.seconds:
             return False
         self.evaluations -= answer.cost
         self.seconds -= answer.cost_seconds
@@ -166,28 +161,30 @@ def _converse(
     account = _Account(budget)
     history: list[Evaluation] = []
     generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
-    answer = session.answer
+    send, answer = generator.send, session.answer
     answers: Any = None
+    whole = True  # every request so far was for full trainings: each costs exactly 1
     try:
         while True:
-            request = generator.send(answers)
+            request = send(answers)
             if type(request) is Evaluate:
-                limit = len(request.genotypes) * request.fraction  # continuing costs less
-                account.whole = account.whole and request.fraction == 1.0
+                n = len(request.genotypes)
+                limit = n * request.fraction  # continuing an earlier training costs less
+                whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
-                limit = len(request.alphas)
+                limit = n = len(request.alphas)
             else:
                 answers = answer(request)
                 continue
-            if not limit:
+            if not n:
                 raise ProtocolError(f"{algorithm.name} asked to evaluate no individual.")
-            if account.covers(limit):
+            if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
-                account.pay(answers)
+                account.evaluations -= n if whole else sum([a[6] for a in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account)
             history += answers
-            if len(answers) < requested(request):
+            if len(answers) < n:
                 break
     except StopIteration:
         pass
@@ -204,10 +201,10 @@ def _answer_one_by_one(
     """Return the answers up to the first individual that oversteps the budget."""
     answers: list[Evaluation] = []
     for i in range(requested(request)):
-        if account.evaluations < _SLACK:
+        if account.evaluations <= _SLACK:
             break
         if isinstance(request, Evaluate):
-            single: Request = replace(request, genotypes=request.genotypes[i : i + 1])
+            single: Request = request._replace(genotypes=request.genotypes[i : i + 1])
         else:
             single = EvaluateMixtures(request.alphas[i : i + 1])
         (result,) = answer(single)
@@ -217,27 +214,36 @@ def _answer_one_by_one(
     return answers
 
 
-def incumbents(history: Sequence[Evaluation]) -> list[tuple[float, Genotype]]:
+def incumbents(
+    genotypes: Sequence[Genotype],
+    accuracies: Sequence[float],
+    fractions: Sequence[float],
+    costs: Sequence[float],
+) -> list[tuple[float, Genotype]]:
     """Return the points where the best individual that the search saw changed.
 
-    A point is (full-training equivalents spent, genotype). Full trainings come before partial
-    ones; among equals the first stays.
+    A point is (full-training equivalents spent, genotype); the arguments are the columns of a
+    history. Full trainings come before partial ones; among equals the first stays.
     """
+    spent = list(accumulate(costs))
     points: list[tuple[float, Genotype]] = []
-    spent, best_fraction, best_accuracy = 0.0, 0.0, -math.inf
-    for genotype, accuracy, _, _, fraction, _, cost in history:
-        spent += cost
-        if fraction < best_fraction or (fraction == best_fraction and accuracy <= best_accuracy):
-            continue
-        best_fraction, best_accuracy = fraction, accuracy
-        if not points or points[-1][1] != genotype:
-            points.append((round(spent, 9), genotype))
+    best_fraction, best_accuracy = 0.0, -math.inf
+    for i, (accuracy, fraction) in enumerate(zip(accuracies, fractions, strict=True)):
+        if fraction >= best_fraction and (accuracy > best_accuracy or fraction > best_fraction):
+            best_fraction, best_accuracy = fraction, accuracy
+            if not points or points[-1][1] != genotypes[i]:
+                points.append((round(spent[i], 9), genotypes[i]))
     return points
 
 
-def trace_hash(history: Sequence[Evaluation], space: Space) -> str:
-    """Return the SHA-256 of the whole trace: genotypes, then accuracies, then fractions."""
-    digest = hashlib.sha256(space.encode([answer[0] for answer in history]))
-    for values in ([answer[1] for answer in history], [answer[4] for answer in history]):
-        digest.update(array("d", values).tobytes())
+def trace_hash(
+    space: Space,
+    genotypes: Sequence[Genotype],
+    accuracies: Sequence[float],
+    fractions: Sequence[float],
+) -> str:
+    """Return the SHA-256 of a whole trace: genotypes, then accuracies, then fractions."""
+    digest = hashlib.sha256(space.encode(genotypes))
+    for values in (accuracies, fractions):
+        digest.update(np.array(values, dtype="<f8").tobytes())
     return digest.hexdigest()

@@ -135,13 +135,15 @@ def load(path: Path) -> Suite:
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first problem of a suite in words."""
-    first = error.errors()[0]
+    """Return the first problem of a suite in words; an unknown key explains a missing one."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         model = Entry if first["loc"][0] == "rows" else Suite
-        return str(unknown("key", str(first["loc"][-1]), model.model_fields)) + f" (at {place})"
-    return f"{place}: {first['msg']}; got {first['input']!r}."
+        return f"{unknown('key', str(first['loc'][-1]), model.model_fields)} (at {place})"
+    came = "" if first["type"] == "missing" else f"; got {first['input']!r}"
+    return f"{place}: {first['msg']}{came}."
 
 
 def rows(suite: Suite) -> list[Row]:

@@ -1,8 +1,12 @@
-"""Search algorithms: each reads like its paper's pseudo-code."""
+"""Search algorithms: each reads like its paper's pseudo-code.
+
+An algorithm has a name here, or in another package's entry point group `nasbench_evo.algorithms`,
+or is spelt `package.module:Class`.
+"""
 
 from __future__ import annotations
 
-from nasbench_evo.algorithms.base import Algorithm, parse_overrides
+from nasbench_evo.algorithms.base import Algorithm, parameter, parse_overrides
 from nasbench_evo.algorithms.eg_nas import EGNAS
 from nasbench_evo.algorithms.eigen import Eigen
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
@@ -27,10 +31,21 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 
 
 def get(name: str) -> type[Algorithm]:
-    """Return the algorithm called `name`; raise InputError with the near miss if none is."""
-    if name not in ALGORITHMS:
-        raise unknown("algorithm", name, ALGORITHMS)
-    return ALGORITHMS[name]
+    """Return the algorithm called `name`: built in, installed, or `package.module:Class`.
+
+    Other packages are looked at only for a name that is not built in. Raises InputError with the
+    near miss if there is none, or if it is not a usable subclass of Algorithm.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    from nasbench_evo.algorithms import external  # imported late: few runs need it
+
+    if ":" in name:
+        return external.imported(name)
+    installed = external.installed()
+    if name not in installed:
+        raise unknown("algorithm", name, [*ALGORITHMS, *installed])
+    return external.load(installed[name])
 
 
-__all__ = ["ALGORITHMS", "Algorithm", "get", "parse_overrides"]
+__all__ = ["ALGORITHMS", "Algorithm", "get", "parameter", "parse_overrides"]

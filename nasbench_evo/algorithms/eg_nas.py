@@ -47,7 +47,7 @@ class EGNAS(Algorithm):
     epochs: int = parameter(50, "T, epochs of the search", low=1)
     warmup: int = parameter(15, "epochs that train weights only", low=0)
     samples: int = parameter(5, "N, evolution strategies started in an epoch", low=1)
-    population_size: int = parameter(25, "lambda, individuals of each strategy", low=2)
+    population_size: int = parameter(25, "lambda, individuals of each strategy", low=4)
     generations: int = parameter(1, "CMA-ES generations of each strategy", low=1)
     xi: float = parameter(0.6, "step size of alpha (Eq. 8)", low=0)
     zeta: float = parameter(1.0, "weight of the cross-entropy L1 (Eq. 7)", low=0)
@@ -73,20 +73,21 @@ class EGNAS(Algorithm):
         best, best_accuracy = alpha, -np.inf
         for _ in range(self.samples):
             y = rng.generator.standard_normal(alpha.shape)
-            x, accuracy = yield from self._strategy(
+            x, accuracy = yield from self.strategy(
                 alpha, current.valid_accuracy, alpha + sigma * y, sigma, rng.seed()
             )
             if accuracy > best_accuracy:
                 best, best_accuracy = x, accuracy
         return best
 
-    def _strategy(
+    def strategy(
         self, alpha: Array, accuracy: float, mean: Array, sigma: float, seed: int
     ) -> Generator[Request, list[Evaluation], tuple[Array, float]]:
         """Run CMA-ES from `mean`; return its fittest individual x*_n and that one's accuracy."""
-        from cmaes import CMA  # imported late: --help must stay light
+        # Imported late: --help must stay light.
+        from nasbench_evo.algorithms.portable_cma import PortableCMA
 
-        strategy = CMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
+        strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         x_star, x_accuracy, x_fitness = mean, -np.inf, np.inf
         for generation in range(self.generations):
             z = np.array([strategy.ask() for _ in range(self.population_size)])

@@ -61,11 +61,15 @@ class Eigen(Algorithm):
                 f"{space.name} has none. Use duplication=false there."
             )
         (parent,) = yield self._evaluate((space.poorest(),))
-        thresholds = Thresholds()
+        thresholds = self.thresholds()
         for step in (self.primary_step, self.secondary_step):
             parent = yield from self._succession(parent, step, thresholds, space, rng)
         if self.duplication:
             yield self._evaluate(space.duplications(parent.genotype, rng, self.population_size))
+
+    def thresholds(self) -> Thresholds:
+        """Return the extinction thresholds of a run that starts."""
+        return Thresholds()
 
     def _evaluate(self, genotypes: Sequence[Genotype], fraction: float = 1.0) -> Evaluate:
         return Evaluate(genotypes, fraction, teacher=TEACHER if self.mimicry else None)

@@ -26,9 +26,7 @@ class GeneticCNN(Algorithm):
             "population_size": 5,
             "generations": 1000,
             "p_mutation": 1.0,
-            "q_mutation": 0.2,
-            "p_crossover": 0.5,
-            "q_crossover": 0.5,
+            "q_mutation": 0.1,
         },
     }
 
@@ -46,10 +44,7 @@ class GeneticCNN(Algorithm):
         genotypes = self._initial(space, rng)
         fitness.update((yield Evaluate(genotypes)))
         for _ in range(self.generations):
-            r = fitness.of(genotypes)
-            worst = min(r)
-            weights = [value - worst for value in r]  # 3.2.2: the worst is always eliminated
-            selected = roulette(genotypes, weights, self.population_size, rng)
+            selected = self.select(genotypes, fitness.of(genotypes), rng)
             genotypes = self._vary(selected, space, rng)
             fitness.update((yield Evaluate(genotypes)))
 
@@ -58,6 +53,12 @@ class GeneticCNN(Algorithm):
             return [space.poorest()] * self.population_size
         return space.sample(rng, self.population_size)
 
+    def select(self, genotypes: list[Genes], r: list[float], rng: Stream) -> list[Genes]:
+        """Return N genotypes drawn by fitness r [n], percent; the worst never is (3.2.2)."""
+        worst = min(r)
+        weights = [value - worst for value in r]
+        return roulette(genotypes, weights, self.population_size, rng)
+
     def _vary(self, selected: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
         """Cross over pairs; mutate each individual that was not in a crossover (lines 5, 6)."""
         children: list[Genes] = []
@@ -65,12 +66,19 @@ class GeneticCNN(Algorithm):
             pair = selected[i : i + 2]
             if len(pair) == 2 and rng.random() < self.p_crossover:
                 a, b = pair
-                children += exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+                children += self.crossover(a, b, space, rng)
             else:
-                children += [self._mutate(parent, space, rng) for parent in pair]
+                children += [self.mutate(parent, space, rng) for parent in pair]
         return children
 
-    def _mutate(self, parent: Genes, space: IntegerSpace, rng: Stream) -> Genes:
+    def crossover(
+        self, a: Genes, b: Genes, space: IntegerSpace, rng: Stream
+    ) -> tuple[Genes, Genes]:
+        """Return both parents with each block exchanged with probability q_C (3.2.3)."""
+        return exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+
+    def mutate(self, parent: Genes, space: IntegerSpace, rng: Stream) -> Genes:
+        """Return `parent`, with probability p_M each of its genes flipped with q_M (3.2.3)."""
         if rng.random() >= self.p_mutation:
             return parent
         return flip_genes(parent, space.cardinalities, self.q_mutation, rng)

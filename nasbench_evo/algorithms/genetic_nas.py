@@ -32,8 +32,8 @@ class GeneticNAS(Algorithm):
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
         "nb201": {
             "population_size": 5,
-            "generation_size": 10,
-            "p_mutation": 0.2,
+            "generation_size": 20,
+            "p_mutation": 0.1,
         },
     }
 
@@ -61,10 +61,10 @@ class GeneticNAS(Algorithm):
             yield TrainPaths(sample)
             for _ in range(self.generations_per_epoch):
                 answers = yield Evaluate(generation)
-                population = self._merge(population, answers)
+                population = self.merge(population, answers)
                 generation = self._next(population, space, rng)
 
-    def _merge(
+    def merge(
         self, population: dict[Genes, float], answers: list[Evaluation]
     ) -> dict[Genes, float]:
         """Return the best distinct genotypes by last measured fitness."""
@@ -86,9 +86,15 @@ class GeneticNAS(Algorithm):
     def _children(self, parents: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
         a, b = parents
         if rng.random() < self.p_crossover:
-            a, b = exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+            a, b = self.crossover(a, b, space, rng)
         mutate = _MUTATIONS[self.mutation]
         return [mutate(child, space.cardinalities, self.p_mutation, rng) for child in (a, b)]
+
+    def crossover(
+        self, a: Genes, b: Genes, space: IntegerSpace, rng: Stream
+    ) -> tuple[Genes, Genes]:
+        """Return both parents with each block (node) exchanged with probability q_crossover."""
+        return exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
 
 
 def distinct(genotypes: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:

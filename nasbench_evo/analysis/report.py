@@ -19,6 +19,7 @@ from nasbench_evo import suite as suites
 from nasbench_evo import tables
 from nasbench_evo.analysis.published import PublishedRow, load_published
 from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
+from nasbench_evo.execution import MANIFEST
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.suite import Suite
 from nasbench_evo.tables.packed import write_atomically
@@ -138,23 +139,19 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def write(
-    folder: Path,
-    suite: Suite,
-    rows: Sequence[SummaryRow],
-    collected: Sequence[UnitRuns],
-    provenance: dict[str, Any],
-) -> list[Path]:
-    """Write summary.csv, summary.json, the figure and, last, manifest.json; return the paths."""
-    from nasbench_evo.figures import regret
-
-    summary = summary_json(suite, rows, collected)
+def write_summary(folder: Path, rows: Sequence[SummaryRow], content: dict[str, Any]) -> list[Path]:
+    """Write summary.csv and summary.json (`content`, from `summary_json`); return the paths."""
     texts = {
         "summary.csv": summary_csv(rows),
-        "summary.json": json.dumps(summary, indent=1) + "\n",
+        "summary.json": json.dumps(content, indent=1) + "\n",
     }
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
-    figures = regret.draw(suite, collected, folder / "regret")
-    write_atomically(folder / "manifest.json", (json.dumps(provenance, indent=1) + "\n").encode())
-    return [*(folder / name for name in texts), *figures, folder / "manifest.json"]
+    return [folder / name for name in texts]
+
+
+def write_manifest(folder: Path, content: dict[str, Any]) -> Path:
+    """Write manifest.json, the last file of a finished run; return its path."""
+    path = folder / MANIFEST
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path

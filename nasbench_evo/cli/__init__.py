@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nasbench_evo import __version__
-from nasbench_evo.cli import run, search, table
+from nasbench_evo.cli import check, run, search, table
 from nasbench_evo.cli.console import out, say
 from nasbench_evo.errors import NasbenchEvoError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("check")(check.check)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
 app.add_typer(table.app, name="table")

@@ -132,17 +132,22 @@ def _conclude(
     from nasbench_evo.analysis import report as reports
     from nasbench_evo.analysis import summary
     from nasbench_evo.errors import RunsFailed
+    from nasbench_evo.figures import regret
 
     collected = summary.collect(suite, store)
     runs = sum(len(unit.records) for unit in collected)
     if not runs:
         raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
     rows = summary.summarise(suite, collected)
+    content = reports.summary_json(suite, rows, collected)
     provenance = reports.manifest(
         suite, runs=runs, failed=len(report.failures), seconds=report.seconds
     )
-    paths = reports.write(folder, suite, rows, collected, provenance)
-    content = reports.summary_json(suite, rows, collected)
+    paths = [
+        *reports.write_summary(folder, rows, content),
+        *regret.draw(suite, collected, folder / "regret"),
+        reports.write_manifest(folder, provenance),
+    ]
     if as_json:
         out(json.dumps(content, indent=1))
     else:

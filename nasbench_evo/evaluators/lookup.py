@@ -80,6 +80,7 @@ class LookupSession:
     def __init__(self, evaluator: LookupEvaluator, seed: int) -> None:
         self.notes: dict[str, str] = {}
         self._evaluator = evaluator
+        self._cells = evaluator.cells
         self._random = stream(seed, "evaluator noise").random
         self._partial: PartialTrainings[int] = PartialTrainings()
 
@@ -95,7 +96,7 @@ class LookupSession:
                     "final. Use mimicry=false, or an evaluator that trains."
                 )
             try:
-                if request.fraction == 1.0 and not self._partial:
+                if request.fraction == 1.0 and not self._partial.stopped:
                     return self._full(request.genotypes)
                 return [self._trained(g, request.fraction) for g in request.genotypes]
             except (KeyError, TypeError):
@@ -108,7 +109,7 @@ class LookupSession:
         return []
 
     def _full(self, genotypes: Sequence[Cell]) -> list[Evaluation]:
-        cells, random, new = self._evaluator.cells, self._random, tuple.__new__
+        cells, random, new = self._cells, self._random, tuple.__new__
         answers: list[Evaluation] = []
         for genotype in genotypes:
             accuracies, losses, seconds = cells[genotype]
@@ -124,7 +125,7 @@ class LookupSession:
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
-        accuracies, losses, seconds = self._evaluator.cells[genotype]
+        accuracies, losses, seconds = self._cells[genotype]
         drawn = int(self._random() * len(accuracies))
         start, earlier = self._partial.resume(genotype, fraction)
         curves = self._evaluator.table.valid_curve is not None

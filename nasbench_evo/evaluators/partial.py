@@ -16,26 +16,23 @@ class PartialTrainings(Generic[State]):
     """
 
     def __init__(self) -> None:
-        self._stopped: dict[Genotype, list[tuple[float, State]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._stopped)
+        self.stopped: dict[Genotype, list[tuple[float, State]]] = {}
 
     def resume(self, genotype: Genotype, fraction: float) -> tuple[float, State | None]:
         """Take out the training of `genotype` that is furthest but short of `fraction`.
 
         Returns its fraction and state, or (0.0, None) where a new training has to start.
         """
-        stopped = self._stopped.get(genotype, [])
+        stopped = self.stopped.get(genotype, [])
         short = [training for training in stopped if training[0] < fraction]
         if not short:
             return 0.0, None
         furthest = max(short, key=lambda training: training[0])
         stopped.remove(furthest)
         if not stopped:
-            del self._stopped[genotype]
+            del self.stopped[genotype]
         return furthest
 
     def stop(self, genotype: Genotype, fraction: float, state: State) -> None:
         """Keep a training that stopped at `fraction` < 1."""
-        self._stopped.setdefault(genotype, []).append((fraction, state))
+        self.stopped.setdefault(genotype, []).append((fraction, state))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from nasbench_evo.errors import unknown
 from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
+from nasbench_evo.spaces.binary_stages import BinaryStages
+from nasbench_evo.spaces.layer_graph import LayerGraph
 from nasbench_evo.spaces.nasbench201 import NASBench201
 
-SPACES: dict[str, type[Space]] = {NASBench201.name: NASBench201}
+SPACES: dict[str, type[Space]] = {
+    space.name: space for space in (NASBench201, BinaryStages, LayerGraph)
+}
 
 
 def get(name: str) -> Space:
@@ -16,4 +20,13 @@ def get(name: str) -> Space:
     return SPACES[name]()
 
 
-__all__ = ["SPACES", "Genotype", "IntegerSpace", "NASBench201", "Space", "get"]
+__all__ = [
+    "SPACES",
+    "BinaryStages",
+    "Genotype",
+    "IntegerSpace",
+    "LayerGraph",
+    "NASBench201",
+    "Space",
+    "get",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 from nasbench_evo.errors import InputError
@@ -116,4 +117,4 @@ class IntegerSpace(Space):
 
     def encode(self, genotypes: Iterable[tuple[int, ...]]) -> bytes:
         """Return one byte a gene (every cardinality is below 256)."""
-        return b"".join(map(bytes, genotypes))
+        return bytes(chain.from_iterable(genotypes))

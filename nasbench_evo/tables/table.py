@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,23 @@ from nasbench_evo.spaces import NASBench201
 from nasbench_evo.spaces.nasbench201 import Cell
 
 MISSING = np.uint16(65535)  # a trial that the source does not have; never imputed
+# Accuracies of unknown origin are counts of this many: a millionth of a percentage point each.
+FIXED_POINT = 100_000_000
+
+
+def missing(dtype: np.dtype[Any]) -> int:
+    """Return the count that stands for a missing trial: the largest of the integer type."""
+    return int(np.iinfo(dtype).max)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Results of every genotype of NAS-Bench-201 on some data sets.
+    """Results of the genotypes of NAS-Bench-201 on some data sets, after one length of training.
 
     Axes: D data sets, G = 15,625 genotypes in `NASBench201.index` order, T trials, E epochs.
     Accuracies are stored as counts of correct validation images, which makes ties and means exact
-    on every platform.
+    on every platform; where the number of images is unknown, as counts of `FIXED_POINT`. A
+    genotype without any trial has NaN for its mean.
     """
 
     name: str
@@ -29,13 +38,19 @@ class Table:
     sha256: str  # of the packed content; part of every run's key
     datasets: tuple[str, ...]  # [D]
     images: tuple[int, ...]  # [D] validation images behind each count
-    correct: NDArray[np.uint16]  # [D, G, T] correct validation images; MISSING where no trial
+    correct: NDArray[np.unsignedinteger[Any]]  # [D, G, T]; the type's maximum where no trial
     train_seconds: NDArray[np.float64]  # [D, G] simulated seconds of one full training
     latency_seconds: NDArray[np.float64]  # [D, G] of one forward pass
     parameters: NDArray[np.int64]  # [D, G]
     valid_loss: NDArray[np.float64] | None = None  # [D, G, T] cross-entropy, nats
     test_accuracy: NDArray[np.float64] | None = None  # [D, G, T] percent; only reports read it
-    valid_curve: NDArray[np.float64] | None = None  # [D, G, T, E] percent after epoch e+1
+    # [D, G, T, E] percent after epoch e+1; NaN throughout where a data set has no curves
+    valid_curve: NDArray[np.floating[Any]] | None = None
+    valid_seconds: NDArray[np.float64] | None = None  # [D, G] of one pass over the validation set
+    flops: NDArray[np.float64] | None = None  # [D, G] millions
+    epochs: int | None = None  # of the full training behind `correct`; None where not known
+    valid_split: tuple[str, ...] | None = None  # [D] the source's name of what `correct` counts
+    test_split: tuple[str, ...] | None = None  # [D] the source's name of `test_accuracy`
 
     def __post_init__(self) -> None:
         d, g, t = self.correct.shape
@@ -45,13 +60,17 @@ class Table:
             "train_seconds": (d, g),
             "latency_seconds": (d, g),
             "parameters": (d, g),
+            "valid_seconds": (d, g),
+            "flops": (d, g),
             "valid_loss": (d, g, t),
-            "test_accuracy": (d, g, t),
         }
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise InputError(f"{self.name}: {name} must be {shape}; got {array.shape}.")
+        test = self.test_accuracy
+        if test is not None and (test.ndim != 3 or test.shape[:2] != (d, g)):
+            raise InputError(f"{self.name}: test_accuracy must be {(d, g)} + [trials].")
         curve = self.valid_curve
         if curve is not None and (curve.ndim != 4 or curve.shape[:3] != (d, g, t)):
             raise InputError(f"{self.name}: valid_curve must be {(d, g, t)} + [epochs].")
@@ -70,7 +89,7 @@ class Table:
     @cached_property
     def present(self) -> NDArray[np.bool_]:
         """Which trials exist; [D, G, T]."""
-        return np.asarray(self.correct != MISSING)
+        return np.asarray(self.correct != missing(self.correct.dtype))
 
     @cached_property
     def trials(self) -> NDArray[np.int64]:
@@ -91,12 +110,39 @@ class Table:
         """
         counts = np.where(self.present, self.correct, 0).sum(axis=2, dtype=np.int64)
         images = np.array(self.images)[:, None]
-        return np.asarray(100 * counts / (self.trials * images))
+        whole = self.trials * images
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where a genotype has no trial
+            return np.asarray(100 * counts / whole)
+
+    @cached_property
+    def mean_test_accuracy(self) -> NDArray[np.float64] | None:
+        """Mean test accuracy over the trials, percent; [D, G], NaN where there is none."""
+        if self.test_accuracy is None:
+            return None
+        there = ~np.isnan(self.test_accuracy)
+        total = np.where(there, self.test_accuracy, 0).sum(axis=2)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / there.sum(axis=2))
+
+    @cached_property
+    def full_seconds(self) -> NDArray[np.float64]:
+        """Simulated seconds of one full training and its validation; [D, G]."""
+        if self.valid_seconds is None:
+            return self.train_seconds
+        return np.asarray(self.train_seconds + self.valid_seconds)
+
+    def has_curve(self, dataset: str) -> bool:
+        """Return whether the data set has learning curves on its validation split."""
+        if self.valid_curve is None:
+            return False
+        d = self.row(dataset)
+        g, t = np.argwhere(self.present[d])[0]
+        return not np.isnan(self.valid_curve[d, g, t, 0])
 
     @cached_property
     def best(self) -> NDArray[np.float64]:
         """Highest mean validation accuracy of each data set, percent; [D]."""
-        return np.asarray(self.mean_accuracy.max(axis=1))
+        return np.asarray(np.nanmax(self.mean_accuracy, axis=1))
 
     def regret(self, dataset: str, genotype: Cell) -> float:
         """Return best minus mean accuracy of a cell, percentage points."""

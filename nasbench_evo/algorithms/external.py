@@ -1,0 +1,96 @@
+"""Algorithms from elsewhere: an entry point of a package, or `package.module:Class`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.errors import InputError
+
+GROUP = "nasbench_evo.algorithms"
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Return the entry points of all installed packages by name, without importing any."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def load(point: EntryPoint) -> type[Algorithm]:
+    """Return the algorithm of an entry point; raise InputError if it cannot be used."""
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"The entry point {point.name!r} = {point.value!r} cannot be loaded: {error}. "
+            "Reinstall or fix the package that brings it."
+        ) from error
+    return _checked(point.value, found)
+
+
+def imported(name: str) -> type[Algorithm]:
+    """Return the class that `package.module:Class` names; raise InputError if it cannot be used.
+
+    A module that is not installed is looked for in the working directory too.
+    """
+    module_name, _, class_name = name.partition(":")
+    if not module_name or not class_name:
+        raise InputError(f"Expected package.module:Class; got {name!r}.")
+    try:
+        module = _module(module_name)
+    except ImportError as error:
+        raise InputError(
+            f"Cannot import {module_name!r} for the algorithm {name!r}: {error}. Install its "
+            "package, or run from the folder that holds it."
+        ) from error
+    if not hasattr(module, class_name):
+        raise InputError(
+            f"{module_name} has no {class_name}. Its algorithms: "
+            f"{', '.join(_algorithms_in(module)) or 'none'}."
+        )
+    return _checked(name, getattr(module, class_name))
+
+
+def _module(name: str) -> Any:
+    """Import a module, from the working directory if it is nowhere else."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if not (name == missing or name.startswith(missing + ".")) or os.getcwd() in sys.path:
+            raise
+    # Last, so that nothing there can hide an installed module; workers inherit the path.
+    sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def _algorithms_in(module: Any) -> list[str]:
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, Algorithm) and value is not Algorithm
+    )
+
+
+def _checked(name: str, found: Any) -> type[Algorithm]:
+    """Return the class if runs can be made with it; otherwise say what it lacks."""
+    if not inspect.isclass(found) or not issubclass(found, Algorithm):
+        raise InputError(
+            f"{name} is no algorithm: expected a subclass of "
+            f"nasbench_evo.algorithms.Algorithm; got {found!r}."
+        )
+    if inspect.isabstract(found):
+        raise InputError(f"{name} has no search(self, space, rng): write that generator.")
+    if not isinstance(getattr(found, "name", None), str):
+        raise InputError(f'{name} has no name: add `name: ClassVar[str] = "..."` to the class.')
+    if any(isinstance(value, dataclasses.Field) for value in vars(found).values()):
+        raise InputError(
+            f"{name} has hyper-parameters that are not read: put @dataclass(frozen=True) above it."
+        )
+    return found

@@ -1,0 +1,91 @@
+"""Every algorithm keeps the contract."""
+
+from __future__ import annotations
+
+from contracts.algorithm import AlgorithmContract
+
+from nasbench_evo.algorithms import ALGORITHMS
+
+
+class TestRandomSearch(AlgorithmContract):
+    name = "random_search"
+
+
+class TestLocalSearch(AlgorithmContract):
+    name = "local_search"
+
+
+class TestRegularizedEvolution(AlgorithmContract):
+    name = "regularized_evolution"
+    others = {"population_size": 11, "sample_size": 4}  # noqa: RUF012
+
+
+class TestGeneticCNN(AlgorithmContract):
+    name = "genetic_cnn"
+    others = {  # noqa: RUF012
+        "population_size": 10,
+        "generations": 2,
+        "p_mutation": 0.5,
+        "q_mutation": 0.1,
+        "p_crossover": 0.5,
+        "q_crossover": 0.5,
+        "initial": "zeros",
+    }
+
+
+class TestEigen(AlgorithmContract):
+    name = "eigen"
+    budget = 400
+    unsupported = {"mimicry", "duplication"}  # noqa: RUF012
+    others = {  # noqa: RUF012
+        "population_size": 5,
+        "primary_step": 3,
+        "secondary_step": 2,
+        "extinction": False,
+        "first_landmark": 0.4,
+        "second_landmark": 0.6,
+        "p": 3,
+        "q": 1,
+        "patience": 2,
+        "tolerance": 5.0,
+        "elitist": False,
+        "mimicry": True,
+        "duplication": True,
+    }
+
+
+class TestGeneticNAS(AlgorithmContract):
+    name = "genetic_nas"
+    others = {  # noqa: RUF012
+        "generation_size": 10,
+        "population_size": 5,
+        "generations_per_epoch": 1,
+        "epochs": 1,
+        "p_mutation": 0.3,
+        "p_crossover": 0.5,
+        "q_crossover": 0.1,
+        "mutation": "step",
+    }
+    longer = {"generations_per_epoch": 6500}  # noqa: RUF012  # on a table it sets the length only
+
+
+class TestEGNAS(AlgorithmContract):
+    name = "eg_nas"
+    budget = 300
+    others = {  # noqa: RUF012
+        "epochs": 16,
+        "warmup": 0,
+        "samples": 2,
+        "population_size": 10,
+        "generations": 2,
+        "xi": 2.0,
+        "zeta": 30.0,
+        "eta": 0.0,
+        "sigma": 3.0,
+        "sigma_min": 0.5,
+    }
+
+
+def test_every_algorithm_has_its_contract() -> None:
+    tested = {cls.name for cls in AlgorithmContract.__subclasses__()}
+    assert tested == set(ALGORITHMS)

@@ -1,0 +1,231 @@
+"""Each paper's own steps, computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from support import Scripted, evaluation
+
+from nasbench_evo.algorithms.eg_nas import EGNAS, similarity
+from nasbench_evo.algorithms.eigen import Eigen, Thresholds
+from nasbench_evo.algorithms.genetic_cnn import GeneticCNN, MeanFitness
+from nasbench_evo.algorithms.genetic_nas import GeneticNAS, distinct
+from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
+from nasbench_evo.errors import Unsupported
+from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.randomness import stream
+from nasbench_evo.requests import Evaluate
+from nasbench_evo.runner import AskTell, Budget, search
+from nasbench_evo.spaces import NASBench201
+
+SPACE = NASBench201()
+
+
+class TestGeneticCNN:
+    def test_the_worst_is_always_eliminated(self) -> None:
+        """Section 3.2.2: probability proportional to r - min(r)."""
+        driven = AskTell(
+            GeneticCNN(population_size=4, p_mutation=0.0, p_crossover=0.0), SPACE, seed=0
+        )
+        request = driven.ask()
+        assert isinstance(request, Evaluate)
+        genotypes = list(request.genotypes)
+        assert len(set(genotypes)) == 4
+        for _ in range(20):
+            accuracies = [90.0 + genotypes.index(g) for g in request.genotypes]
+            driven.tell(
+                [evaluation(g, a) for g, a in zip(request.genotypes, accuracies, strict=True)]
+            )
+            worst = min(zip(accuracies, request.genotypes, strict=True))[1]
+            before = set(request.genotypes)
+            request = driven.ask()
+            assert isinstance(request, Evaluate)
+            if len(before) > 1:
+                assert worst not in request.genotypes
+
+    def test_fitness_is_the_mean_of_all_evaluations(self) -> None:
+        fitness = MeanFitness()
+        fitness.update([evaluation("a", 90.0), evaluation("b", 80.0), evaluation("a", 92.0)])
+        fitness.update([evaluation("a", 94.0)])
+        assert fitness.of(["a", "b", "a"]) == [92.0, 80.0, 92.0]
+
+    def test_a_crossed_pair_is_not_mutated(self) -> None:
+        """Algorithm 1, lines 5 and 6: mutation is for non-crossover individuals."""
+        algorithm = GeneticCNN(p_mutation=1.0, q_mutation=1.0, p_crossover=0.5, q_crossover=1.0)
+        a, b, c = (0,) * 6, (1,) * 6, (2,) * 6
+        # Pair (a, b): 0.4 < 0.5 crosses, all three blocks swap. The odd c mutates in every gene.
+        draws = Scripted([0.4, 0.0, 0.0, 0.0, 0.0, *[0.0] * 12])
+        assert algorithm._vary([a, b, c], SPACE, draws) == [b, a, (0,) * 6]
+
+    def test_without_variation_it_never_leaves_the_start(self, cifar10: LookupEvaluator) -> None:
+        still = GeneticCNN(p_mutation=0.0, p_crossover=0.0)
+        history = search(still, cifar10, seed=0, budget=Budget(200)).history
+        start = {answer.genotype for answer in history[:20]}
+        assert {answer.genotype for answer in history} <= start
+
+    def test_zeros_start_at_the_poorest(self, cifar10: LookupEvaluator) -> None:
+        history = search(GeneticCNN(initial="zeros"), cifar10, budget=Budget(20)).history
+        assert {answer.genotype for answer in history} == {(0,) * 6}
+
+
+class TestEigen:
+    def test_thresholds_by_hand(self) -> None:
+        """Eq. 1 with p = 3: v = max(3rd best, previous v); those below go extinct."""
+        thresholds = Thresholds()
+        first = [evaluation(name, a) for name, a in zip("abcde", [50, 70, 60, 80, 40], strict=True)]
+        assert thresholds.survivors(0, 3, first) == ["b", "c", "d"]
+        assert thresholds.values[0] == 60
+        # A weaker generation: the threshold does not fall, so all but one go extinct.
+        weaker = [evaluation(name, a) for name, a in zip("fgh", [59, 61, 10], strict=True)]
+        assert thresholds.survivors(0, 3, weaker) == ["g"]
+        assert thresholds.values == [60, -math.inf]
+
+    def test_a_rank_beyond_those_alive_takes_the_last(self) -> None:
+        alive = [evaluation("a", 50.0), evaluation("b", 40.0)]
+        assert Thresholds().survivors(1, 5, alive) == ["a", "b"]
+
+    def test_when_all_go_extinct_the_parent_survives(self) -> None:
+        driven = AskTell(Eigen(population_size=3, patience=3), SPACE, seed=0)
+        asked = []
+        for accuracy in (50.0, 90.0, 90.0, 90.0, 10.0, 10.0):
+            request = driven.ask()
+            assert isinstance(request, Evaluate)
+            asked.append(request)
+            driven.tell([evaluation(g, accuracy) for g in request.genotypes])
+        # Poorest; generation 1 at both landmarks and in full; then two extinct generations.
+        assert [r.fraction for r in asked] == [1.0, 0.2, 0.8, 1.0, 0.2, 0.2]
+        assert asked[0].genotypes == ((0,) * 6,)
+
+    def test_step_zero_never_leaves_the_start(self, cifar10: LookupEvaluator) -> None:
+        still = Eigen(primary_step=0, secondary_step=0)
+        history = search(still, cifar10, budget=Budget(100)).history
+        assert {answer.genotype for answer in history} == {SPACE.poorest()}
+
+    def test_no_extinction_and_one_step_is_a_one_plus_n_search(
+        self, cifar10: LookupEvaluator
+    ) -> None:
+        algorithm = Eigen(
+            extinction=False, primary_step=1, secondary_step=1, patience=1000, population_size=7
+        )
+        history = search(algorithm, cifar10, seed=5, budget=Budget(200)).history
+
+        rng, answers = stream(5, "algorithm"), cifar10.start(5)
+        (parent,) = answers.answer(Evaluate([SPACE.poorest()]))
+        expected = [parent]
+        while len(expected) < 200:
+            children = []
+            for _ in range(7):
+                rng.random()  # k ~ U{1..1}
+                children.append(SPACE.mutate(parent.genotype, rng))
+            born = answers.answer(Evaluate(children[: 200 - len(expected)]))
+            expected += born
+            parent = max([parent, *born], key=lambda individual: individual.valid_accuracy)
+        assert history == expected
+
+    def test_the_default_schedule_costs_its_fractions(self, cifar10: LookupEvaluator) -> None:
+        """Ten at 20%, five more to 80%, two to the end: 2 + 3 + 0.4 trainings."""
+        algorithm = Eigen(patience=1)
+        history = search(algorithm, cifar10, seed=1, budget=Budget(6.4)).history
+        generation = history[1:]
+        assert [answer.fraction for answer in generation[:15]] == [0.2] * 10 + [0.8] * 5
+        assert sum(a.cost for a in generation[:15]) == pytest.approx(5.0)
+
+    def test_a_lookup_refuses_mimicry_and_duplication(self, cifar10: LookupEvaluator) -> None:
+        with pytest.raises(Unsupported, match="mimicry=false"):
+            search(Eigen(mimicry=True), cifar10)
+        with pytest.raises(Unsupported, match="duplication=false"):
+            search(Eigen(duplication=True), cifar10)
+
+
+class TestGeneticNAS:
+    def test_duplicates_become_random_once(self) -> None:
+        a, b = (0,) * 6, (1,) * 6
+        replaced = distinct([a, b, a], SPACE, stream(0, "test"))
+        assert replaced[:2] == [a, b]
+        assert replaced[2] not in (a, b)
+
+    def test_the_population_keeps_the_best_by_last_fitness(self) -> None:
+        algorithm = GeneticNAS(population_size=2)
+        merged = algorithm.merge(
+            {(0,): 90.0, (1,): 80.0}, [evaluation((0,), 70.0), evaluation((2,), 85.0)]
+        )
+        assert list(merged.items()) == [((2,), 85.0), ((1,), 80.0)]
+
+
+class TestEGNAS:
+    def test_similarity_by_hand(self) -> None:
+        """Eq. 6: equal directions 1, orthogonal 1/2, opposite 0."""
+        alpha = np.array([[1.0, 0.0], [0.0, 1.0]])
+        z = np.array([3 * alpha, [[0.0, 2.0], [-1.0, 0.0]], -alpha])
+        assert similarity(alpha, z).tolist() == pytest.approx([1.0, 0.5, 0.0])
+
+    def test_similarity_is_averaged_over_cell_types(self) -> None:
+        alpha = np.ones((2, 1, 2))
+        z = np.stack([alpha, alpha])
+        z[1, 1] *= -1  # the second type points away: cosines 1 and -1
+        assert similarity(alpha, z).tolist() == pytest.approx([1.0, 0.5])
+
+    def test_compound_fitness_by_hand(self) -> None:
+        """Eq. 7, minimised: a worse z is rewarded for similarity, a better one for difference."""
+        alpha = np.array([[1.0, 0.0]])
+        z = np.array([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 1.0]]])
+        answers = [evaluation(0, 60.0, 0.9), evaluation(1, 80.0, 0.5), evaluation(2, 70.0, 0.7)]
+        f = EGNAS(zeta=2.0, eta=0.4).fitness(alpha, 70.0, z, answers)
+        # worse: 1.8 - 0.4 * 1; better: 1.0 + 0.4 * 1; equal counts as not worse: 1.4 + 0.4 * 0.5
+        assert f.tolist() == pytest.approx([1.4, 1.4, 1.6])
+
+    def test_an_epoch_asks_for_alpha_then_every_strategy(self, cifar10: LookupEvaluator) -> None:
+        driven = AskTell(EGNAS(warmup=1, samples=2, population_size=4), SPACE, seed=0)
+        session = cifar10.start(0)
+        sizes = []
+        for _ in range(9):
+            request = driven.ask()
+            assert request is not None
+            sizes.append(len(request.alphas) if hasattr(request, "alphas") else 0)
+            driven.tell(session.answer(request))
+        assert sizes == [0, 0, 1, 4, 4, 0, 1, 4, 4]
+        assert session.notes == {"weights": "table", "loss_source": "-ln(accuracy)"}
+
+    def test_the_step_is_along_the_most_accurate_of_the_fittest(self) -> None:
+        """Eq. 8 and 9: alpha + xi * s, s the x*_n with the best accuracy, not the best fitness."""
+        driven = AskTell(EGNAS(warmup=0, samples=2, population_size=4, xi=0.5), SPACE, seed=3)
+        before = driven.ask().alpha  # type: ignore[union-attr]
+        driven.tell([])
+        driven.ask()
+        driven.tell([evaluation(None, 50.0, 1.0)])
+        first = driven.ask()
+        driven.tell([evaluation(None, 60.0, 0.1)] + [evaluation(None, 10.0, 5.0)] * 3)
+        driven.ask()
+        driven.tell([evaluation(None, 55.0, 0.05)] + [evaluation(None, 10.0, 5.0)] * 3)
+        after = driven.ask().alpha  # type: ignore[union-attr]
+        chosen = first.alphas[0]  # type: ignore[union-attr]
+        np.testing.assert_allclose(after, before + 0.5 * chosen)
+
+    def test_each_strategy_has_a_seed_of_its_own(self) -> None:
+        driven = AskTell(EGNAS(warmup=0, samples=2, sigma_min=1.0), SPACE, seed=0)
+        driven.ask()
+        driven.tell([])
+        driven.ask()
+        driven.tell([evaluation(None, 50.0, 1.0)])
+        first = driven.ask().alphas  # type: ignore[union-attr]
+        driven.tell([evaluation(None, 50.0, 1.0)] * 25)
+        second = driven.ask().alphas  # type: ignore[union-attr]
+        # Centred on their means the two populations still differ: other draws, not a shift.
+        assert not np.allclose(first - first.mean(0), second - second.mean(0))
+
+
+def test_regularized_evolution_replaces_the_oldest() -> None:
+    driven = AskTell(RegularizedEvolution(population_size=3, sample_size=3), SPACE, seed=0)
+    first = driven.ask()
+    assert isinstance(first, Evaluate)
+    accuracies = [99.0, 98.0, 97.0]
+    driven.tell([evaluation(g, a) for g, a in zip(first.genotypes, accuracies, strict=True)])
+    for parent in first.genotypes:
+        # The best that lives is the parent; it was also the oldest, and dies.
+        request = driven.ask()
+        assert isinstance(request, Evaluate)
+        (child,) = request.genotypes
+        assert sum(x != y for x, y in zip(child, parent, strict=True)) == 1
+        driven.tell([evaluation(child, 10.0)])

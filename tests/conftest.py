@@ -1,0 +1,26 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from nasbench_evo import tables
+from nasbench_evo.evaluators.lookup import LookupEvaluator
+
+# Without the extra [train] the rooms that need torch are not collected.
+if importlib.util.find_spec("torch") is None:
+    collect_ignore_glob = ["networks/*", "training/*", "evaluators/torch_*", "benchmarks/*train*"]
+
+
+@pytest.fixture(scope="session")
+def table() -> tables.Table:
+    """The embedded table."""
+    return tables.load()
+
+
+@pytest.fixture(scope="session")
+def cifar10(table: tables.Table) -> LookupEvaluator:
+    """The lookup on cifar10."""
+    return LookupEvaluator(table, "cifar10")

@@ -1,0 +1,40 @@
+"""Helpers of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Evaluation
+from nasbench_evo.tables import Table
+
+
+class Scripted(Stream):
+    """A stream whose scalar draws are given; it fails when they run out."""
+
+    def __init__(self, draws: Iterable[float]) -> None:
+        super().__init__(0)
+        self.left = list(draws)
+        self.random = lambda: self.left.pop(0)
+
+    def randoms(self, n: int) -> list[float]:
+        return [self.random() for _ in range(n)]
+
+
+def evaluation(genotype: object, accuracy: float, loss: float | None = None) -> Evaluation:
+    """A full training's answer."""
+    return Evaluation(genotype, accuracy, loss, 1.0, 1.0, "table", 1.0)
+
+
+def constant(table: Table) -> Table:
+    """A table on which every cell is equally good: all ties."""
+    return replace(table, correct=np.full_like(table.correct, 1000))
+
+
+def with_curves(table: Table, epochs: int = 10) -> Table:
+    """A table with learning curves that rise linearly to the final accuracy of each trial."""
+    rise = np.arange(1, epochs + 1) / epochs
+    return replace(table, valid_curve=table.valid_accuracy[..., None] * rise)

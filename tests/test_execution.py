@@ -1,0 +1,259 @@
+"""Suites on disk: resume, engines, refusals, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from nasbench_evo import engines, execution
+from nasbench_evo import suite as suites
+from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.store import Record, Store
+
+SUITE = """
+name = "tiny"
+datasets = ["cifar10", "ImageNet16-120"]
+seeds = 30
+evaluations = 40
+checkpoints = [10, 40]
+[[rows]]
+algorithm = "random_search"
+[[rows]]
+algorithm = "regularized_evolution"
+[[rows]]
+algorithm = "eigen"
+[[rows]]
+algorithm = "genetic_nas"
+preset = "nb201"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> suites.Suite:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    return suites.load(tmp_path / "tiny.toml")
+
+
+def run(suite: suites.Suite, folder: Path, *, engine: str = "serial", workers: int = 1) -> int:
+    with execution.opened(suite, folder) as store:
+        work = execution.plan(suite, store)
+        report = execution.execute(
+            work, store, engine=engine, workers=workers, progress=lambda n: None
+        )
+        assert not report.failures
+        return report.finished
+
+
+def content(suite: suites.Suite, folder: Path) -> list[tuple[object, ...]]:
+    """All that is stored of the runs but how long they took."""
+    with Store(folder) as store:
+        return [
+            tuple(v for k, v in zip(Record._fields, record, strict=True) if k != "wall_seconds")
+            for unit in suites.units(suite)
+            for record in store.runs(unit.key())
+        ]
+
+
+def test_engines_and_workers_give_the_same_runs(suite: suites.Suite, tmp_path: Path) -> None:
+    assert run(suite, tmp_path / "a") == 240
+    assert run(suite, tmp_path / "b", engine="processes", workers=2) == 240
+    assert content(suite, tmp_path / "a") == content(suite, tmp_path / "b")
+
+
+def test_the_order_of_tasks_does_not_matter(suite: suites.Suite, tmp_path: Path) -> None:
+    run(suite, tmp_path / "a")
+    with execution.opened(suite, tmp_path / "b") as store:
+        work = execution.plan(suite, store)
+        work.tasks.reverse()
+        execution.execute(work, store, engine="serial", workers=1, progress=lambda n: None)
+    assert content(suite, tmp_path / "a") == content(suite, tmp_path / "b")
+
+
+def test_what_is_done_is_never_repeated(suite: suites.Suite, tmp_path: Path) -> None:
+    fewer = suite.model_copy(update={"seeds": 7})
+    assert run(fewer, tmp_path / "a") == 7 * 8
+    assert run(suite, tmp_path / "a") == 23 * 8
+    assert run(suite, tmp_path / "a") == 0
+    run(suite, tmp_path / "b")
+    assert content(suite, tmp_path / "a") == content(suite, tmp_path / "b")
+
+
+def test_fewer_seeds_than_there_are_is_refused(suite: suites.Suite, tmp_path: Path) -> None:
+    run(suite, tmp_path / "a")
+    with pytest.raises(InputError, match="holds 30 seeds"):
+        run(suite.model_copy(update={"seeds": 7}), tmp_path / "a")
+
+
+def test_a_changed_suite_is_refused_with_the_difference(
+    suite: suites.Suite, tmp_path: Path
+) -> None:
+    run(suite, tmp_path / "a")
+    changed = suite.model_copy(update={"evaluations": 41})
+    with pytest.raises(InputError, match=r'- "evaluations": 40,\n\+ "evaluations": 41,'):
+        run(changed, tmp_path / "a")
+    with execution.opened(changed, tmp_path / "a", fresh=True) as store:
+        assert execution.plan(changed, store).done == 0
+
+
+def test_another_result_format_is_refused(suite: suites.Suite, tmp_path: Path) -> None:
+    run(suite, tmp_path)
+    with Store(tmp_path) as store:
+        store.set_meta("result_format", "0")
+    with pytest.raises(InputError, match="format 0"):
+        run(suite, tmp_path)
+
+
+def test_reports_of_another_suite_are_not_overwritten(suite: suites.Suite, tmp_path: Path) -> None:
+    """Without a store, as in a fresh clone, the manifest says whose the folder is."""
+    other = suites.identity(suite.model_copy(update={"evaluations": 99}))
+    manifest = {"identity": other, "result_format": 1, "seeds": 5}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="another suite"):
+        run(suite, tmp_path)
+
+
+def test_a_folder_in_use_is_refused(suite: suites.Suite, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="Another run"):
+        run(suite, tmp_path)
+
+
+def test_an_unwritable_folder_is_named(suite: suites.Suite, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write results to"):
+        run(suite, tmp_path / "file")
+    with pytest.raises(InputError, match="Cannot write results to"):
+        run(suite, tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000])
+def test_a_truncated_store_is_an_error_or_empty(
+    suite: suites.Suite, tmp_path: Path, size: int
+) -> None:
+    run(suite, tmp_path)
+    file = tmp_path / "runs.sqlite"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:size])
+    if size < 2:  # what a kill during creation may leave: SQLite sees no database yet
+        assert run(suite, tmp_path) == 240
+    else:
+        with pytest.raises(DataError, match=r"runs\.sqlite is damaged"):
+            run(suite, tmp_path)
+
+
+def test_a_run_that_raises_fails_alone(
+    suite: suites.Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = engines.search
+
+    def search(algorithm, evaluator, *, seed, budget):  # type: ignore[no-untyped-def]
+        if seed == 3:
+            raise RuntimeError("boom")
+        return searched(algorithm, evaluator, seed=seed, budget=budget)
+
+    monkeypatch.setattr(engines, "search", search)
+    with execution.opened(suite, tmp_path) as store:
+        work = execution.plan(suite, store)
+        report = execution.execute(work, store, engine="serial", workers=1, progress=lambda n: None)
+    assert report.finished == 240 - 8
+    assert len(report.failures) == 8
+    assert "boom" in report.failures[0][3]
+
+
+def start(folder: Path, out: Path) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own, as a terminal does."""
+    command = [
+        sys.executable,
+        "-m",
+        "nasbench_evo",
+        "run",
+        str(folder / "tiny.toml"),
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def stored(out: Path) -> int:
+    """Return how many runs another process has stored so far."""
+    if not (out / "runs.sqlite").exists():
+        return 0
+    try:
+        database = sqlite3.connect(f"file:{out / 'runs.sqlite'}?mode=ro", uri=True)
+        return int(database.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def wait_until_some_are_stored(process: subprocess.Popen[str], out: Path) -> int:
+    for _ in range(600):
+        done = stored(out)
+        if done:
+            return done
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())
+
+
+@pytest.fixture
+def longer(tmp_path: Path) -> suites.Suite:
+    text = SUITE.replace("seeds = 30", "seeds = 600").replace(
+        "evaluations = 40", "evaluations = 300"
+    )
+    (tmp_path / "tiny.toml").write_text(text)
+    return suites.load(tmp_path / "tiny.toml")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+@pytest.mark.slow
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
+    longer: suites.Suite, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(tmp_path, tmp_path / "out")
+    wait_until_some_are_stored(process, tmp_path / "out")
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    assert f"nasbench-evo run {tmp_path / 'tiny.toml'} --out {tmp_path / 'out'}" in err
+    with Store(tmp_path / "out") as store:
+        work = execution.plan(longer, store)
+    assert 0 < work.done < work.total
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_points_loses_nothing(longer: suites.Suite, tmp_path: Path) -> None:
+    smaller = longer.model_copy(update={"seeds": 200})
+    (tmp_path / "tiny.toml").write_text(
+        (tmp_path / "tiny.toml").read_text().replace("seeds = 600", "seeds = 200")
+    )
+    out = tmp_path / "out"
+    for attempt in range(4):
+        process = start(tmp_path, out)
+        before = wait_until_some_are_stored(process, out)
+        time.sleep(0.13 * attempt)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert stored(out) >= before
+    run(smaller, out, engine="processes", workers=2)
+    run(smaller, tmp_path / "whole")
+    assert content(smaller, out) == content(smaller, tmp_path / "whole")

@@ -1,0 +1,155 @@
+"""The search loop: budgets, traces, incumbents, and the ask/tell view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from support import evaluation
+
+from nasbench_evo.algorithms import ALGORITHMS
+from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.eigen import Eigen
+from nasbench_evo.algorithms.random_search import RandomSearch
+from nasbench_evo.errors import InputError, ProtocolError
+from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Evaluate, Search
+from nasbench_evo.runner import AskTell, Budget, incumbents, search, trace_hash
+from nasbench_evo.spaces import NASBench201
+
+
+@dataclass(frozen=True)
+class Empty(Algorithm):
+    """Asks for nobody."""
+
+    name: ClassVar[str] = "empty"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        yield Evaluate([])
+
+
+@dataclass(frozen=True)
+class Stray(Algorithm):
+    """Asks for a genotype outside the space."""
+
+    name: ClassVar[str] = "stray"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        yield Evaluate([(0, 0, 0, 0, 0, 7)])
+
+
+@dataclass(frozen=True)
+class Silent(Algorithm):
+    """Ends at once."""
+
+    name: ClassVar[str] = "silent"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        yield from ()
+
+
+def test_a_seconds_budget_ends_the_search(cifar10: LookupEvaluator) -> None:
+    whole = search(RandomSearch(), cifar10, seed=0, budget=Budget(100))
+    costs = [answer.cost_seconds for answer in whole.history]
+    limit = sum(costs[:10]) + costs[10] / 2
+    timed = search(RandomSearch(), cifar10, seed=0, budget=Budget(None, limit))
+    assert timed.history == whole.history[:10]
+    assert timed.simulated_seconds == sum(costs[:10])
+
+
+def test_whichever_budget_ends_first(cifar10: LookupEvaluator) -> None:
+    assert search(RandomSearch(), cifar10, budget=Budget(5, 1e9)).evaluations == 5
+    assert search(RandomSearch(), cifar10, budget=Budget(500, 5000.0)).simulated_seconds <= 5000
+
+
+def test_fractions_fill_the_budget(cifar10: LookupEvaluator) -> None:
+    # One poorest, then trainings to 20%: after 1 + 0.2 * 4 nothing more fits into 1.9.
+    result = search(Eigen(), cifar10, budget=Budget(1.9))
+    assert [answer.cost for answer in result.history] == [1.0, *[0.2] * 4]
+    assert result.evaluations == pytest.approx(1.8)
+
+
+def test_simulated_seconds_count_only_what_was_trained(cifar10: LookupEvaluator) -> None:
+    history = search(Eigen(), cifar10, budget=Budget(30)).history
+    for answer in history:
+        full = cifar10.cells[answer.genotype]
+        assert answer.cost_seconds == pytest.approx(full[2] * answer.cost)
+
+
+@pytest.mark.parametrize(
+    "limits", [(0, None), (-1, None), (None, 0.0), (None, None), (float("nan"), None)]
+)
+def test_senseless_budgets_are_refused(limits: tuple[float | None, float | None]) -> None:
+    with pytest.raises(InputError, match="udget"):
+        Budget(*limits)
+
+
+def test_misbehaving_algorithms_are_named(cifar10: LookupEvaluator) -> None:
+    with pytest.raises(ProtocolError, match="empty asked to evaluate no individual"):
+        search(Empty(), cifar10)
+    with pytest.raises(InputError, match="6 integers"):
+        search(Stray(), cifar10)
+    with pytest.raises(InputError, match="silent evaluated nothing"):
+        search(Silent(), cifar10)
+    with pytest.raises(InputError, match="seed"):
+        search(RandomSearch(), cifar10, seed=-1)
+
+
+def test_incumbents_by_hand() -> None:
+    points = incumbents("abcda", [50, 40, 60, 60, 70], [1.0] * 5, [1.0] * 5)
+    assert points == [(1.0, "a"), (3.0, "c"), (5.0, "a")]
+
+
+def test_a_full_training_comes_before_a_better_partial_one() -> None:
+    points = incumbents("abcd", [90, 50, 95, 60], [0.2, 1.0, 0.2, 1.0], [0.2, 1.0, 0.2, 1.0])
+    assert points == [(0.2, "a"), (1.2, "b"), (2.4, "d")]
+
+
+def test_the_trace_hash_sees_every_part() -> None:
+    space = NASBench201()
+    base = ([(0,) * 6, (1,) * 6], [50.0, 60.0], [1.0, 1.0])
+    others = [
+        ([(0,) * 6, (2,) * 6], [50.0, 60.0], [1.0, 1.0]),
+        ([(0,) * 6, (1,) * 6], [50.0, 60.5], [1.0, 1.0]),
+        ([(0,) * 6, (1,) * 6], [50.0, 60.0], [0.2, 1.0]),
+        ([(1,) * 6, (0,) * 6], [50.0, 60.0], [1.0, 1.0]),
+    ]
+    hashes = {trace_hash(space, *columns) for columns in (base, *others)}
+    assert len(hashes) == 5
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_ask_tell_gives_the_runners_trace(name: str, cifar10: LookupEvaluator) -> None:
+    algorithm = ALGORITHMS[name].configure()
+    driven, session, seen = AskTell(algorithm, cifar10.space, seed=9), cifar10.start(9), []
+    while len(seen) < 60:
+        request = driven.ask()
+        assert request is not None
+        answers = session.answer(request)
+        driven.tell(answers)
+        seen += answers
+    run = search(algorithm, cifar10, seed=9, budget=Budget(1000)).history
+    assert [a.genotype for a in seen] == [a.genotype for a in run[: len(seen)]]
+
+
+def test_ask_tell_refuses_misuse() -> None:
+    driven = AskTell(RandomSearch(), NASBench201(), seed=0)
+    with pytest.raises(ProtocolError, match="ask"):
+        driven.tell([])
+    request = driven.ask()
+    assert isinstance(request, Evaluate)
+    with pytest.raises(ProtocolError, match="tell"):
+        driven.ask()
+    with pytest.raises(ProtocolError, match="Expected 50 answers; got 1"):
+        driven.tell([evaluation((0,) * 6, 10.0)])
+
+
+def test_ask_tell_says_when_it_is_done() -> None:
+    driven = AskTell(Silent(), NASBench201(), seed=0)
+    assert driven.ask() is None
+    assert driven.done
