@@ -43,28 +43,23 @@ def roulette(items: Sequence[T], weights: Sequence[float], n: int, rng: Stream) 
 
 def flip_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: Stream) -> Genes:
     """Return `genotype` with each gene set, with probability `rate`, to another value."""
-    other = rng.other
-    return tuple(
-        [
-            other(value, cardinality) if draw < rate else value
-            for draw, value, cardinality in zip(
-                rng.randoms(len(genotype)), genotype, cardinalities, strict=True
-            )
-        ]
-    )
+    draws = rng.randoms(len(genotype))
+    if min(draws) >= rate:
+        return genotype
+    genes, other = list(genotype), rng.other
+    for gene, draw in enumerate(draws):
+        if draw < rate:
+            genes[gene] = other(genes[gene], cardinalities[gene])
+    return tuple(genes)
 
 
 def step_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: Stream) -> Genes:
     """Return `genotype` with each gene moved, with probability `rate`, by +-1 with wrap-around."""
-    below = rng.below
-    return tuple(
-        [
-            (value + 2 * below(2) - 1) % cardinality if draw < rate else value
-            for draw, value, cardinality in zip(
-                rng.randoms(len(genotype)), genotype, cardinalities, strict=True
-            )
-        ]
-    )
+    draws, genes = rng.randoms(len(genotype)), list(genotype)
+    for gene, draw in enumerate(draws):
+        if draw < rate:
+            genes[gene] = (genes[gene] + 2 * rng.below(2) - 1) % cardinalities[gene]
+    return tuple(genes)
 
 
 def exchange_blocks(

@@ -13,13 +13,37 @@ from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
-from nasbench_evo.spaces.nasbench201 import SIZE, Cell, NASBench201
+from nasbench_evo.spaces.nasbench201 import Cell, NASBench201
 from nasbench_evo.tables import Table
 
 _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
 
-# Accuracies (percent) and losses (nats or None) of a cell's trials, seconds of one training.
-Row = tuple[list[float], list[float | None], float]
+
+class Rows(dict[Cell, list[Evaluation]]):
+    """By cell, the answers that full trainings of it can give: one for each trial."""
+
+    def __init__(self, table: Table, d: int) -> None:
+        super().__init__()
+        self._table = table
+        self._d = d
+
+    def __missing__(self, genotype: Any) -> list[Evaluation]:
+        """Make the row of a cell; raise InputError if it is not in the space."""
+        table, d = self._table, self._d
+        index = table.space.index(table.space.validate(genotype))
+        kept = np.flatnonzero(table.present[d, index])
+        accuracies = table.valid_accuracy[d, index, kept].tolist()
+        losses = (
+            [None] * len(kept)
+            if table.valid_loss is None
+            else table.valid_loss[d, index, kept].tolist()
+        )
+        seconds = float(table.train_seconds[d, index])
+        self[genotype] = row = [
+            Evaluation(genotype, accuracy, loss, seconds, 1.0, "table", 1.0)
+            for accuracy, loss in zip(accuracies, losses, strict=True)
+        ]
+        return row
 
 
 class LookupEvaluator:
@@ -46,22 +70,9 @@ class LookupEvaluator:
         return LookupSession(self, seed)
 
     @cached_property
-    def cells(self) -> dict[Cell, Row]:
-        """The table's rows by cell, as plain numbers: one dictionary look-up an individual."""
-        table, d = self.table, self._d
-        present = table.present[d]
-        # Trials that exist first, so that cutting at their number leaves just them.
-        order = np.argsort(~present, axis=1, kind="stable")
-        accuracies = np.take_along_axis(table.valid_accuracy[d], order, axis=1).tolist()
-        trials = table.trials[d].tolist()
-        if table.valid_loss is None:
-            losses: list[list[float | None]] = [[None] * n for n in trials]
-        else:
-            losses = np.take_along_axis(table.valid_loss[d], order, axis=1).tolist()
-        seconds = table.train_seconds[d].tolist()
-        every = np.stack(np.unravel_index(np.arange(SIZE), self.space.cardinalities), axis=1)
-        rows = [(accuracies[i][:n], losses[i], seconds[i]) for i, n in enumerate(trials)]
-        return dict(zip(map(tuple, every.tolist()), rows, strict=True))
+    def cells(self) -> Rows:
+        """The full trainings of each cell, made when first asked for: one look-up an individual."""
+        return Rows(self.table, self._d)
 
     def landmark(self, genotype: Cell, trial: int, fraction: float) -> float:
         """Return the accuracy (percent) on the learning curve of a trial at `fraction` of it."""
@@ -81,6 +92,7 @@ class LookupSession:
         self.notes: dict[str, str] = {}
         self._evaluator = evaluator
         self._cells = evaluator.cells
+        self._curves = evaluator.table.valid_curve is not None
         self._random = stream(seed, "evaluator noise").random
         self._partial: PartialTrainings[int] = PartialTrainings()
 
@@ -95,28 +107,20 @@ class LookupSession:
                     "A lookup table cannot distil from a teacher (mimicry): its accuracies are "
                     "final. Use mimicry=false, or an evaluator that trains."
                 )
-            try:
-                if request.fraction == 1.0 and not self._partial.stopped:
-                    return self._full(request.genotypes)
-                return [self._trained(g, request.fraction) for g in request.genotypes]
-            except (KeyError, TypeError):
-                for genotype in request.genotypes:
-                    self._evaluator.space.validate(genotype)
-                raise
+            if request.fraction == 1.0 and not self._partial.stopped:
+                return self._full(request.genotypes)
+            return [self._trained(g, request.fraction) for g in request.genotypes]
         if type(request) is EvaluateMixtures:
             return self._mixtures(self._evaluator.space.discretize(request.alphas))
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []
 
     def _full(self, genotypes: Sequence[Cell]) -> list[Evaluation]:
-        cells, random, new = self._cells, self._random, tuple.__new__
-        answers: list[Evaluation] = []
+        cells, random = self._cells, self._random
+        answers = []
         for genotype in genotypes:
-            accuracies, losses, seconds = cells[genotype]
-            trial = int(random() * len(accuracies))
-            # tuple.__new__ is what the named tuple's constructor does, without its call.
-            fields = (genotype, accuracies[trial], losses[trial], seconds, 1.0, "table", 1.0)
-            answers.append(new(Evaluation, fields))
+            row = cells[genotype]
+            answers.append(row[int(random() * len(row))])
         return answers
 
     def _trained(self, genotype: Cell, fraction: float) -> Evaluation:
@@ -125,21 +129,19 @@ class LookupSession:
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
-        accuracies, losses, seconds = self._cells[genotype]
-        drawn = int(self._random() * len(accuracies))
+        row = self._cells[genotype]
+        trial = int(self._random() * len(row))
         start, earlier = self._partial.resume(genotype, fraction)
-        curves = self._evaluator.table.valid_curve is not None
-        trial = drawn
         if earlier is not None:
-            trial = earlier if curves else (earlier + 1) % len(accuracies)
-        accuracy, loss = accuracies[trial], losses[trial]
+            trial = earlier if self._curves else (earlier + 1) % len(row)
+        _, accuracy, loss, seconds, _, source, _ = row[trial]
         if fraction < 1:
             self._partial.stop(genotype, fraction, trial)
-            self.notes["landmark_source"] = "curve" if curves else "trial"
-            if curves:
+            self.notes["landmark_source"] = "curve" if self._curves else "trial"
+            if self._curves:
                 accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
         paid = fraction - start
-        return Evaluation(genotype, accuracy, loss, seconds * paid, fraction, "table", paid)
+        return Evaluation(genotype, accuracy, loss, seconds * paid, fraction, source, paid)
 
     def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:
         """Answer for the argmax cell of each mixture, with a loss in any case."""

@@ -23,7 +23,9 @@ class PartialTrainings(Generic[State]):
 
         Returns its fraction and state, or (0.0, None) where a new training has to start.
         """
-        stopped = self.stopped.get(genotype, [])
+        stopped = self.stopped.get(genotype)
+        if stopped is None:
+            return 0.0, None
         short = [training for training in stopped if training[0] < fraction]
         if not short:
             return 0.0, None

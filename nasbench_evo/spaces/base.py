@@ -69,8 +69,12 @@ class IntegerSpace(Space):
 
     def sample(self, rng: Stream, n: int) -> list[tuple[int, ...]]:
         """Return `n` genotypes, each gene uniform and independent."""
-        draws = rng.generator.random((n, len(self.cardinalities))) * self.cardinalities
-        return list(map(tuple, draws.astype(int).tolist()))
+        randoms, cardinalities = rng.randoms, self.cardinalities
+        genes = len(cardinalities)
+        return [
+            tuple([int(u * c) for u, c in zip(randoms(genes), cardinalities, strict=True)])
+            for _ in range(n)
+        ]
 
     def mutate(self, genotype: tuple[int, ...], rng: Stream) -> tuple[int, ...]:
         """Return `genotype` with one uniformly drawn gene set to another value."""

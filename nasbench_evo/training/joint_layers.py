@@ -1,0 +1,132 @@
+"""The same layer of many networks as one: stacked tensors, grouped convolutions.
+
+Activations are [batch, height, width, K, channels], K networks (or edges) side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NETWORKS = 3  # the dimension of activations that counts networks
+
+
+def spatial(x: Tensor) -> Tensor:
+    """View [batch, h, w, K, c] as a channels_last [batch, K * c, h, w]."""
+    return x.flatten(NETWORKS).permute(0, 3, 1, 2)
+
+
+def grouped(x: Tensor, groups: int) -> Tensor:
+    """View a channels_last [batch, K * c, h, w] as [batch, h, w, K, c]."""
+    batch, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).view(batch, height, width, groups, channels // groups)
+
+
+class Stacked(nn.Module):
+    """A layer whose tensors are those of its members, one after another along dimension 0."""
+
+    def __init__(self, members: Sequence[nn.Module], owners: Sequence[int] | None = None) -> None:
+        # owners: the network of each member (None: one member a network, in order)
+        super().__init__()
+        self.owners = tuple(range(len(members))) if owners is None else tuple(owners)
+        self.groups = len(members)
+        self._members = tuple(members)  # in a tuple: they are not submodules
+        self._names: dict[str, str] = {}
+        for name, tensor in [*members[0].named_parameters(), *members[0].named_buffers()]:
+            if tensor.dim() == 0:  # BatchNorm's count of batches, which nothing here reads
+                continue
+            own = self._names[name] = name.replace(".", "_")
+            value = torch.cat([self._of(member, name) for member in members])
+            if isinstance(tensor, nn.Parameter):
+                self.register_parameter(own, nn.Parameter(value))
+            else:
+                self.register_buffer(own, value)
+
+    @staticmethod
+    def _of(member: nn.Module, name: str) -> Tensor:
+        path, _, last = name.rpartition(".")
+        return cast(Tensor, getattr(member.get_submodule(path), last)).detach()
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Copy the tensors to the members they came from."""
+        for name, own in self._names.items():
+            pieces = cast(Tensor, getattr(self, own)).chunk(self.groups)
+            for member, piece in zip(self._members, pieces, strict=True):
+                self._of(member, name).copy_(piece)
+
+    @torch.no_grad()
+    def hold(self, members: Sequence[int]) -> None:
+        """Set the parameters of some members to what these started with."""
+        for name, own in self._names.items():
+            tensor = cast(Tensor, getattr(self, own))
+            if isinstance(tensor, nn.Parameter):
+                pieces = tensor.chunk(self.groups)
+                for i in members:
+                    pieces[i].copy_(self._of(self._members[i], name))
+
+    def normalise(self, x: Tensor, prefix: str) -> Tensor:
+        """Return the BatchNorm whose tensors start with `prefix`, on [batch, K * c, h, w]."""
+        mean, variance, weight, bias = (
+            cast(Tensor, getattr(self, prefix + name))
+            for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, variance, weight, bias, self.training)
+
+    def convolve(self, x: Tensor, name: str, groups: int, stride: int = 1) -> Tensor:
+        """Return the padded convolution with the weight `name`."""
+        weight = cast(Tensor, getattr(self, name))
+        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, groups)
+
+
+class JointConvBN(Stacked):
+    """Convolution and BatchNorm of several networks: [batch, h, w, G, c] to the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what each member would return for its own slice."""
+        y = self.convolve(spatial(x), "0_weight", self.groups)
+        return grouped(self.normalise(y, "1_"), self.groups)
+
+
+class JointStem(Stacked):
+    """The stems: images [batch, K * c, h, w], or [batch, c, h, w] shared by all networks."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__(members)
+        self.in_channels = cast(Tensor, getattr(self, "0_weight")).shape[1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [batch, h, w, K, channels]."""
+        shared = images.shape[1] == self.in_channels
+        y = self.convolve(images, "0_weight", 1 if shared else self.groups)
+        return grouped(self.normalise(y, "1_"), self.groups)
+
+
+class JointResidual(Stacked):
+    """The stride-2 blocks between stages."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return main path plus shortcut, [batch, h/2, w/2, K, 2c]."""
+        x = spatial(x)
+        main = self.convolve(F.relu(x), "first_0_weight", self.groups, stride=2)
+        main = F.relu(self.normalise(main, "first_1_"))
+        main = self.convolve(main, "second_0_weight", self.groups)
+        main = self.normalise(main, "second_1_")
+        pooled = F.avg_pool2d(x, 2, ceil_mode=True)
+        return grouped(main + self.convolve(pooled, "shortcut_weight", self.groups), self.groups)
+
+
+class JointHead(Stacked):
+    """Last BatchNorm, ReLU, global average and classifier: to logits [K, batch, classes]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return each network's logits."""
+        features = F.relu(self.normalise(spatial(x), "last_"))
+        pooled = features.mean((2, 3)).view(len(x), self.groups, -1).transpose(0, 1)
+        weight = cast(Tensor, self.classifier_weight).view(self.groups, -1, pooled.shape[2])
+        bias = cast(Tensor, self.classifier_bias).view(self.groups, 1, -1)
+        return torch.baddbmm(bias, pooled, weight.transpose(1, 2))

@@ -1,0 +1,159 @@
+"""Training recipes: every hyper-parameter of a training, and the papers' values of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.training.augmentation import Augmentation
+
+Unit = Literal["epochs", "iterations"]
+Schedule = Literal["cosine", "step"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: `length` and `milestones` count `unit`; a cosine goes to 0 at `length`.
+
+    `update` says whether the learning rate is set anew at each iteration or at each epoch.
+    `gradient_clip` is a bound on the gradient's norm (0: none). `drop_path` grows linearly by
+    epoch from 0 to this probability, given to the model's attribute `drop_path_prob`.
+    `auxiliary_weight` is the weight of the loss of a second output (0: there is none).
+    `alpha` and `temperature` are those of EIGEN's Eq. 3, and used only with a teacher.
+
+    Raises InputError on a value out of range.
+    """
+
+    name: str
+    length: float
+    unit: Unit = "epochs"
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: Schedule = "cosine"
+    update: Unit = "iterations"
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    gradient_clip: float = 0.0
+    drop_path: float = 0.0
+    auxiliary_weight: float = 0.0
+    alpha: float = 0.9
+    temperature: float = 5.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name, ok, expected in (
+            ("length", self.length > 0, "more than 0"),
+            ("unit", self.unit in ("epochs", "iterations"), "'epochs' or 'iterations'"),
+            ("update", self.update in ("epochs", "iterations"), "'epochs' or 'iterations'"),
+            ("schedule", self.schedule in ("cosine", "step"), "'cosine' or 'step'"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "more than 0"),
+            ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("nesterov", not self.nesterov or self.momentum > 0, "False without momentum"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("gradient_clip", 0 <= self.gradient_clip < math.inf, "0 (off) or more"),
+            ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
+            ("auxiliary_weight", 0 <= self.auxiliary_weight < math.inf, "0 (off) or more"),
+            ("alpha", 0 <= self.alpha <= 1, "in [0, 1]"),
+            ("temperature", 0 < self.temperature < math.inf, "more than 0"),
+            ("milestones", self._milestones_fit(), "increasing, within the length, for 'step'"),
+        ):
+            if not ok:
+                raise InputError(f"Recipe: {name} is {expected}; got {getattr(self, name)!r}.")
+
+    def _milestones_fit(self) -> bool:
+        if self.schedule == "cosine":
+            return not self.milestones
+        ascending = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        return ascending and all(0 < m <= self.length for m in self.milestones)
+
+    def scaled(self, length: float, unit: Unit = "epochs") -> Recipe:
+        """Return this recipe `length` long, its milestones at the same fractions of it."""
+        milestones = tuple(m * length / self.length for m in self.milestones)
+        return replace(self, length=length, unit=unit, milestones=milestones)
+
+    def iterations(self, per_epoch: int) -> int:
+        """Return the number of iterations when an epoch has `per_epoch` of them (at least 1)."""
+        return max(1, round(self.length * (per_epoch if self.unit == "epochs" else 1)))
+
+    def learning_rate_at(self, iteration: int, per_epoch: int) -> float:
+        """Return the learning rate of iteration 0, 1, ... (epochs of `per_epoch` iterations)."""
+        if self.update == "epochs":
+            iteration -= iteration % per_epoch
+        if self.schedule == "cosine":
+            progress = iteration / self.iterations(per_epoch)
+            return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        factor = per_epoch if self.unit == "epochs" else 1
+        passed = sum(iteration >= round(m * factor) for m in self.milestones)
+        return self.learning_rate * self.gamma**passed
+
+    def drop_path_at(self, iteration: int, per_epoch: int) -> float:
+        """Return the drop-path probability: `drop_path` times the epochs' share done so far."""
+        return self.drop_path * (iteration - iteration % per_epoch) / self.iterations(per_epoch)
+
+
+_FLIP_CROP = Augmentation(flip=0.5, crop_padding=4)
+_FLIP_CROP_CUTOUT = Augmentation(flip=0.5, crop_padding=4, cutout=16)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        # Small grey images that must not be mirrored; minutes on one CPU core.
+        Recipe("digits", 12, batch_size=64, nesterov=True),
+        # Dong and Yang 2020, its Table of hyper-parameters.
+        Recipe("nasbench201", 200, batch_size=256, nesterov=True, augmentation=_FLIP_CROP),
+        # Genetic CNN, section 4.1.1: 120 + 60 + 40 + 20 epochs at 1e-2 ... 1e-5. The paper does
+        # not give batch size, momentum and weight decay: the usual values stand here.
+        Recipe("genetic_cnn", 240, learning_rate=0.01, schedule="step", milestones=(120, 180, 220)),
+        # EIGEN, section 4.1.
+        Recipe(
+            "eigen",
+            25_000,
+            unit="iterations",
+            schedule="step",
+            milestones=(15_000, 20_000),
+            augmentation=Augmentation(whitening=True),
+        ),
+        # GeneticNAS, final training (its search trains shared weights).
+        Recipe(
+            "geneticnas",
+            630,
+            batch_size=64,
+            learning_rate=0.05,
+            schedule="step",
+            milestones=(315, 472.5),
+            nesterov=True,
+            weight_decay=1e-4,
+            drop_path=0.1,
+            augmentation=_FLIP_CROP_CUTOUT,
+        ),
+        # EG-NAS retrains as DARTS does (Liu et al. 2019): 600 epochs, batch 96.
+        Recipe(
+            "darts",
+            600,
+            batch_size=96,
+            learning_rate=0.025,
+            update="epochs",
+            weight_decay=3e-4,
+            gradient_clip=5.0,
+            drop_path=0.3,
+            auxiliary_weight=0.4,
+            augmentation=_FLIP_CROP_CUTOUT,
+        ),
+    )
+}
+
+
+def recipe(name: str, epochs: float | None = None) -> Recipe:
+    """Return a named recipe, scaled to `epochs` if given; raise InputError on an unknown name."""
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name] if epochs is None else RECIPES[name].scaled(epochs)

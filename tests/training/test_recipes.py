@@ -1,0 +1,86 @@
+"""Recipes: the papers' schedules by hand, scaling, refusal of wrong values."""
+
+import dataclasses
+
+import pytest
+
+from nasbench_evo.errors import InputError
+from nasbench_evo.training import RECIPES, Recipe, recipe
+
+
+def test_eigen_drops_at_15000_and_20000_iterations():
+    eigen = RECIPES["eigen"]
+    assert eigen.iterations(390) == 25_000
+    at = [0, 14_999, 15_000, 19_999, 20_000, 24_999]
+    rates = [eigen.learning_rate_at(i, 390) for i in at]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_genetic_cnn_has_120_60_40_20_epochs():
+    genetic = RECIPES["genetic_cnn"]
+    epochs = [genetic.learning_rate_at(7 * epoch, 7) for epoch in range(240)]
+    counts = [sum(rate == pytest.approx(r) for rate in epochs) for r in (1e-2, 1e-3, 1e-4, 1e-5)]
+    assert counts == [120, 60, 40, 20]
+    assert genetic.iterations(7) == 240 * 7
+
+
+def test_cosine_by_hand():
+    r = Recipe("x", 4, learning_rate=0.2)
+    rates = [r.learning_rate_at(i, 2) for i in range(8)]
+    assert rates[0] == 0.2
+    assert rates[4] == pytest.approx(0.1)
+    assert rates[2] == pytest.approx(0.2 * (1 + 2**-0.5) / 2)
+    by_epoch = dataclasses.replace(r, update="epochs")
+    assert [by_epoch.learning_rate_at(i, 2) for i in (4, 5)] == [rates[4]] * 2
+
+
+def test_drop_path_grows_by_epoch():
+    r = Recipe("x", 4, drop_path=0.4)
+    found = [r.drop_path_at(i, 2) for i in range(8)]
+    assert found == pytest.approx([0, 0, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3])
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_scaled_keeps_the_shape_of_the_schedule(name):
+    full, short = RECIPES[name], recipe(name, 20)
+    assert (short.length, short.unit) == (20, "epochs")
+    per_epoch = 500
+    long = full.iterations(per_epoch)
+    for share in (0.05, 0.3, 0.55, 0.7, 0.85, 0.95):
+        at = full.learning_rate_at(round(share * long), per_epoch)
+        scaled = short.learning_rate_at(round(share * 20 * per_epoch), per_epoch)
+        assert scaled == pytest.approx(at, rel=0.02)
+
+
+def test_papers_values():
+    nb201 = RECIPES["nasbench201"]
+    assert (nb201.length, nb201.batch_size, nb201.learning_rate) == (200, 256, 0.1)
+    assert nb201.nesterov
+    assert nb201.weight_decay == 5e-4
+    assert (nb201.augmentation.flip, nb201.augmentation.crop_padding) == (0.5, 4)
+    assert RECIPES["eigen"].augmentation.whitening
+    assert (RECIPES["eigen"].alpha, RECIPES["eigen"].temperature) == (0.9, 5)
+    darts = RECIPES["darts"]
+    assert (darts.length, darts.batch_size, darts.auxiliary_weight) == (600, 96, 0.4)
+    assert (darts.drop_path, darts.augmentation.cutout, darts.gradient_clip) == (0.3, 16, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length": 0}, {"unit": "steps"}, {"update": "never"}, {"schedule": "linear"},
+        {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": float("nan")}, {"gamma": 0},
+        {"momentum": 1}, {"momentum": 0, "nesterov": True}, {"weight_decay": -1},
+        {"label_smoothing": 1}, {"gradient_clip": -1}, {"drop_path": 1},
+        {"auxiliary_weight": -0.1}, {"alpha": 1.1}, {"temperature": 0}, {"milestones": (1,)},
+        {"schedule": "step", "milestones": (3, 2)}, {"schedule": "step", "milestones": (11,)},
+    ],
+)  # fmt: skip
+def test_wrong_values(wrong):
+    with pytest.raises(InputError, match=list(wrong)[-1]):
+        Recipe(**{"name": "x", "length": 10, **wrong})
+
+
+def test_unknown_recipe():
+    with pytest.raises(InputError, match="nasbench201"):
+        recipe("nasbench210")
