@@ -10,13 +10,18 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.runner import search
+from nasbench_evo.runner import Result, incumbent_accuracies, search
 from nasbench_evo.store import Record, canonical
 from nasbench_evo.suite import Unit
 
+# Threads below the processes only get in each other's way.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+REPORT = "report"  # the note that holds the final trainings of a run, as JSON
 _QUEUED_PER_WORKER = 4  # tasks handed out ahead, so that no worker waits
 
 
@@ -27,6 +32,8 @@ class Task:
     unit: Unit
     key: str
     seeds: tuple[int, ...]
+    folder: Path | None = None  # for the journals of a unit that trains
+    workers: int = 1  # processes a device, of a unit that trains
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,15 @@ class Outcome:
 
 def execute(task: Task) -> Outcome:
     """Run a task here. A run that raises is a failure of that run only; bad input is not."""
-    evaluator = task.unit.evaluator()
+    training = task.unit.training is not None
+    evaluator = task.unit.trainer(task.folder, task.workers) if training else task.unit.evaluator()
     records, failures = [], []
     for seed in task.seeds:
         try:
             result = search(task.unit.row.configured, evaluator, seed=seed, budget=task.unit.budget)
+            curve, notes = (
+                _reported(task, result, seed) if training else (result.curve, result.notes)
+            )
         except InputError:
             raise
         except Exception:
@@ -59,11 +70,18 @@ def execute(task: Task) -> Outcome:
                 simulated_seconds=result.simulated_seconds,
                 trace_sha256=result.trace_sha256,
                 wall_seconds=result.wall_seconds,
-                curve=canonical(result.curve),
-                notes=canonical(result.notes),
+                curve=canonical(curve),
+                notes=canonical(notes),
             )
         )
     return Outcome(task, records, failures)
+
+
+def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, str]]:
+    """Return curve and notes of a run of trainings: with accuracies, and the final trainings."""
+    final = task.unit.trainer(task.folder, task.workers).report(result.genotype, seed)
+    plain = [{**asdict(trained), "curve": None} for trained in final]
+    return incumbent_accuracies(result.history), {**result.notes, REPORT: canonical(plain)}
 
 
 def serial(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
@@ -78,7 +96,9 @@ def processes(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
     """
     from loky.process_executor import ProcessPoolExecutor  # imported late: only used here
 
-    executor = ProcessPoolExecutor(max_workers=workers, initializer=_ignore_interrupt)
+    executor = ProcessPoolExecutor(
+        max_workers=workers, initializer=_ignore_interrupt, env=_ONE_THREAD
+    )
     waiting = iter(tasks)
     running: set[Future[Outcome]] = set()
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from nasbench_evo.suite import Suite, Unit, identity, units
 
 MANIFEST = "manifest.json"
 _SEEDS_PER_TASK = 20
+_CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,18 @@ def plan(suite: Suite, store: Store | None) -> Plan:
         stored = store.seeds(key) if store else set()
         missing = [seed for seed in seeds(suite) if seed not in stored]
         done += suite.seeds - len(missing)
+        if unit.training is not None:  # a run is long: each is a task of its own
+            own = None if store is None else journals(store.path.parent, key)
+            tasks += [Task(unit, key, (seed,), own) for seed in missing]
+            continue
         for start in range(0, len(missing), _SEEDS_PER_TASK):
             tasks.append(Task(unit, key, tuple(missing[start : start + _SEEDS_PER_TASK])))
     return Plan(every, tasks, len(every) * suite.seeds, done)
+
+
+def journals(folder: Path, key: str) -> Path:
+    """Return where the runs of a unit that trains keep their journals and checkpoints."""
+    return folder / _CHECKPOINTS / key[:16]
 
 
 @contextmanager
@@ -101,6 +113,7 @@ def _discard(folder: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         (folder / (FILE + suffix)).unlink(missing_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
 
 
 def _claim(suite: Suite, folder: Path, store: Store) -> None:
@@ -166,9 +179,27 @@ def execute(
 def _keep(outcome: Outcome, store: Store, report: Report) -> None:
     store.add(outcome.records)
     report.finished += len(outcome.records)
+    if outcome.task.folder is not None:  # journals stay; weights are needed no more
+        for record in outcome.records:
+            for file in (outcome.task.folder / f"seed-{record.seed}").glob("*.pt"):
+                file.unlink(missing_ok=True)
     unit = outcome.task.unit
     for seed, trace in outcome.failures:
         report.failures.append((unit.row.label, unit.dataset, seed, trace))
+
+
+def shared_out(work: Plan, workers: int, devices: Sequence[str]) -> int:
+    """Return how many runs of trainings go at a time, and give each run its share of processes.
+
+    On CPUs runs go side by side; what is left over trains the individuals of each. On other
+    devices runs go one after the other, each with one process a device.
+    """
+    if list(devices) != ["cpu"]:
+        return 1
+    side_by_side = max(1, min(workers, len(work.tasks)))
+    share = max(1, workers // side_by_side)
+    work.tasks[:] = [dataclasses.replace(task, workers=share) for task in work.tasks]
+    return side_by_side
 
 
 def default_workers() -> int:

@@ -115,6 +115,7 @@ def search(
     """
     if seed < 0:
         raise InputError(f"A seed is 0 or above; got {seed}.")
+    algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
     history = _converse(algorithm, evaluator, session, seed, budget or Budget())
@@ -233,6 +234,22 @@ def incumbents(
             best_fraction, best_accuracy = fraction, accuracy
             if not points or points[-1][1] != genotypes[i]:
                 points.append((round(spent[i], 9), genotypes[i]))
+    return points
+
+
+def incumbent_accuracies(history: Sequence[Evaluation]) -> list[tuple[float, Genotype, float]]:
+    """Return (full-training equivalents spent, genotype, accuracy) where the best seen changed.
+
+    The rule is that of `incumbents`; a better trial of the same genotype is a change here.
+    """
+    points: list[tuple[float, Genotype, float]] = []
+    best = (0.0, -math.inf)  # fraction, accuracy
+    spent = 0.0
+    for answer in history:
+        spent += answer.cost
+        if (answer.fraction, answer.valid_accuracy) > best:
+            best = (answer.fraction, answer.valid_accuracy)
+            points.append((round(spent, 9), answer.genotype, answer.valid_accuracy))
     return points
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nasbench_evo import algorithms, tables
 from nasbench_evo.algorithms.base import Algorithm
-from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import canonical, unit_key
+
+if TYPE_CHECKING:
+    from nasbench_evo.evaluators.standalone import StandaloneEvaluator
 
 PUBLISHED = "published.toml"  # lies among the suites, but holds published results
 
@@ -41,7 +47,11 @@ class Suite(_Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     description: str = ""
-    table: str = "nasbench201"
+    evaluator: Literal["lookup", "standalone"] = "lookup"
+    table: str = "nasbench201"  # of a lookup
+    space: str = "nasbench201"  # of trainings; a table has its own
+    evaluator_set: dict[str, Any] = {}  # settings of the trainings
+    devices: list[str] = Field(default=["cpu"], min_length=1)  # of the trainings
     datasets: list[str] = Field(min_length=1)
     seeds: int = Field(ge=1)
     first_seed: int = Field(default=0, ge=0)
@@ -75,6 +85,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class TrainingOptions:
+    """How the individuals of a unit are trained; `settings` is canonical JSON."""
+
+    space: str
+    settings: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Unit:
     """A row on a data set: what the seeds of a suite repeat."""
 
@@ -82,10 +101,23 @@ class Unit:
     dataset: str
     table: str
     budget: Budget
+    training: TrainingOptions | None = None  # None: the table answers
 
-    def evaluator(self) -> LookupEvaluator:
+    def evaluator(self) -> Evaluator:
         """Return the evaluator that answers this unit's searches."""
+        if self.training is not None:
+            return self.trainer()
         return lookup(self.table, self.dataset)
+
+    def trainer(self, folder: Path | None = None, workers: int = 1) -> StandaloneEvaluator:
+        """Return the evaluator of a unit that trains, `workers` processes a device.
+
+        Runs keep their journals and checkpoints in `folder`. Raises Unsupported for a unit that
+        does not train, or where torch is missing.
+        """
+        if self.training is None:
+            raise Unsupported(f"{self.row.label} reads a table and trains nothing.")
+        return _trainer(self.training, self.dataset, folder, workers)
 
     def describe(self) -> dict[str, Any]:
         """Return all that the results depend on, but for the seed, as plain JSON."""
@@ -111,6 +143,34 @@ def lookup(table: str, dataset: str) -> LookupEvaluator:
     return LookupEvaluator(tables.load(table), dataset)
 
 
+@lru_cache(maxsize=8)
+def _trainer(
+    options: TrainingOptions, dataset: str, folder: Path | None, workers: int
+) -> StandaloneEvaluator:
+    from nasbench_evo.evaluators.settings import settings
+
+    made: StandaloneEvaluator = training_module().standalone(
+        options.space,
+        dataset,
+        settings(json.loads(options.settings)),
+        devices=options.devices,
+        workers=workers,
+        folder=folder,
+    )
+    return made
+
+
+def training_module() -> ModuleType:
+    """Return the module of the standalone evaluator; raise Unsupported where torch is missing."""
+    try:
+        from nasbench_evo.evaluators import standalone
+    except ImportError as error:
+        raise Unsupported(
+            f"The standalone evaluator needs torch ({error}): pip install 'nasbench-evo[train]'."
+        ) from error
+    return standalone
+
+
 def load(path: Path) -> Suite:
     """Return the suite in a TOML file.
 
@@ -128,10 +188,34 @@ def load(path: Path) -> Suite:
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
     rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
+    if suite.evaluator == "standalone":
+        _check_training(suite)
+        return suite
+    if "space" in suite.model_fields_set or suite.evaluator_set:
+        raise InputError(
+            f'{path}: space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
+        )
     table = tables.load(suite.table)
     for dataset in suite.datasets:
         table.row(dataset)
+        if suite.simulated_seconds is not None:
+            table.require_times(dataset)
     return suite
+
+
+def _check_training(suite: Suite) -> None:
+    """Raise InputError where the settings of a suite's trainings are wrong; needs no data."""
+    from nasbench_evo.evaluators.settings import settings
+
+    chosen = settings(suite.evaluator_set)
+    chosen.check_space(suite.space)
+    module = training_module()
+    for dataset in suite.datasets:
+        module.recipe_of(chosen, suite.space, dataset)
+        if dataset not in module.SOURCES:
+            raise unknown("data set", dataset, module.SOURCES)
+    for row in rows(suite):
+        row.configured.check_space(chosen.make_space(suite.space, chosen.image_size))
 
 
 def _explain(error: ValidationError) -> str:
@@ -170,22 +254,32 @@ def _combinations(entry: Entry) -> Iterator[dict[str, Any]]:
 def units(suite: Suite) -> list[Unit]:
     """Return every row on every data set, in file order."""
     budget = Budget(suite.evaluations, suite.simulated_seconds)
+    training = None
+    if suite.evaluator == "standalone":
+        settings = canonical(suite.evaluator_set)
+        training = TrainingOptions(suite.space, settings, tuple(suite.devices))
     return [
-        Unit(row, dataset, suite.table, budget) for dataset in suite.datasets for row in rows(suite)
+        Unit(row, dataset, suite.table, budget, training)
+        for dataset in suite.datasets
+        for row in rows(suite)
     ]
 
 
 def identity(suite: Suite) -> str:
     """Return the text that two suites share exactly if their results belong in one folder.
 
-    The number of seeds is left out, so that a folder can grow.
+    The number of seeds is left out, so that a folder can grow, and so are devices: another kind of
+    device gives other units.
     """
-    return canonical(suite.model_dump(exclude={"seeds", "description"}))
+    unused = {"evaluator", "space", "evaluator_set"} if suite.evaluator == "lookup" else {"table"}
+    return canonical(suite.model_dump(exclude={"seeds", "description", "devices", *unused}))
 
 
 def sha256(suite: Suite) -> str:
     """Return the hash of the whole suite, seeds included."""
-    return hashlib.sha256(canonical(suite.model_dump()).encode()).hexdigest()
+    content = {**json.loads(identity(suite)), "seeds": suite.seeds}
+    content["description"] = suite.description
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def find(name: str) -> Path:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.errors import InputError, Unsupported, unknown
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 
@@ -35,6 +35,7 @@ class Algorithm(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]  # citation and section
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    needs: ClassVar[tuple[str, ...]] = ()  # attributes of a space that its genotypes must have
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -59,6 +60,16 @@ class Algorithm(ABC):
             if name not in known:
                 raise unknown(f"{cls.name} hyper-parameter", name, known)
         return cls(**values)
+
+    def check_space(self, space: Any) -> None:
+        """Raise Unsupported if the method cannot vary the genotypes of `space`."""
+        for attribute in self.needs:
+            if not hasattr(space, attribute):
+                raise Unsupported(
+                    f"{self.name} does not work in the space {space.name}, which has no "
+                    f"{attribute}. Use nasbench201, or random_search, regularized_evolution or "
+                    "eigen there."
+                )
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""

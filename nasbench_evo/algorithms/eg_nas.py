@@ -29,6 +29,7 @@ class EGNAS(Algorithm):
 
     name: ClassVar[str] = "eg_nas"
     paper: ClassVar[str] = "Cai et al. 2024, Algorithm 1"
+    needs: ClassVar[tuple[str, ...]] = ("alpha_shape", "discretize")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
@@ -90,7 +91,7 @@ class EGNAS(Algorithm):
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         x_star, x_accuracy, x_fitness = mean, -np.inf, np.inf
         for generation in range(self.generations):
-            z = np.array([strategy.ask() for _ in range(self.population_size)])
+            z = strategy.population()
             answers = yield EvaluateMixtures(z.reshape(-1, *alpha.shape))
             f = self.fitness(alpha, accuracy, z.reshape(-1, *alpha.shape), answers)
             i = int(f.argmin())

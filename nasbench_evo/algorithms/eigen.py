@@ -65,7 +65,9 @@ class Eigen(Algorithm):
         for step in (self.primary_step, self.secondary_step):
             parent = yield from self._succession(parent, step, thresholds, space, rng)
         if self.duplication:
-            yield self._evaluate(space.duplications(parent.genotype, rng, self.population_size))
+            children = space.duplications(parent.genotype, rng, self.population_size)
+            if children:  # a graph without layers to repeat has none
+                yield self._evaluate(children)
 
     def thresholds(self) -> Thresholds:
         """Return the extinction thresholds of a run that starts."""

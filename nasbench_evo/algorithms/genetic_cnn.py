@@ -19,6 +19,7 @@ class GeneticCNN(Algorithm):
 
     name: ClassVar[str] = "genetic_cnn"
     paper: ClassVar[str] = "Xie and Yuille 2017, Algorithm 1"
+    needs: ClassVar[tuple[str, ...]] = ("blocks", "cardinalities")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.

@@ -27,6 +27,7 @@ class GeneticNAS(Algorithm):
 
     name: ClassVar[str] = "genetic_nas"
     paper: ClassVar[str] = "Habi and Rafalovich 2019"
+    needs: ClassVar[tuple[str, ...]] = ("blocks", "cardinalities")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.

@@ -16,8 +16,22 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
     so that machines differ by rounding, which the choice of an operation per edge absorbs.
     """
 
+    def _eigen_decomposition(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return B [n, n] and D [n]; the first covariance, the identity, needs no solver."""
+        if self.generation == 0 and self._B is None and (np.eye(self._n_dim) == self._C).all():
+            self._B, self._D = np.eye(self._n_dim), np.ones(self._n_dim)
+        b, d = super()._eigen_decomposition()
+        return b, d
+
     def _sample_solution(self) -> NDArray[np.float64]:
         """Return one sample of the search distribution; shape [n]."""
+        return self._samples(1)[0]
+
+    def population(self) -> NDArray[np.float64]:
+        """Return what `population_size` calls of `ask` would, in one product; [lambda, n]."""
+        return self._samples(self.population_size)
+
+    def _samples(self, k: int) -> NDArray[np.float64]:
         b, d = self._eigen_decomposition()
-        z = self._rng.randn(self._n_dim)
-        return np.asarray(self._mean + self._sigma * (b @ (d * (b.T @ z))))
+        z = self._rng.randn(k, self._n_dim)
+        return np.asarray(self._mean + self._sigma * ((z @ b * d) @ b.T))

@@ -35,6 +35,10 @@ _EXPLAINED = {
         "the table has no losses: L1 of the compound fitness is -ln(accuracy)"
     ),
     ("loss_source", "table"): "L1 of the compound fitness is the table's validation loss",
+    ("landmark_source", "training"): "extinction reads trainings that stopped at each landmark",
+    ("weights", "own"): (
+        "training requests cost nothing and change nothing: every candidate is trained from scratch"
+    ),
     ("weights", "table"): "training requests cost nothing: the table is the trained answer",
 }
 
@@ -43,7 +47,7 @@ def summary_json(
     suite: Suite, rows: Sequence[SummaryRow], collected: Sequence[UnitRuns]
 ) -> dict[str, Any]:
     """Return the content of summary.json: plain JSON types, null for what is undefined."""
-    table = tables.load(suite.table)
+    table = tables.reported(suite.table)
     return {
         "suite": suite.name,
         "description": suite.description,

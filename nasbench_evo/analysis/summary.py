@@ -74,7 +74,7 @@ def regret_curves(runs: UnitRuns, points: Sequence[float]) -> Array:
 
     A point before the first evaluation takes the first incumbent.
     """
-    table = tables.load(runs.unit.table)
+    table = tables.reported(runs.unit.table)
     regret = regrets(table, runs.unit.dataset)
     space = table.space
     curves = np.empty((len(runs.records), len(points)))
@@ -131,7 +131,7 @@ def mean_intervals(samples: Sequence[Array]) -> list[statistics.Interval]:
 def _row(
     runs: UnitRuns, checkpoint: int, regret: Array, interval: statistics.Interval
 ) -> SummaryRow:
-    table = tables.load(runs.unit.table)
+    table = tables.reported(runs.unit.table)
     best = float(table.best[table.row(runs.unit.dataset)])
     n = len(regret)
     _, low, high = interval

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from nasbench_evo import __version__
-from nasbench_evo.cli import check, run, search, table
+from nasbench_evo.cli import check, draw, figures, report, run, search, table, training
 from nasbench_evo.cli.console import out, say
 from nasbench_evo.errors import NasbenchEvoError
 
@@ -25,8 +26,14 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("figures")(figures.figures)
+app.command("draw")(draw.draw)
+app.command("report")(report.report)
+app.command("export")(report.export)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
+app.command("train")(training.train)
+table.app.command("build")(training.build)
 app.add_typer(table.app, name="table")
 
 
@@ -47,6 +54,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; errors that a user can act on end it with their exit code."""
+    # NumPy's matrices are small here: its threads only wait for each other (measured: 10x slower
+    # on a busy machine). NumPy is imported later, by the commands.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except NasbenchEvoError as error:

@@ -17,7 +17,8 @@ import typer
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.summary import SummaryRow
+    from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
+    from nasbench_evo.analysis.trained import TrainedRow
     from nasbench_evo.execution import Plan, Report
     from nasbench_evo.store import Store
     from nasbench_evo.suite import Suite
@@ -41,6 +42,10 @@ def run(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
+    devices: Annotated[
+        str | None,
+        typer.Option(help="Devices of a suite that trains, e.g. cuda:0,cuda:1 (default: its own)."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
@@ -56,6 +61,8 @@ def run(
     changed = seeds is not None and seeds != chosen.seeds
     if seeds is not None:
         chosen = chosen.model_copy(update={"seeds": seeds})
+    if devices is not None:
+        chosen = _on_devices(chosen, devices.split(","))
     engines.get(engine)  # a wrong name fails before anything is written
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
     if dry_run:
@@ -64,23 +71,46 @@ def run(
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh) as store:
         work = execution.plan(chosen, store)
-        report = _execute(work, store, engine, workers or execution.default_workers(), again)
+        allowed = workers or execution.default_workers()
+        if chosen.evaluator == "standalone":
+            allowed = execution.shared_out(work, allowed, chosen.devices)
+        report = _execute(work, store, engine, allowed, again)
         _conclude(chosen, folder, store, work, report, as_json)
+
+
+def _on_devices(suite: Suite, devices: list[str]) -> Suite:
+    from nasbench_evo.errors import InputError
+
+    if suite.evaluator == "lookup":
+        raise InputError(f"--devices is for suites that train; {suite.name} reads a table.")
+    return suite.model_copy(update={"devices": devices})
 
 
 def _describe(suite: Suite, folder: Path) -> None:
     """Print what a run would do, without touching the folder."""
     from nasbench_evo import execution
+    from nasbench_evo.errors import DataError
     from nasbench_evo.store import FILE, Store
+    from nasbench_evo.suite import units
 
-    if (folder / FILE).exists():
-        with Store(folder) as store:
-            work = execution.plan(suite, store)
-    else:
-        work = execution.plan(suite, None)
     out(f"{suite.name}: {suite.description}")
-    for unit in work.units.values():
+    for unit in units(suite):
         out(f"  {unit.dataset:16} {unit.row.label}")
+    try:
+        if (folder / FILE).exists():
+            with Store(folder) as store:
+                work = execution.plan(suite, store)
+        else:
+            work = execution.plan(suite, None)
+    except DataError as error:
+        if suite.evaluator == "lookup":
+            raise
+        runs = len(units(suite)) * suite.seeds
+        out(
+            f"{runs} runs of {suite.evaluations} evaluations, into {folder}, once the data is there:"
+        )
+        out(f"  {error}")
+        return
     out(
         f"{len(work.units)} rows x {suite.seeds} seeds x {suite.evaluations} evaluations = "
         f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
@@ -132,26 +162,16 @@ def _conclude(
     from nasbench_evo.analysis import report as reports
     from nasbench_evo.analysis import summary
     from nasbench_evo.errors import RunsFailed
-    from nasbench_evo.figures import regret
 
     collected = summary.collect(suite, store)
     runs = sum(len(unit.records) for unit in collected)
     if not runs:
         raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
-    rows = summary.summarise(suite, collected)
-    content = reports.summary_json(suite, rows, collected)
-    provenance = reports.manifest(
-        suite, runs=runs, failed=len(report.failures), seconds=report.seconds
-    )
-    paths = [
-        *reports.write_summary(folder, rows, content),
-        *regret.draw(suite, collected, folder / "regret"),
-        reports.write_manifest(folder, provenance),
-    ]
+    conclude = _looked_up if suite.evaluator == "lookup" else _trained
+    content, provenance, paths = conclude(suite, folder, collected, report, as_json)
+    paths.append(reports.write_manifest(folder, provenance))
     if as_json:
         out(json.dumps(content, indent=1))
-    else:
-        _print_tables(suite, rows, content)
     spent = sum(record.evaluations for unit in collected for record in unit.records)
     say(
         f"{report.finished} new runs in {report.seconds:.1f} s; {runs} runs, {spent:,.0f} "
@@ -165,6 +185,87 @@ def _conclude(
             f"{len(report.failures)} of {work.total} runs failed; the others are stored and "
             f"reported with their number n. First: {label}, {dataset}, seed {seed}:\n{trace}"
         )
+
+
+Conclusion = tuple[dict[str, Any], dict[str, Any], list[Path]]  # content, manifest, files
+
+
+def _looked_up(
+    suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
+) -> Conclusion:
+    """Summarise runs on a table: regret."""
+    from nasbench_evo.analysis import report as reports
+    from nasbench_evo.analysis import summary
+    from nasbench_evo.figures import regret
+
+    runs = sum(len(unit.records) for unit in collected)
+    rows = summary.summarise(suite, collected)
+    content = reports.summary_json(suite, rows, collected)
+    if not as_json:
+        _print_tables(suite, rows, content)
+    failed = len(report.failures)
+    provenance = reports.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
+    paths = reports.write_summary(folder, rows, content)
+    return content, provenance, [*paths, *regret.draw(suite, collected, folder / "regret")]
+
+
+def _trained(
+    suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
+) -> Conclusion:
+    """Summarise runs that trained every candidate: accuracies."""
+    from nasbench_evo.analysis import trained
+    from nasbench_evo.figures import accuracy
+
+    runs = sum(len(unit.records) for unit in collected)
+    rows = trained.summarise(suite, collected)
+    content = trained.summary_json(suite, rows, collected)
+    if not as_json:
+        _print_trained(suite, rows, content)
+    failed = len(report.failures)
+    provenance = trained.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
+    paths = trained.write_summary(folder, rows, content)
+    return content, provenance, [*paths, *accuracy.draw(suite, collected, folder / "accuracy")]
+
+
+def _print_trained(suite: Suite, rows: list[TrainedRow], content: dict[str, Any]) -> None:
+    """Print a table per data set at the last checkpoint."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    for dataset in suite.datasets:
+        table = Table(
+            title=f"{suite.space} on {dataset}: {suite.evaluations} evaluations",
+            caption="seen: validation accuracy of the incumbent in its search (the best of many, so "
+            "too high), mean +- std; final: fresh trainings of what was found; P(better), p: "
+            "against random search, Holm-corrected Mann-Whitney",
+        )
+        table.add_column("algorithm (preset)")
+        names = ("n", "seen % [95%]", "rank", "final valid %", "final test %", "s/run", "P(better)")
+        for name in (*names, "p"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
+                table.add_row(*_trained_cells(row))
+        console.print(table)
+    for note in content["notes"]:
+        console.print(f"Note: {note}", soft_wrap=True)
+
+
+def _trained_cells(row: TrainedRow) -> list[str]:
+    interval = "" if row.n < 2 else f" [{row.seen_low:.2f}, {row.seen_high:.2f}]"
+    spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"
+    return [
+        f"{row.algorithm} ({row.preset})",
+        str(row.n),
+        f"{row.seen_mean:.2f}{interval}",
+        str(row.rank),
+        "" if row.final_valid is None else f"{row.final_valid:.2f}",
+        "" if row.final_test is None else f"{row.final_test:.2f}{spread}",
+        "" if row.training_seconds is None else f"{row.training_seconds:.0f}",
+        "" if row.improvement is None else f"{row.improvement:.3f}",
+        "" if row.p_value is None else f"{row.p_value:.1e}",
+    ]
 
 
 def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any]) -> None:

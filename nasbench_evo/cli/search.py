@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +21,34 @@ def search(
     simulated_seconds: Annotated[
         float | None, typer.Option(help="Budget in seconds of simulated training.")
     ] = None,
+    table_name: Annotated[
+        str, typer.Option("--table", help="See `nasbench-evo table list`.")
+    ] = "nasbench201",
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Search on trainings of this length; the report reads the longest."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "paper",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one: --set population_size=5.")
+    ] = None,
+    evaluator_name: Annotated[
+        str, typer.Option("--evaluator", help="lookup, or standalone: train every candidate.")
+    ] = "lookup",
+    space: Annotated[str, typer.Option(help="Space of a standalone search.")] = "nasbench201",
+    evaluator_set: Annotated[
+        list[str] | None,
+        typer.Option(help="Set one of a standalone search: --evaluator-set epochs=12."),
+    ] = None,
+    devices: Annotated[
+        str, typer.Option(help="Devices of a standalone search: cpu, or cuda:0,cuda:1.")
+    ] = "cpu",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes a device of a standalone search.")
+    ] = 1,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--journal", help="Folder where a standalone search can be resumed."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -33,6 +59,7 @@ def search(
     """
     from nasbench_evo import algorithms, tables
     from nasbench_evo import runner as runner_
+    from nasbench_evo.errors import InputError
     from nasbench_evo.evaluators.lookup import LookupEvaluator
 
     cls = algorithms.get(algorithm)
@@ -40,8 +67,23 @@ def search(
     if evaluations is None and simulated_seconds is None:
         evaluations = 300
     budget = runner_.Budget(evaluations, simulated_seconds)
-    table = tables.load()
-    evaluator = LookupEvaluator(table, dataset)
+    if evaluator_name != "lookup":
+        from nasbench_evo.cli import training
+
+        trainer = training.evaluator(
+            evaluator_name, space, dataset, evaluator_set, devices, workers, folder
+        )
+        training.search(configured, preset, trainer, seed, budget, as_json)
+        return
+    if space != "nasbench201" or evaluator_set or folder or devices != "cpu" or workers != 1:
+        raise InputError(
+            "--space, --evaluator-set, --devices, --workers and --journal need "
+            "--evaluator standalone."
+        )
+    searched, table = tables.load(table_name, epochs), tables.reported(table_name)
+    if simulated_seconds is not None:
+        searched.require_times(dataset)
+    evaluator = LookupEvaluator(searched, dataset)
     result = runner_.search(configured, evaluator, seed=seed, budget=budget)
     d, index = table.row(dataset), table.space.index(result.genotype)
     content: dict[str, Any] = {
@@ -51,6 +93,9 @@ def search(
         "space": evaluator.space.name,
         "evaluator": evaluator.name,
         "dataset": dataset,
+        "table": searched.name,
+        "searched_epochs": searched.epochs,
+        "reported": table.protocol(dataset),
         "seed": seed,
         "evaluations": result.evaluations,
         "genotype": list(result.genotype),
@@ -58,8 +103,9 @@ def search(
         "valid_accuracy": float(table.mean_accuracy[d, index]),
         "regret": table.regret(dataset, result.genotype),
         "rank": table.rank(dataset, result.genotype),
-        "parameters": int(table.parameters[d, index]),
-        "latency_seconds": float(table.latency_seconds[d, index]),
+        "test_accuracy": table.mean_test(dataset, result.genotype),
+        "parameters": table.size(dataset, result.genotype),
+        "latency_seconds": table.latency(dataset, result.genotype),
         "simulated_seconds": result.simulated_seconds,
         "trace_sha256": result.trace_sha256,
         "wall_seconds": result.wall_seconds,
@@ -72,10 +118,15 @@ def search(
     out(f"{algorithm} ({preset}), {dataset}, seed {seed}")
     trials = int(table.trials[d, index])
     out(f"  mean valid accuracy  {content['valid_accuracy']:.3f} % over {trials} trials")
+    if content["test_accuracy"] is not None:
+        out(f"  mean test accuracy   {content['test_accuracy']:.3f} %")
+    out(f"  reported from        {content['reported']}; searched at {searched.epochs} epochs")
     out(f"  regret               {content['regret']:.3f} percentage points")
     out(f"  rank                 {content['rank']} of {table.correct.shape[1]}")
-    out(f"  parameters           {content['parameters'] / 1e6:.3f} M")
-    out(f"  latency              {content['latency_seconds'] * 1e3:.2f} ms")
+    if content["parameters"] is not None:
+        out(f"  parameters           {content['parameters'] / 1e6:.3f} M")
+    if content["latency_seconds"] is not None:
+        out(f"  latency              {content['latency_seconds'] * 1e3:.2f} ms")
     out(f"  evaluations          {result.evaluations:g} full trainings")
     out(f"  simulated time       {result.simulated_seconds / 3600:.1f} h of training")
     out(f"  wall time            {result.wall_seconds * 1e3:.1f} ms")

@@ -1,56 +1,178 @@
-"""`nasbench-evo table`: look into the lookup table."""
+"""`nasbench-evo table`: look into the lookup tables, and bring one's own."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out
+from nasbench_evo.cli.console import out, say
 
-app = typer.Typer(help="Look into the lookup table.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from nasbench_evo.tables import Table
+    from nasbench_evo.tables.files import Progress
+
+EMBEDDED = "nasbench201"
+app = typer.Typer(help="Look into the lookup tables, or import one.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="A table; see `nasbench-evo table list`.")]
+Epochs = Annotated[int | None, typer.Option(help="Length of training (default: the longest).")]
+_LINE_EVERY = 10.0  # seconds between progress lines without a terminal
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the tables: the embedded one and those imported."""
+    from nasbench_evo import tables
+    from nasbench_evo.tables import imported
+
+    content = {
+        name: "embedded" if name == EMBEDDED else str(imported.path_of(name))
+        for name in tables.known()
+    }
+    if as_json:
+        out(json.dumps(content, indent=1))
+        return
+    _print(content)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="Official file or folder; .csv, .parquet, .json.")],
+    name: Annotated[str, typer.Option(help="What to call the table.")],
+    via: Annotated[
+        str | None, typer.Option(help="Read through a package instead: nas-bench-201.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a table there.")] = False,
+) -> None:
+    """Import an official benchmark file or folder, or a table of your own.
+
+    Nothing in a file is ever run. An interrupted import leaves no trace: start it again.
+    """
+    from nasbench_evo.tables import imported
+
+    with _progress(f"import {path.name}") as report:
+        file = imported.import_path(path, name, progress=report, replace=replace, via=via)
+    source = imported.open_file(name).fields["source"]
+    if "md5" in source:
+        known = source["known_as"] or "not among the known published files"
+        say(f"MD5 {source['md5']}: {known}")
+    say(f"Imported as {name} ({file.stat().st_size / 1e6:.0f} MB): {file}")
+    info(name)
 
 
 @app.command()
-def info(as_json: AsJson = False) -> None:
-    """Say what the table has and has not, and check its source files."""
+def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
+    """Say what a table has and has not, and check its source files."""
     from nasbench_evo import tables
-    from nasbench_evo.tables import embedded
 
-    sources = embedded.verify_sources()
-    table = tables.load()
-    space = table.space
+    table = tables.load(name)
     content: dict[str, Any] = {
         "name": table.name,
         "label": table.label,
         "sha256": table.sha256,
         "genotypes": table.correct.shape[1],
-        "sources": str(sources),
-        "cache": str(embedded.cache_file()),
+        "epochs": table.epochs,
+        **(_embedded() if name == EMBEDDED else _imported(name)),
         "has_losses": table.valid_loss is not None,
         "has_test_accuracy": table.test_accuracy is not None,
         "has_learning_curves": table.valid_curve is not None,
-        "datasets": {},
+        "has_validation_times": table.valid_seconds is not None,
+        "has_flops": table.flops is not None,
+        "datasets": {dataset: _describe(table, dataset) for dataset in table.datasets},
     }
-    for d, dataset in enumerate(table.datasets):
-        content["datasets"][dataset] = {
-            "validation_images": table.images[d],
-            "cells_with_2_trials": int((table.trials[d] == 2).sum()),
-            "cells_with_3_trials": int((table.trials[d] == 3).sum()),
-            "best_mean_accuracy": float(table.best[d]),
-            "best_arch": space.format(space.from_index(int(table.mean_accuracy[d].argmax()))),
-            "mean_train_seconds": float(table.train_seconds[d].mean()),
-        }
     if as_json:
         out(json.dumps(content, indent=1))
         return
     datasets = content.pop("datasets")
+    parts = content.pop("splits", {})
     _print(content)
     for dataset, facts in datasets.items():
         out(f"\n{dataset}")
         _print(facts, indent="  ")
+    for epochs, trainings in parts.items():
+        out(f"\ntrainings of {epochs} epochs")
+        for training, known in trainings.items():
+            _print({f"{training}, {split}": text for split, text in known.items()}, indent="  ")
+
+
+def _embedded() -> dict[str, Any]:
+    from nasbench_evo.tables import embedded
+
+    return {
+        "sources": str(embedded.verify_sources()),
+        "cache": str(embedded.cache_file()),
+        "cells_with_unequal_model_sizes": embedded.size_disagreements(),
+    }
+
+
+def _imported(name: str) -> dict[str, Any]:
+    from nasbench_evo.tables import imported
+
+    fields = imported.open_file(name).fields
+    return {
+        "file": str(imported.path_of(name)),
+        "imported": fields["imported"],
+        "source_file": fields["source"]["file"],
+        "source_md5": fields["source"].get("md5"),
+        "published_as": fields["source"].get("known_as"),
+        "lengths_of_training": sorted(map(int, fields["recipes"])),
+        "splits": imported.splits(name),
+    }
+
+
+def _describe(table: Table, dataset: str) -> dict[str, Any]:
+    import numpy as np
+
+    from nasbench_evo.tables.table import FIXED_POINT
+
+    d = table.row(dataset)
+    space = table.space
+    numbers, cells = np.unique(table.trials[d], return_counts=True)
+    images = table.images[d]
+    return {
+        "validation_images": "unknown" if images == FIXED_POINT else images,
+        "validation_split": table.valid_split[d] if table.valid_split else None,
+        "test_split": (table.test_split[d] if table.test_split else "") or "none",
+        "learning_curves": table.has_curve(dataset),
+        **{f"cells_with_{n}_trials": int(k) for n, k in zip(numbers, cells, strict=True)},
+        "best_mean_accuracy": float(table.best[d]),
+        "best_arch": space.format(space.from_index(int(np.nanargmax(table.mean_accuracy[d])))),
+        "mean_train_seconds": _number(table.train_seconds[d]),
+    }
+
+
+def _number(values: Any) -> float | None:
+    """Return the mean of what is known, None if nothing is."""
+    import numpy as np
+
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+@app.command()
+def verify(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
+    """Check a whole table: content, cells, known optima, isomorphic cells, curves.
+
+    A line that FAILED ends it with exit code 4; a note is something to know, not an error.
+    """
+    from nasbench_evo.errors import DataError
+    from nasbench_evo.tables import verify as verify_
+
+    checks = verify_.verify(name)
+    if as_json:
+        out(json.dumps([check._asdict() for check in checks], indent=1))
+    else:
+        for check in checks:
+            out(f"{check.status:6}  {check.name}: {check.text}")
+    failed = [check.name for check in checks if check.status == verify_.FAILED]
+    if failed:
+        raise DataError(f"The table {name} failed: {', '.join(failed)}. Import it again.")
 
 
 @app.command()
@@ -62,12 +184,14 @@ def query(
         ),
     ],
     dataset: Annotated[str | None, typer.Option(help="One data set only.")] = None,
+    name: Annotated[str, typer.Option("--table", help="Which table.")] = EMBEDDED,
+    epochs: Epochs = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what the table knows of a cell: trials, mean, regret, rank, size, cost."""
     from nasbench_evo import tables
 
-    table = tables.load()
+    table = tables.load(name, epochs)
     space = table.space
     genotype = space.parse(arch)
     index = space.index(genotype)
@@ -76,27 +200,68 @@ def query(
         "arch": space.format(genotype),
         "genotype": list(genotype),
         "index": index,
-        "datasets": {},
+        "epochs": table.epochs,
+        "datasets": {table.datasets[d]: _facts(table, d, index) for d in rows},
     }
-    for d in rows:
-        present = table.present[d, index]
-        content["datasets"][table.datasets[d]] = {
-            "valid_accuracy": table.valid_accuracy[d, index][present].tolist(),
-            "mean_accuracy": float(table.mean_accuracy[d, index]),
-            "regret": table.regret(table.datasets[d], genotype),
-            "rank": table.rank(table.datasets[d], genotype),
-            "parameters": int(table.parameters[d, index]),
-            "latency_seconds": float(table.latency_seconds[d, index]),
-            "train_seconds": float(table.train_seconds[d, index]),
-        }
     if as_json:
         out(json.dumps(content, indent=1))
         return
     out(f"{content['arch']}\nindex {index}, digits {''.join(map(str, genotype))}")
     out(space.draw(genotype))
-    for name, facts in content["datasets"].items():
-        out(f"\n{name}")
+    for dataset_, facts in content["datasets"].items():
+        out(f"\n{dataset_}")
         _print(facts, indent="  ")
+
+
+def _facts(table: Table, d: int, index: int) -> dict[str, Any]:
+    """Return what a table knows of one cell on one data set; None for what it does not."""
+    import numpy as np
+
+    present = table.present[d, index]
+    if not present.any():
+        return {"valid_accuracy": None}
+    dataset, genotype = table.datasets[d], table.space.from_index(index)
+    facts: dict[str, Any] = {
+        "valid_accuracy": table.valid_accuracy[d, index][present].tolist(),
+        "mean_accuracy": float(table.mean_accuracy[d, index]),
+        "regret": table.regret(dataset, genotype),
+        "rank": table.rank(dataset, genotype),
+        "parameters": max(int(table.parameters[d, index]), 0) or None,
+        "latency_seconds": _number(table.latency_seconds[d, index : index + 1]),
+        "train_seconds": _number(table.train_seconds[d, index : index + 1]),
+    }
+    if table.test_accuracy is not None:
+        tests = table.test_accuracy[d, index]
+        facts["test_accuracy"] = tests[~np.isnan(tests)].tolist()
+    if table.flops is not None:
+        facts["flops_millions"] = _number(table.flops[d, index : index + 1])
+    return facts
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Progress]:
+    """Yield a function of (done, total); it shows a bar with the time left, or plain lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started = last = time.monotonic()
+
+    def lines(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY and done:
+            last = now
+            left = (now - started) * (total - done) / done
+            say(f"{label}: {100 * done / total:.0f} %, about {left:.0f} s left")
+
+    yield lines
 
 
 def _print(content: dict[str, Any], indent: str = "") -> None:
@@ -104,7 +269,11 @@ def _print(content: dict[str, Any], indent: str = "") -> None:
     width = max(map(len, content))
     for key, value in content.items():
         if isinstance(value, list):
-            value = ", ".join(f"{v:.3f}" for v in value)
+            value = ", ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in value)
         elif isinstance(value, float):
             value = f"{value:.4f}"
+        elif value is None:
+            value = "unknown"
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         out(f"{indent}{key.replace('_', ' '):<{width}}  {value}")

@@ -21,7 +21,10 @@ class Evaluator(Protocol):
     """A source of fitness; it knows no algorithm and no budget."""
 
     name: str
-    dataset: str
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
 
     @property
     def space(self) -> Space:

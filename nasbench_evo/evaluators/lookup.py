@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nasbench_evo.errors import Unsupported
+from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
@@ -28,7 +28,10 @@ class Rows(dict[Cell, list[Evaluation]]):
         self._d = d
 
     def __missing__(self, genotype: Any) -> list[Evaluation]:
-        """Make the row of a cell; raise InputError if it is not in the space."""
+        """Make the row of a cell.
+
+        Raises InputError if it is not in the space, DataError if the table has no trial of it.
+        """
         table, d = self._table, self._d
         index = table.space.index(table.space.validate(genotype))
         kept = np.flatnonzero(table.present[d, index])
@@ -38,7 +41,12 @@ class Rows(dict[Cell, list[Evaluation]]):
             if table.valid_loss is None
             else table.valid_loss[d, index, kept].tolist()
         )
-        seconds = float(table.train_seconds[d, index])
+        if not len(kept):
+            raise DataError(
+                f"The table {table.name} has no trial of {table.space.format(genotype)} on "
+                f"{table.datasets[d]}: a search needs a table of all cells."
+            )
+        seconds = float(table.full_seconds[d, index])
         self[genotype] = row = [
             Evaluation(genotype, accuracy, loss, seconds, 1.0, "table", 1.0)
             for accuracy, loss in zip(accuracies, losses, strict=True)
@@ -74,11 +82,25 @@ class LookupEvaluator:
         """The full trainings of each cell, made when first asked for: one look-up an individual."""
         return Rows(self.table, self._d)
 
+    @cached_property
+    def has_curves(self) -> bool:
+        """Whether the table has learning curves of this data set."""
+        return self.table.has_curve(self.dataset)
+
+    def validation_seconds(self, genotype: Cell) -> float:
+        """Return the simulated seconds of one validation; 0 where the table has none."""
+        seconds = self.table.valid_seconds
+        if seconds is None:
+            return 0.0
+        return float(np.nan_to_num(seconds[self._d, self.space.index(genotype)]))
+
     def landmark(self, genotype: Cell, trial: int, fraction: float) -> float:
         """Return the accuracy (percent) on the learning curve of a trial at `fraction` of it."""
         curves = self.table.valid_curve
-        if curves is None:
-            raise Unsupported(f"The table {self.table.name} has no learning curves.")
+        if curves is None or not self.has_curves:
+            raise Unsupported(
+                f"The table {self.table.name} has no learning curves of {self.dataset}."
+            )
         index = self.space.index(genotype)
         kept = np.flatnonzero(self.table.present[self._d, index])
         epoch = max(1, round(fraction * curves.shape[3]))
@@ -92,7 +114,7 @@ class LookupSession:
         self.notes: dict[str, str] = {}
         self._evaluator = evaluator
         self._cells = evaluator.cells
-        self._curves = evaluator.table.valid_curve is not None
+        self._curves = evaluator.has_curves
         self._random = stream(seed, "evaluator noise").random
         self._partial: PartialTrainings[int] = PartialTrainings()
 
@@ -141,7 +163,9 @@ class LookupSession:
             if self._curves:
                 accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
         paid = fraction - start
-        return Evaluation(genotype, accuracy, loss, seconds * paid, fraction, source, paid)
+        validation = self._evaluator.validation_seconds(genotype)
+        cost = (seconds - validation) * paid + validation
+        return Evaluation(genotype, accuracy, loss, cost, fraction, source, paid)
 
     def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:
         """Answer for the argmax cell of each mixture, with a loss in any case."""

@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-from nasbench_evo.errors import unknown
+from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.tables import embedded
 from nasbench_evo.tables.table import Table
 
-TABLES = {embedded.NAME: embedded.load}
+
+def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
+    """Return the table called `name`, at one length of training (default: its longest).
+
+    `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy. Raises
+    InputError with the near miss if there is no such table, and naming what there is if the table
+    has no training of that length.
+    """
+    name, _, length = name.partition("@")
+    if length:
+        if not length.isdecimal() or epochs not in (None, int(length)):
+            raise InputError(f"A table at a length of training is NAME@EPOCHS; got @{length}.")
+        epochs = int(length)
+    if name == embedded.NAME:
+        if epochs not in (None, embedded.EPOCHS):
+            raise InputError(
+                f"The embedded table has trainings of {embedded.EPOCHS} epochs only; got {epochs}. "
+                "Import the official file: nasbench-evo table import."
+            )
+        return embedded.load()
+    from nasbench_evo.tables import imported
+
+    if name not in known():
+        raise unknown("table", name, known())
+    return imported.load(name, epochs)
 
 
-def load(name: str = embedded.NAME) -> Table:
-    """Return the table called `name`; raise InputError with the near miss if there is none."""
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
-    return TABLES[name]()
+def reported(name: str) -> Table:
+    """Return the table that a report reads for searches on `name`: the longest training.
+
+    A search may run on a proxy of few epochs; what it found is judged at full length.
+    """
+    return load(name.partition("@")[0])
 
 
-__all__ = ["TABLES", "Table", "load"]
+def known() -> list[str]:
+    """Return the names of all tables: the embedded one, then the imported ones."""
+    from nasbench_evo.tables import imported
+
+    return [embedded.NAME, *imported.names()]
+
+
+__all__ = ["Table", "known", "load", "reported"]

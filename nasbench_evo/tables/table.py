@@ -126,10 +126,14 @@ class Table:
 
     @cached_property
     def full_seconds(self) -> NDArray[np.float64]:
-        """Simulated seconds of one full training and its validation; [D, G]."""
-        if self.valid_seconds is None:
-            return self.train_seconds
-        return np.asarray(self.train_seconds + self.valid_seconds)
+        """Simulated seconds of one full training and its validation; [D, G], 0 where unknown."""
+        train = np.nan_to_num(self.train_seconds)
+        return train if self.valid_seconds is None else train + np.nan_to_num(self.valid_seconds)
+
+    def has_times(self, dataset: str) -> bool:
+        """Return whether the data set has training times, which budgets in seconds need."""
+        d = self.row(dataset)
+        return not np.isnan(self.train_seconds[d][self.trials[d] > 0]).any()
 
     def has_curve(self, dataset: str) -> bool:
         """Return whether the data set has learning curves on its validation split."""
@@ -153,3 +157,37 @@ class Table:
         """Return 1 + the number of cells with a higher mean validation accuracy."""
         means = self.mean_accuracy[self.row(dataset)]
         return 1 + int((means > means[self.space.index(genotype)]).sum())
+
+    def mean_test(self, dataset: str, genotype: Cell) -> float | None:
+        """Return a cell's mean test accuracy, percent; None where there is none."""
+        means = self.mean_test_accuracy
+        return None if means is None else self._known(means, dataset, genotype)
+
+    def size(self, dataset: str, genotype: Cell) -> int | None:
+        """Return a cell's number of parameters; None where it is not known."""
+        number = int(self.parameters[self.row(dataset), self.space.index(genotype)])
+        return None if number < 0 else number
+
+    def latency(self, dataset: str, genotype: Cell) -> float | None:
+        """Return the seconds of a cell's forward pass; None where they are not known."""
+        return self._known(self.latency_seconds, dataset, genotype)
+
+    def _known(self, values: NDArray[np.float64], dataset: str, genotype: Cell) -> float | None:
+        value = float(values[self.row(dataset), self.space.index(genotype)])
+        return None if np.isnan(value) else value
+
+    def protocol(self, dataset: str) -> str:
+        """Return what a report's accuracies are: splits and epochs, for people."""
+        d = self.row(dataset)
+        valid = self.valid_split[d] if self.valid_split else "validation"
+        test = self.test_split[d] if self.test_split else ""
+        length = "" if self.epochs is None else f" after {self.epochs} epochs"
+        return f"validation: {valid}{length}; test: {test or 'none'}"
+
+    def require_times(self, dataset: str) -> None:
+        """Raise InputError unless the data set has the times that a budget in seconds needs."""
+        if not self.has_times(dataset):
+            raise InputError(
+                f"The table {self.name} has no training times of {dataset}: give the budget in "
+                "evaluations."
+            )

@@ -1,0 +1,237 @@
+"""`nasbench-evo check`: the search-quality gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nasbench_evo.cli.console import out, progress, say
+
+if TYPE_CHECKING:
+    from nasbench_evo.analysis.gate import Outcome
+    from nasbench_evo.analysis.gate_baseline import Baseline
+    from nasbench_evo.analysis.gate_report import Section
+    from nasbench_evo.analysis.gate_runs import Key, Measured
+    from nasbench_evo.suite import Suite
+
+_SEEDS = 200  # of a new baseline
+_FOLDER = Path("results") / "baselines"
+
+
+def check(
+    suite: Annotated[
+        str, typer.Argument(help="A suite file, or the name of a bundled one.")
+    ] = "nb201",
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Baseline file (default results/baselines/SUITE.json)."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds (default: all that the baseline has).")
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(help="Gate this algorithm instead: a name, or package.module:Class."),
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Make what runs now the baseline.")
+    ] = False,
+    allow_changed_traces: Annotated[
+        bool,
+        typer.Option("--allow-changed-traces", help="A change of behaviour is intended."),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where non-inferiority is not shown.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes (default: one a core).")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="serial or processes.")] = "processes",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fail (exit code 5) if the search changed or got worse than its baseline.
+
+    Compares golden traces, the distribution of regret over paired seeds, and the order of the
+    methods. Where GITHUB_STEP_SUMMARY is set, a Markdown summary is added to that file.
+    """
+    from nasbench_evo import algorithms, engines
+    from nasbench_evo import suite as suites
+    from nasbench_evo.analysis import gate, gate_baseline
+
+    started = time.monotonic()
+    own = algorithm or []
+    engines.get(engine)  # a wrong name fails before anything runs
+    for name in own:
+        algorithms.get(name)
+    chosen = suites.load(suites.find(suite))
+    path = baseline or _FOLDER / f"{_stem(chosen.name, own)}.json"
+    command = _command(suite, own, baseline)
+    known = None if accept else gate_baseline.load(path, command)
+    chosen = gate.prepared(chosen, seeds or (known.seeds if known else _SEEDS), own)
+    if known:
+        gate_baseline.require(known, chosen, command)
+    measured = _measure(chosen, engine, workers)
+    if known is None:
+        _accept(chosen, measured, path, _old(path, chosen), time.monotonic() - started, as_json)
+        return
+    outcome = gate.judge(
+        known,
+        measured,
+        suite=chosen.name,
+        own=own,
+        allow_changed_traces=allow_changed_traces,
+        strict=strict,
+    )
+    _report(outcome, _published(chosen, measured), junit, as_json, time.monotonic() - started)
+
+
+def _stem(suite: str, own: Sequence[str]) -> str:
+    """Return the file name of a baseline: algorithms given by name have one of their own."""
+    return "-".join([suite, *(name.rpartition(":")[2] for name in own)])
+
+
+def _command(suite: str, own: Sequence[str], baseline: Path | None) -> str:
+    """Return the command that this baseline belongs to, for messages."""
+    words = ["nasbench-evo", "check", suite]
+    for name in own:
+        words += ["--algorithm", name]
+    return shlex.join(words + (["--baseline", str(baseline)] if baseline else []))
+
+
+def _measure(suite: Suite, engine: str, workers: int | None) -> dict[Key, Measured]:
+    from nasbench_evo import execution
+    from nasbench_evo.analysis import gate_runs
+    from nasbench_evo.suite import units
+
+    every = units(suite)
+    with progress("gate", len(every) * suite.seeds, 0) as advance:
+        return gate_runs.measure(
+            every,
+            execution.seeds(suite),
+            engine=engine,
+            workers=workers or execution.default_workers(),
+            progress=advance,
+        )
+
+
+def _published(suite: Suite, measured: dict[Key, Measured]) -> Section:
+    from nasbench_evo.analysis import comparison, gate_layers, gate_report, statistics
+    from nasbench_evo.randomness import stream
+
+    regrets = gate_layers.scales(measured)
+    rng = stream(0, "bootstrap of the comparison").generator
+    ours = {}
+    for (label, dataset), m in measured.items():
+        best = comparison.best_accuracy(suite, dataset)
+        values = best - regrets[dataset].counts[m.sample.final] * regrets[dataset].unit
+        ours[label, dataset] = statistics.bootstrap_interval(values, rng=rng)
+    rows = comparison.compare_all(suite, ours)
+    return gate_report.Section("Published", comparison.COLUMNS, rows, comparison.NOTE)
+
+
+def _accept(
+    suite: Suite,
+    measured: dict[Key, Measured],
+    path: Path,
+    replaced: tuple[Baseline | None, str],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Write the baseline and print what it replaces."""
+    from nasbench_evo.analysis import gate_baseline, gate_layers, gate_report, report
+
+    provenance = report.manifest(suite, runs=len(measured) * suite.seeds, failed=0, seconds=seconds)
+    provenance |= {
+        "evaluations": suite.evaluations,
+        "simulated_seconds": suite.simulated_seconds,
+    }
+    new = gate_baseline.of(measured, provenance)
+    regrets = gate_layers.scales(measured)
+    gate_layers.margins(new, regrets)  # a baseline that cannot judge is not written
+    old, why = replaced
+    section = gate_report.side_by_side(old, new, regrets)
+    gate_baseline.save(new, path)
+    if as_json:
+        rows = [dict(zip(section.columns, row, strict=True)) for row in section.rows]
+        out(json.dumps({"baseline": str(path), "replaces": why, "rows": rows}, indent=1))
+    else:
+        _print(section)
+    say(f"Accepted as {path}, which {why}. Commit it with the reason for the change.")
+
+
+def _old(path: Path, suite: Suite) -> tuple[Baseline | None, str]:
+    """Return the baseline that goes, if its figures can stand beside the new, and what it was."""
+    from nasbench_evo.analysis import gate_baseline
+    from nasbench_evo.errors import NasbenchEvoError
+    from nasbench_evo.tables import load
+
+    if not path.exists():
+        return None, "is new"
+    try:
+        old = gate_baseline.load(path, "nasbench-evo check")
+    except NasbenchEvoError as error:
+        return None, f"could not be read ({error})"
+    if old.manifest.get("table_sha256") != load(suite.table).sha256:
+        return None, "was made with another table"
+    return old, f"replaces one of {old.manifest.get('created')}"
+
+
+def _report(
+    outcome: Outcome, published: Section, junit: Path | None, as_json: bool, seconds: float
+) -> None:
+    """Print and write the findings; raise BehaviourChanged unless they pass."""
+    from nasbench_evo.analysis import comparison, gate_report
+    from nasbench_evo.errors import BehaviourChanged
+
+    if junit:
+        _write(junit, gate_report.junit(outcome, seconds), "wb")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _write(Path(summary), gate_report.markdown(outcome, [published]).encode(), "ab")
+    if as_json:
+        rows = [dict(zip(published.columns, row, strict=True)) for row in published.rows]
+        content = {**outcome.to_json(), "seconds": round(seconds, 1), "published": rows}
+        out(json.dumps(content, indent=1))
+    else:
+        for section in gate_report.sections(outcome):
+            _print(section)
+        for sentence in comparison.sentences(published.rows):
+            out(sentence)
+        out(published.note)
+        for name, (passed, text) in outcome.layers.items():
+            out(f"{'pass' if passed else 'FAIL'}  {name}: {text}")
+    if not outcome.passed:
+        raise BehaviourChanged(f"{outcome.verdict}. {seconds:.1f} s")
+    say(f"{outcome.verdict}. {seconds:.1f} s")
+
+
+def _write(path: Path, content: bytes, mode: str) -> None:
+    from nasbench_evo.errors import InputError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}. Choose another.") from error
+
+
+def _print(section: Section) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    table = Table(title=section.title, caption=section.note)
+    for name in section.columns:
+        table.add_column(name, overflow="fold")
+    for row in section.rows:
+        table.add_row(*row)
+    console.print(table)

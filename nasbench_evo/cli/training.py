@@ -1,0 +1,226 @@
+"""`nasbench-evo train`, `nasbench-evo table build`, and searches that train every candidate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasbench_evo.cli.console import out, progress, say
+
+if TYPE_CHECKING:
+    from nasbench_evo.algorithms import Algorithm
+    from nasbench_evo.evaluators.standalone import StandaloneEvaluator
+    from nasbench_evo.runner import Budget
+    from nasbench_evo.spaces import Genotype
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--evaluator-set", help="Set one: --evaluator-set epochs=12 (repeatable)."),
+]
+Devices = Annotated[str, typer.Option(help="cpu, or cuda:0,cuda:1.")]
+Dataset = Annotated[str, typer.Option(help="Data set to train on.")]
+SpaceName = Annotated[str, typer.Option(help="nasbench201, binary_stages or layer_graph.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def evaluator(
+    name: str,
+    space: str,
+    dataset: str,
+    assignments: list[str] | None,
+    devices: str,
+    workers: int,
+    folder: Path | None,
+) -> StandaloneEvaluator:
+    """Return the evaluator that the options stand for."""
+    from nasbench_evo.errors import unknown
+    from nasbench_evo.evaluators.settings import parse, settings
+    from nasbench_evo.suite import training_module
+
+    if name != "standalone":
+        raise unknown("evaluator", name, ["lookup", "standalone"])
+    made: StandaloneEvaluator = training_module().standalone(
+        space,
+        dataset,
+        settings(parse(assignments or [])),
+        devices=devices.split(","),
+        workers=workers,
+        folder=folder,
+    )
+    return made
+
+
+def search(
+    algorithm: Algorithm,
+    preset: str,
+    trainer: StandaloneEvaluator,
+    seed: int,
+    budget: Budget,
+    as_json: bool,
+) -> None:
+    """Run one search, train what it found anew, and print both."""
+    from nasbench_evo import runner
+
+    try:
+        result = runner.search(algorithm, trainer, seed=seed, budget=budget)
+        seen = runner.incumbent_accuracies(result.history)[-1][2]
+        final = trainer.report(result.genotype, seed)
+    finally:
+        trainer.close()
+    content: dict[str, Any] = {
+        "algorithm": algorithm.name,
+        "preset": preset,
+        "hyperparameters": algorithm.hyperparameters(),
+        "evaluator": trainer.identity(),
+        "seed": seed,
+        "evaluations": result.evaluations,
+        "genotype": result.genotype,
+        "arch": trainer.space.format(result.genotype),
+        "seen_valid_accuracy": seen,
+        "final_trainings": [
+            {
+                "valid_accuracy": one.valid_accuracy,
+                "test_accuracy": one.test_accuracy,
+                "status": one.status,
+            }
+            for one in final
+        ],
+        "training_seconds": result.simulated_seconds,
+        "wall_seconds": result.wall_seconds,
+        "trace_sha256": result.trace_sha256,
+        "notes": result.notes,
+    }
+    if as_json:
+        out(json.dumps(content, indent=1))
+        return
+    out(f"{content['arch']}\n")
+    out(f"{algorithm.name} ({preset}), {trainer.space.name} on {trainer.dataset}, seed {seed}")
+    out(f"  valid accuracy as the search saw it  {seen:.3f} %")
+    for one in final:
+        out(
+            f"  trained anew, for the report         {one.valid_accuracy:.3f} % valid, "
+            f"{one.test_accuracy:.3f} % test ({one.status})"
+        )
+    out(f"  evaluations                          {result.evaluations:g} full trainings")
+    out(f"  training time                        {result.simulated_seconds:.1f} s")
+    out(f"  wall time                            {result.wall_seconds:.1f} s")
+    out(f"  trace SHA-256                        {result.trace_sha256}")
+    for key, value in result.notes.items():
+        out(f"  note                                 {key} = {value}")
+
+
+def train(
+    genotype: Annotated[str, typer.Argument(help="What to train, in the space's printed form.")],
+    dataset: Dataset = "digits",
+    space: SpaceName = "nasbench201",
+    settings_: Settings = None,
+    devices: Annotated[str, typer.Option("--device", help="cpu or cuda:0.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, help="One seed, one training.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder (default results/train-SPACE-DATASET).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    svm: Annotated[
+        bool,
+        typer.Option("--svm", help="Then a linear SVM on the features of --svm-dataset."),
+    ] = False,
+    svm_dataset: Annotated[str, typer.Option(help="Data set of --svm.")] = "caltech256",
+    as_json: AsJson = False,
+) -> None:
+    """Train one found genotype, on any data set and at any width (transfer).
+
+    Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
+    validation and test accuracy. The same command with --resume goes on where it stopped.
+    """
+    from nasbench_evo.figures import learning_curve
+
+    trainer = evaluator("standalone", space, dataset, settings_, devices, 1, None)
+    from nasbench_evo.training.final import FinalTraining  # after the check for torch
+
+    chosen: Genotype = trainer.space.parse(genotype)
+    where = folder or Path("results") / f"train-{space}-{dataset}"
+    own_seed = trainer.training_seed(chosen, 0, seed, "final")
+    run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices)
+    if resume:
+        run.resume()
+        say(f"Resuming after epoch {run.epoch} of {run.epochs}")
+    with progress("epochs", run.epochs, run.epoch) as advance:
+        run.run(advance)
+    content = run.report()
+    if svm:
+        say(f"Linear SVM on features of {svm_dataset}")
+        content["svm"] = run.svm(svm_dataset)
+    paths = [
+        run.write(where / "result.json", content),
+        *learning_curve.draw(content, where / "learning_curve"),
+    ]
+    if as_json:
+        out(json.dumps(content, indent=1))
+    else:
+        _print_final(content)
+    say("Written:")
+    for path in [where / "checkpoint.pt", *paths]:
+        say(f"  {path}")
+
+
+def _print_final(content: dict[str, Any]) -> None:
+    out(f"{content['arch']}\n")
+    out(f"  status          {content['status']} {content['reason']}")
+    for split in ("valid", "test"):
+        out(f"  {split + ' accuracy':14}  {content[split + '_accuracy']:.3f} %")
+    out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
+    out(f"  training time   {content['seconds']:.1f} s")
+    for name, value in content.get("svm", {}).items():
+        out(f"  SVM {name}  {value}")
+
+
+def build(
+    dataset: Dataset = "digits",
+    space: SpaceName = "nasbench201",
+    cells: Annotated[
+        str, typer.Option(help="all, unique (one of each isomorphism class), or that many.")
+    ] = "unique",
+    trials: Annotated[int, typer.Option(min=1, help="Trainings of each cell.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length of training (default: the recipe's).")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes a device.")] = 1,
+    devices: Devices = "cpu",
+    settings_: Settings = None,
+    name: Annotated[str | None, typer.Option(help="The table's name (default: DATASET).")] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Log of trainings (default results/tables/NAME.jsonl).")
+    ] = None,
+    share: Annotated[
+        bool, typer.Option(help="Let cells that compute the same share their trials.")
+    ] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a table there.")] = False,
+) -> None:
+    """Train cells for real and make a lookup table of them.
+
+    Every finished training is kept in the log: after an interruption, or to add cells or trials,
+    run the command again. Then the table is there as `--table NAME`.
+    """
+    from nasbench_evo.evaluators import building
+    from nasbench_evo.tables import imported
+
+    table = name or dataset
+    where = log or Path("results") / "tables" / f"{table}.jsonl"
+    assignments = [*building.DEFAULTS.get(dataset, ()), *(settings_ or [])]
+    if epochs is not None:
+        assignments.append(f"epochs={epochs}")
+    trainer = evaluator("standalone", space, dataset, assignments, devices, workers, None)
+    imported.free_path(table, replace=replace)  # fails before the long part
+    chosen = building.chosen_cells(cells)
+    try:
+        with progress("trainings", len(chosen) * trials, 0) as advance:
+            building.build(trainer, chosen, trials, where, advance)
+    finally:
+        trainer.close()
+    source = building.source(trainer, where, share=share)
+    collector = building.collect(trainer, where, share=share)
+    file = imported.save(collector, table, source, replace=replace)
+    say(f"{source['label']}\nTable {table} ({file.stat().st_size / 1e6:.1f} MB): {file}")

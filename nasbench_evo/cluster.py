@@ -1,0 +1,267 @@
+"""A search on K simulated workers: an event-driven clock on the table's training times.
+
+Regularized evolution, random search and local search are asynchronous: a worker that finishes gets
+its next training at once, chosen from what has finished by then. The other algorithms wait: a
+request's individuals are spread over the workers, and the next request comes when all are done.
+With one worker the trace is that of the ordinary search.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.local_search import LocalSearch
+from nasbench_evo.algorithms.operators import tournament
+from nasbench_evo.algorithms.random_search import RandomSearch
+from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
+from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.base import Evaluator, Session
+from nasbench_evo.randomness import Stream, stream
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.runner import Budget
+from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
+
+_SLACK = 1e-9
+
+
+class Scheme(Protocol):
+    """How an algorithm hands out work. A ticket identifies an individual until it is back."""
+
+    def propose(self) -> tuple[int, Request] | None:
+        """Return a ticket and a request for one individual; None to wait for others first.
+
+        Raises StopIteration where the algorithm has ended.
+        """
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        """Take an answer when its worker has finished."""
+
+
+class _Ageing:
+    """Regularized evolution: a parent is chosen among those that are back."""
+
+    def __init__(self, algorithm: RegularizedEvolution, space: Space, rng: Stream) -> None:
+        self._algorithm, self._space, self._rng = algorithm, space, rng
+        self._initial = deque(space.sample(rng, algorithm.population_size))
+        self._population: deque[Evaluation] = deque()
+
+    def propose(self) -> tuple[int, Request] | None:
+        if self._initial:
+            return 0, Evaluate((self._initial.popleft(),))
+        if not self._population:
+            return None
+        parent = tournament(self._population, self._algorithm.sample_size, self._rng)
+        return 0, Evaluate((self._space.mutate(parent.genotype, self._rng),))
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        self._population.append(answer)
+        if len(self._population) > self._algorithm.population_size:
+            self._population.popleft()
+
+
+class _Uniform:
+    """Random search: nothing depends on anything."""
+
+    def __init__(self, space: Space, rng: Stream) -> None:
+        self._space, self._rng = space, rng
+
+    def propose(self) -> tuple[int, Request] | None:
+        return 0, Evaluate(self._space.sample(self._rng, 1))
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        pass
+
+
+class _Climbing:
+    """Local search: the neighbours of the current cell are tried by all workers.
+
+    The first that is better becomes current; trainings under way then still count if they are
+    better still. When no neighbour is left to try or under way, the climb starts anew.
+    """
+
+    def __init__(self, space: IntegerSpace, rng: Stream) -> None:
+        self._space, self._rng = space, rng
+        self._current: Evaluation | None = None
+        self._left: deque[Genotype] = deque()
+        self._out = 0
+
+    def propose(self) -> tuple[int, Request] | None:
+        if self._left:
+            genotype = self._left.popleft()
+        elif self._out:
+            return None
+        else:
+            self._current = None
+            (genotype,) = self._space.sample(self._rng, 1)
+        self._out += 1
+        return 0, Evaluate((genotype,))
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        self._out -= 1
+        if self._current is None or answer.valid_accuracy > self._current.valid_accuracy:
+            self._current = answer
+            neighbours = self._space.neighbours(answer.genotype)
+            self._rng.shuffle(neighbours)
+            self._left = deque(neighbours)
+
+
+class _Generational:
+    """Any algorithm as it is: the next request comes when the last one is answered in full."""
+
+    def __init__(self, algorithm: Algorithm, space: Space, rng: Stream, session: Session) -> None:
+        self._generator = algorithm.search(space, rng)
+        self._session = session
+        self._answers: list[Evaluation | None] | None = None
+        self._waiting: deque[tuple[int, Request]] = deque()
+
+    def propose(self) -> tuple[int, Request] | None:
+        while not self._waiting:
+            if self._answers is not None and None in self._answers:
+                return None
+            answers = self._answers
+            request = (
+                next(self._generator)
+                if answers is None
+                else self._generator.send([a for a in answers if a is not None])
+            )
+            self._waiting = deque(enumerate(_singles(request)))
+            self._answers = [None] * len(self._waiting)
+            if not self._waiting:  # training on shared weights: a table has nothing to do
+                self._session.answer(request)
+        return self._waiting.popleft()
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        if self._answers is not None:
+            self._answers[ticket] = answer
+
+
+def _singles(request: Request) -> Iterator[Request]:
+    """Yield a request's individuals as requests of their own."""
+    if isinstance(request, Evaluate):
+        for genotype in request.genotypes:
+            yield request._replace(genotypes=(genotype,))
+    elif isinstance(request, EvaluateMixtures):
+        for i in range(len(request.alphas)):
+            yield EvaluateMixtures(request.alphas[i : i + 1])
+
+
+def is_asynchronous(algorithm: Algorithm) -> bool:
+    """Return whether workers of this algorithm never wait for a generation."""
+    return isinstance(algorithm, RegularizedEvolution | RandomSearch | LocalSearch)
+
+
+def scheme(algorithm: Algorithm, space: Space, rng: Stream, session: Session) -> Scheme:
+    """Return how an algorithm hands out work."""
+    if isinstance(algorithm, RegularizedEvolution):
+        return _Ageing(algorithm, space, rng)
+    if isinstance(algorithm, RandomSearch):
+        return _Uniform(space, rng)
+    if isinstance(algorithm, LocalSearch) and isinstance(space, IntegerSpace):
+        return _Climbing(space, rng)
+    return _Generational(algorithm, space, rng, session)
+
+
+@dataclass(frozen=True)
+class ClusterResult:
+    """One search on simulated workers; seconds are those of the simulated clock."""
+
+    workers: int
+    genotype: Genotype
+    curve: list[tuple[float, Genotype]]  # (seconds, incumbent) where the incumbent changed
+    history: list[tuple[float, Evaluation]] = field(repr=False)  # (finished, answer), in time
+    seconds: float  # when the last counted training finished
+    busy: float  # part of the workers' time until then that they trained, 0..1
+    notes: dict[str, str]
+
+    @property
+    def evaluations(self) -> float:
+        """Full-training equivalents."""
+        return sum(answer.cost for _, answer in self.history)
+
+
+def simulate(
+    algorithm: Algorithm,
+    evaluator: Evaluator,
+    workers: int,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+) -> ClusterResult:
+    """Run a search on `workers` simulated workers.
+
+    `budget.evaluations` bounds what is handed out, `budget.seconds` the simulated clock: a
+    training that would end later is not counted. Raises InputError for fewer than one worker, a
+    seed below 0, or a budget below one training.
+    """
+    if workers < 1 or seed < 0:
+        raise InputError(f"Expected 1 worker or more and a seed from 0; got {workers}, {seed}.")
+    algorithm.check_space(evaluator.space)
+    session = evaluator.start(seed)
+    hands = scheme(algorithm, evaluator.space, stream(seed, "algorithm"), session)
+    history = list(_events(hands, session, workers, budget or Budget()))
+    if not history:
+        raise InputError(f"{algorithm.name} evaluated nothing: the budget is below one training.")
+    end = history[-1][0]
+    trained = sum(answer.cost_seconds for _, answer in history)
+    curve = _curve(history)
+    return ClusterResult(
+        workers=workers,
+        genotype=curve[-1][1],
+        curve=curve,
+        history=history,
+        seconds=end,
+        busy=min(1.0, trained / (workers * end)) if end > 0 else 0.0,
+        notes=dict(session.notes),
+    )
+
+
+def _events(
+    hands: Scheme, session: Session, workers: int, budget: Budget
+) -> Iterator[tuple[float, Evaluation]]:
+    """Yield (time, answer) as trainings finish; among equals the one handed out first."""
+    left = (budget.evaluations or math.inf) + _SLACK
+    deadline = budget.seconds or math.inf
+    running: list[tuple[float, int, int, Evaluation]] = []
+    now, number, open_ = 0.0, 0, True
+    while True:
+        while open_ and len(running) < workers and left > 2 * _SLACK:
+            try:
+                proposed = hands.propose()
+            except StopIteration:
+                open_ = False
+                break
+            if proposed is None:
+                break
+            ticket, request = proposed
+            (answer,) = session.answer(request)
+            if answer.cost > left:
+                open_ = False
+                break
+            left -= answer.cost
+            heapq.heappush(running, (now + answer.cost_seconds, number, ticket, answer))
+            number += 1
+        if not running:
+            return
+        now, _, ticket, answer = heapq.heappop(running)
+        if now > deadline:
+            return
+        hands.absorb(ticket, answer)
+        yield now, answer
+
+
+def _curve(history: list[tuple[float, Evaluation]]) -> list[tuple[float, Genotype]]:
+    """Return when the best individual changed; full trainings come before partial ones."""
+    points: list[tuple[float, Genotype]] = []
+    best = (0.0, -math.inf)
+    for seconds, answer in history:
+        if (answer.fraction, answer.valid_accuracy) > best:
+            best = (answer.fraction, answer.valid_accuracy)
+            if not points or points[-1][1] != answer.genotype:
+                points.append((seconds, answer.genotype))
+    return points

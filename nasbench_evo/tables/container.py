@@ -1,0 +1,126 @@
+"""The file of an imported table: a header, then named arrays that are mapped, not read.
+
+Layout: the magic line, the SHA-256 of the header (hex) and a newline, the header (one JSON line:
+free fields, and name, dtype, shape, offset and SHA-256 of each array), then the arrays
+little-endian, each at a multiple of 64 bytes. The header's hash is the table's identity: it covers
+the hash of every array. Opening checks the header and the file's length; `check` reads it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo.errors import DataError
+
+MAGIC = b"nasbench_evo table 2\n"
+_ALIGNMENT = 64
+_HEADER_LIMIT = 1 << 24  # bytes
+_DIGITS = 64
+
+
+class Container(NamedTuple):
+    """An open file: its path, identity, free fields, and its arrays mapped read-only."""
+
+    path: Path
+    sha256: str
+    fields: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+    hashes: dict[str, str]  # SHA-256 of each array
+
+
+def _little(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def write(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Write a container and return its identity; `path` is at every moment absent, old or whole."""
+    described, offset = [], 0
+    for name, array in arrays.items():
+        little = _little(array)
+        digest = hashlib.sha256(little.data).hexdigest()
+        described.append([name, little.dtype.str, list(little.shape), offset, digest])
+        offset += little.nbytes + -little.nbytes % _ALIGNMENT
+    header = json.dumps({**fields, "arrays": described}).encode() + b"\n"
+    sha256 = hashlib.sha256(header).hexdigest()
+    head = MAGIC + sha256.encode() + b"\n" + header
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(head + bytes(-len(head) % _ALIGNMENT))
+            for array in arrays.values():
+                little = _little(array)
+                file.write(little.data)
+                file.write(bytes(-little.nbytes % _ALIGNMENT))
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # for everyone to read, as other data files
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256
+
+
+def read(path: Path) -> Container:
+    """Return an open container; raise DataError where the file is truncated or altered."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC) + _DIGITS + 1)
+            header = file.readline(_HEADER_LIMIT)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DataError(f"Cannot read the table {path}: {error.strerror}.") from error
+    if not head.startswith(MAGIC):
+        raise DataError(f"{path} is no table of this version. Import it again.")
+    expected = head[len(MAGIC) : -1].decode("ascii", "replace")
+    sha256 = hashlib.sha256(header).hexdigest()
+    if sha256 != expected:
+        raise DataError(
+            f"{path} is truncated or altered: expected header SHA-256 {expected}, got {sha256}. "
+            "Import it again."
+        )
+    fields = json.loads(header)
+    described = fields.pop("arrays")
+    start = len(head) + len(header)
+    start += -start % _ALIGNMENT
+    arrays: dict[str, NDArray[Any]] = {}
+    hashes: dict[str, str] = {}
+    for name, dtype, shape, offset, digest in described:
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        end = start + offset + nbytes + -nbytes % _ALIGNMENT
+        if end > size:
+            raise DataError(
+                f"{path} is truncated: array {name} ends at byte {end}, the file at {size}. "
+                "Import it again."
+            )
+        arrays[name] = np.memmap(path, dtype, "r", start + offset, tuple(shape))
+        hashes[name] = digest
+    return Container(path, sha256, fields, arrays, hashes)
+
+
+def checked(container: Container, name: str) -> NDArray[Any]:
+    """Return an array after comparing its bytes with its hash; raise DataError on a difference."""
+    array = container.arrays[name]
+    digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+    if digest != container.hashes[name]:
+        raise DataError(
+            f"{container.path} is altered in array {name}: expected SHA-256 "
+            f"{container.hashes[name]}, got {digest}. Import it again."
+        )
+    return array
+
+
+def check(container: Container) -> None:
+    """Compare every array with its hash; raise DataError naming the first that differs."""
+    for name in container.arrays:
+        checked(container, name)

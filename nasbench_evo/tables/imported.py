@@ -1,0 +1,211 @@
+"""Tables that a user imported: one file each in a folder of the user's.
+
+The folder is $NASBENCH_EVO_TABLES, or `tables` in the user's data folder. A table of a name is
+there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo.errors import DataError, InputError, unknown
+from nasbench_evo.spaces.nasbench201 import SIZE
+from nasbench_evo.tables import container
+from nasbench_evo.tables.collector import Collector
+from nasbench_evo.tables.container import Container
+from nasbench_evo.tables.files import Progress, md5, read_file, read_folder
+from nasbench_evo.tables.official import known_as
+from nasbench_evo.tables.table import Table
+
+_SUFFIX = ".table"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_UNCHECKED = "valid_curve"  # large and mapped: `table verify` checks it, loading does not
+
+
+def folder() -> Path:
+    """Return where imported tables are kept."""
+    chosen = os.environ.get("NASBENCH_EVO_TABLES")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_data_path  # only needed here
+
+    return user_data_path("nasbench_evo") / "tables"
+
+
+def names() -> list[str]:
+    """Return the names of the imported tables."""
+    return sorted(file.name.removesuffix(_SUFFIX) for file in folder().glob("[!.]*" + _SUFFIX))
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a table; raise InputError for a name that cannot be one."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"A table's name is 1 to 64 letters, digits, '_', '.' and '-', first a letter or "
+            f"digit; got {name!r}."
+        )
+    return folder() / (name + _SUFFIX)
+
+
+def open_file(name: str) -> Container:
+    """Return the open file of an imported table; raise InputError if there is none."""
+    path = path_of(name)
+    if not path.exists():
+        raise unknown("table", name, names())
+    return container.read(path)
+
+
+def epochs_of(name: str) -> list[int]:
+    """Return the lengths of training that a table has, shortest first."""
+    return sorted(map(int, open_file(name).fields["recipes"]))
+
+
+def load(name: str, epochs: int | None = None) -> Table:
+    """Return an imported table at one length of training, the longest if `epochs` is None.
+
+    Raises InputError for a table or a length that is not there, DataError for a damaged file.
+    """
+    path = path_of(name)
+    if not path.exists():
+        raise unknown("table", name, names())
+    return _load(path, path.stat().st_mtime_ns, name, epochs)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
+    file = container.read(path)
+    known = sorted(map(int, file.fields["recipes"]))
+    chosen = known[-1] if epochs is None else epochs
+    if chosen not in known:
+        raise InputError(
+            f"The table {name} has trainings of {', '.join(map(str, known))} epochs; got {chosen}."
+        )
+    fields: dict[str, Any] = {
+        key: tuple(value) for key, value in file.fields["recipes"][str(chosen)].items()
+    }
+    prefix = f"{chosen}/"
+    arrays: dict[str, Any] = {}
+    for full in file.arrays:
+        field = full.removeprefix(prefix)
+        if full.startswith(prefix) and "/" not in field:
+            kept = file.arrays[full] if field == _UNCHECKED else container.checked(file, full)
+            arrays[field] = kept if field == _UNCHECKED else np.array(kept)
+    cells = arrays.pop("curve_cells", None)
+    if cells is not None and len(cells) < SIZE:
+        arrays["valid_curve"] = _spread(arrays["valid_curve"], cells)
+    return Table(
+        name=name if chosen == known[-1] else f"{name}@{chosen}",
+        label=f"{file.fields['label']}, {chosen} epochs",
+        sha256=file.sha256,
+        epochs=chosen,
+        **fields,
+        **arrays,
+    )
+
+
+def _spread(curves: NDArray[Any], cells: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the curves of some cells, [D, N, T, E], with a row for every cell of the space."""
+    result = np.full((curves.shape[0], SIZE, *curves.shape[2:]), np.nan, dtype=curves.dtype)
+    result[:, cells] = curves
+    return result
+
+
+def details(name: str) -> Mapping[str, NDArray[Any]]:
+    """Return every series of an imported table, mapped: EPOCHS/training/split/metric/last|curve.
+
+    `last` is [N, T] float64 after the last epoch, `curve` [N, T, E] float32 after each;
+    EPOCHS/training/cells [N] holds the cells' indexes, EPOCHS/training/seeds [N, T] the seeds.
+    """
+    return open_file(name).arrays
+
+
+def splits(name: str) -> dict[int, dict[str, dict[str, str]]]:
+    """Return for which epochs each split is there: {length: {training: {split: text}}}."""
+    arrays = details(name)
+    result: dict[int, dict[str, dict[str, str]]] = {}
+    for full, last in arrays.items():
+        epochs, *rest = full.split("/")
+        if rest[-2:] != ["accuracy", "last"]:
+            continue
+        text = "last epoch only"
+        curve = arrays.get(full.removesuffix("last") + "curve")
+        if curve is not None:
+            holes = np.isnan(curve[:, :, 0]) & ~np.isnan(last)
+            text = "every epoch in some trials, the last in all" if holes.any() else "every epoch"
+        result.setdefault(int(epochs), {}).setdefault(rest[0], {})[rest[1]] = text
+    return result
+
+
+def save(
+    collector: Collector, name: str, source: Mapping[str, Any], *, replace: bool = False
+) -> Path:
+    """Write what an import gathered as the table `name`; return its file.
+
+    Raises InputError if the name is taken and `replace` is False.
+    """
+    path = free_path(name, replace=replace)
+    arrays, recipes = collector.arrays()
+    fields = {
+        "name": name,
+        "label": str(source["label"]),
+        "source": dict(source),
+        "imported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "recipes": recipes,
+    }
+    try:
+        container.write(path, fields, arrays)
+    except OSError as error:
+        raise DataError(f"Cannot write {path}: {error.strerror or error}.") from error
+    return path
+
+
+def free_path(name: str, *, replace: bool) -> Path:
+    """Return the file that a new table would get; raise InputError if it cannot have the name."""
+    from nasbench_evo.tables import embedded
+
+    path = path_of(name)
+    if name == embedded.NAME:
+        raise InputError(f"{name} is the name of the embedded table. Choose another --name.")
+    if path.exists() and not replace:
+        raise InputError(f"There is a table {name} in {path.parent}. Choose another, or --replace.")
+    return path
+
+
+def import_path(
+    path: Path, name: str, *, progress: Progress, replace: bool = False, via: str | None = None
+) -> Path:
+    """Import an official file or folder, or a table of one's own, as `name`; return its file.
+
+    Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
+    """
+    free_path(name, replace=replace)  # fails before the long part
+    if not path.exists():
+        raise InputError(f"There is no {path}.")
+    collector = Collector(str(path))
+    source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
+    if via is not None:
+        from nasbench_evo.tables import adapter
+
+        adapter.collect(adapter.open_api(path, via), collector)
+        source["via"] = via
+    elif path.is_dir():
+        read_folder(path, collector, progress)
+    elif path.suffix.lower() in (".csv", ".parquet", ".json"):
+        from nasbench_evo.tables import tabular
+
+        tabular.read(path, collector)
+    else:
+        read_file(path, collector, progress)
+    if path.is_file():
+        source["md5"] = md5(path)
+        source["known_as"] = known_as(source["md5"])
+    return save(collector, name, source, replace=replace)

@@ -1,0 +1,125 @@
+"""What the restricted unpickler makes of the few global names that benchmark files contain.
+
+A stand-in is a function of this module on plain data; the named class or function itself is never
+imported, looked up or called.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nasbench_evo.errors import DataError
+
+_SCALARS = {
+    "b1": "?",
+    "u1": "B",
+    "i2": "h",
+    "i4": "i",
+    "u4": "I",
+    "i8": "q",
+    "u8": "Q",
+    "f2": "e",
+    "f4": "f",
+    "f8": "d",
+}
+_MAX_BYTES = 64  # of a text that stands for the bytes of one number
+
+
+class Global(NamedTuple):
+    """A global name and what stands for a call of it."""
+
+    name: str
+    call: Callable[..., Any]
+
+
+class DType:
+    """A NumPy number type: its code (such as f8) and its byte order."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order = "<"
+
+    def build(self, state: Any) -> None:
+        """Take the byte order from a pickled state; raise ValueError for structured types."""
+        version, order, *rest = state
+        if version != 3 or order not in ("<", ">", "|", "=") or rest[:3] != [None] * 3:
+            raise ValueError(f"a NumPy number type with the state {version!r}, {order!r}")
+        self.order = ">" if order == ">" else "<"
+
+
+def is_key(value: Any) -> bool:
+    """Return whether a value may be a key or a set's element: text, integer, or a tuple of them."""
+    kind = type(value)
+    if kind is tuple:
+        return len(value) <= 8 and all(type(part) in (str, int) for part in value)
+    return kind in (str, int, bool)
+
+
+def are_keys(values: list[Any]) -> bool:
+    """Return whether all values may be keys."""
+    return {str, int}.issuperset(map(type, values)) or all(map(is_key, values))
+
+
+def _set(elements: Any = ()) -> frozenset[Any]:
+    if type(elements) is not list or not are_keys(elements):
+        raise ValueError("a set of something else than texts and integers")
+    return frozenset(elements)
+
+
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
+    result = {}
+    for pair in pairs:
+        key, value = pair
+        if not is_key(key):
+            raise ValueError("a key that is no text or integer")
+        result[key] = value
+    return result
+
+
+def _dtype(code: Any, align: Any = False, copy: Any = True) -> DType:
+    if code not in _SCALARS or align or not copy:
+        raise ValueError(f"the NumPy type {code!r:.40}")
+    return DType(code)
+
+
+def _scalar(dtype: Any, data: Any) -> float:
+    if type(dtype) is not DType or type(data) is not bytes:
+        raise ValueError("a NumPy scalar without a number type or bytes")
+    (value,) = struct.unpack(dtype.order + _SCALARS[dtype.code], data)
+    return value  # type: ignore[no-any-return]
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    if type(text) is not str or len(text) > _MAX_BYTES or encoding not in ("latin1", "latin-1"):
+        raise ValueError("an encoded text that is not the bytes of one number")
+    return text.encode("latin1")
+
+
+ALLOWED = {
+    (module, name): Global(f"{module}.{name}", call)
+    for modules, name, call in (
+        (("builtins", "__builtin__"), "set", _set),
+        (("builtins", "__builtin__"), "frozenset", _set),
+        (("collections",), "OrderedDict", _ordered_dict),
+        (("_codecs",), "encode", _encode),
+        (("numpy",), "dtype", _dtype),
+        (("numpy.core.multiarray", "numpy._core.multiarray"), "scalar", _scalar),
+    )
+    for module in modules
+}
+
+
+def find(module: str, name: str) -> Global:
+    """Return the stand-in of a global name, or raise DataError: nothing else is ever allowed."""
+    found = ALLOWED.get((module, name))
+    if found is None:
+        hint = ""
+        if module.split(".")[0] == "torch":
+            hint = " It holds network weights: use the file or folder without weights."
+        raise DataError(
+            f"asks for {module:.80}.{name:.80}, which is not among the names that a benchmark "
+            f"table needs; refused, nothing was run.{hint}"
+        )
+    return found

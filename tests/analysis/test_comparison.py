@@ -1,0 +1,101 @@
+"""Ours beside published figures: which may be compared, and what is said of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from nasbench_evo import suite as suites
+from nasbench_evo.analysis import comparison
+from nasbench_evo.analysis.published import PublishedRow
+from nasbench_evo.analysis.statistics import Interval
+from nasbench_evo.analysis.summary import SummaryRow
+
+SUITE = suites.load(suites.find("nb201"))
+ROW = PublishedRow(
+    method="Regularized evolution",
+    algorithm="regularized_evolution",
+    space="nasbench201",
+    dataset="cifar10",
+    split="valid",
+    mean=91.19,
+    std=0.31,
+    runs=500,
+    budget="12000 simulated seconds on CIFAR-10",
+    protocol="searched on CIFAR-10, reported after full training",
+    source="a source",
+)
+
+
+def test_the_same_budget_and_protocol_are_comparable() -> None:
+    timed = SUITE.model_copy(update={"simulated_seconds": 12000.0})
+    assert comparison.differences(timed, ROW) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "its budget was 12000 simulated seconds, ours is 300 evaluations"),
+        ({"dataset": "cifar100"}, "it searched on cifar10, ours on cifar100"),
+        ({"protocol": "by 12-epoch accuracy"}, "accuracy after 12 epochs"),
+        ({"protocol": "with a supernet"}, "weight-sharing supernet"),
+        ({"budget": "not stated there"}, "protocol is not stated"),
+    ],
+)
+def test_each_difference_is_named(changes: dict[str, str], reason: str) -> None:
+    found = comparison.differences(SUITE, dataclasses.replace(ROW, **changes))
+    assert any(reason in text for text in found)
+
+
+def test_another_simulated_budget_is_named() -> None:
+    timed = SUITE.model_copy(update={"simulated_seconds": 500.0})
+    assert comparison.differences(timed, ROW) == [
+        "its budget was 12000 simulated seconds, ours is 500 simulated seconds"
+    ]
+
+
+def lines() -> list[dict[str, str]]:
+    labels = [row.label for row in suites.rows(SUITE)]
+    ours = {(label, d): Interval(50, 49, 51) for label in labels for d in SUITE.datasets}
+    rows = comparison.compare_all(SUITE, ours)
+    return [dict(zip(comparison.COLUMNS, line, strict=True)) for line in rows]
+
+
+def test_the_best_cell_matches_where_the_source_takes_the_mean_over_trials() -> None:
+    found = {line["data set"]: line for line in lines() if line["published"] == "Optimal"}
+    assert {d: line["judgement"] for d, line in found.items()} == {
+        "cifar10": "match",
+        "cifar100": "match",
+        "ImageNet16-120": "differs",
+    }
+    # The papers print the best single trial there, which is not the mean.
+    assert "that cell's best single trial is 46.77" in found["ImageNet16-120"]["why"]
+
+
+def test_every_row_of_ours_with_a_published_counterpart_is_judged_with_a_reason() -> None:
+    found = [line for line in lines() if line["published"] != "Optimal"]
+    assert {line["judgement"] for line in found} == {"not comparable"}
+    assert all(line["why"] for line in found)
+    evolution = [line for line in found if line["published"] == "Regularized evolution"]
+    assert len(evolution) == 6  # two presets on three data sets
+
+
+def test_sentences_share_what_is_the_same() -> None:
+    rows = [line for line in comparison.compare_all(SUITE, {}) if line[1] == "Optimal"]
+    assert len(comparison.sentences(rows)) == 3
+    both = comparison.sentences([tuple(line.values()) for line in lines()])
+    (text,) = [s for s in both if s.startswith("cifar10: published Regularized evolution")]
+    assert "regularized_evolution (paper) 50.00 [49.00, 51.00]" in text
+    assert "regularized_evolution (real2019) 50.00 [49.00, 51.00]: not comparable; " in text
+
+
+def test_a_summary_is_compared_at_its_last_checkpoint_where_it_has_an_interval() -> None:
+    row = SummaryRow(
+        *("regularized_evolution", "paper", "cifar10", 300, 500),
+        *(91.5, 0.1, 91.4, 91.6, 0.1, 0.1, 0.1, 0.0, 0.2, 1),
+    )
+    earlier = dataclasses.replace(row, evaluations=100, mean_accuracy=90.0)
+    single = dataclasses.replace(row, preset="real2019", n=1)
+    (text,) = [s for s in comparison.of_summary(SUITE, [earlier, row, single]) if "evolution" in s]
+    assert "ours regularized_evolution (paper) 91.50 [91.40, 91.60]: not comparable" in text

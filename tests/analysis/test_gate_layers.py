@@ -1,0 +1,264 @@
+"""The layers of the gate on small samples made by hand, and on real runs with a real bug."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from gate_mutants import MUTANTS, NONE, InvertedTournament
+from scipy.stats import mannwhitneyu
+
+from nasbench_evo import suite as suites
+from nasbench_evo.algorithms.random_search import RandomSearch
+from nasbench_evo.analysis import (
+    gate,
+    gate_baseline,
+    gate_layers,
+    gate_runs,
+    gate_traces,
+    statistics,
+)
+from nasbench_evo.analysis.gate_runs import Sample, Scale, Trace
+from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.store import Record, canonical
+from nasbench_evo.tables import Table
+
+RE, RS = "regularized_evolution (paper)", "random_search (paper)"
+SUITE = suites.Suite.model_validate(
+    {
+        "name": "small",
+        "datasets": ["cifar10"],
+        "seeds": 20,
+        "evaluations": 300,
+        "checkpoints": [300],
+        "rows": [
+            {"algorithm": "random_search"},
+            {"algorithm": "regularized_evolution"},
+            {"algorithm": "genetic_nas", "preset": "nb201"},
+        ],
+    }
+)
+UNITS = suites.units(SUITE)
+
+
+def measured(units: list[suites.Unit]) -> dict[gate_runs.Key, gate_runs.Measured]:
+    return gate_runs.measure(units, range(20), engine="serial")
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[gate_runs.Key, gate_runs.Measured]:
+    return measured(UNITS)
+
+
+@pytest.fixture(scope="module")
+def baseline(runs: dict[gate_runs.Key, gate_runs.Measured]) -> gate_baseline.Baseline:
+    return gate_baseline.of(runs, {"seeds": 20})
+
+
+def test_regret_counts_are_the_table_regret(table: Table) -> None:
+    for dataset in table.datasets:
+        scale = gate_runs.scale(table, dataset)
+        d = table.row(dataset)
+        np.testing.assert_allclose(
+            scale.counts * scale.unit, table.best[d] - table.mean_accuracy[d], atol=1e-11
+        )
+        assert scale.counts.min() == 0
+
+
+def record(curve: list[tuple[float, tuple[int, ...]]]) -> Record:
+    return Record("unit", 0, canonical(curve[-1][1]), 300.0, 1.0, "", 0.0, canonical(curve), "{}")
+
+
+def test_the_area_is_the_sum_of_regret_over_evaluations(table: Table) -> None:
+    a, b, c = (0, 0, 0, 0, 0, 0), (3, 3, 3, 3, 3, 3), (1, 3, 3, 1, 3, 2)
+    scale = gate_runs.scale(table, "cifar10")
+    ra, rb, rc = (int(scale.counts[table.space.index(g)]) for g in (a, b, c))
+    # What is spent at 10.2 counts from evaluation 11 on, where c follows: b never is incumbent.
+    sample = gate_runs.sample([record([(1.4, a), (10.2, b), (11.0, c)])], UNITS[0], scale)
+    assert sample.area.tolist() == [10 * ra + 290 * rc]
+    assert sample.final.tolist() == [table.space.index(c)]
+    stopped = gate_runs.sample([record([(1, a), (5, b), (11, c)])], UNITS[0], scale, until=10)
+    assert stopped.final.tolist() == [table.space.index(b)]
+    assert stopped.area.tolist() == [4 * ra + 296 * rb]
+
+
+def samples(*values: list[int]) -> list[Sample]:
+    return [Sample(np.array(v), np.array(v)) for v in values]
+
+
+def test_p_values_are_mann_whitney_with_holm_over_both_measures_of_all_pairs() -> None:
+    low, high = list(range(10)), list(range(7, 17))
+    before, after = samples(low, high)
+    scale = Scale(np.arange(20), 0.01)
+    p = mannwhitneyu(high, low, alternative="greater").pvalue
+    changed, equal = gate_layers.worse([(before, after), (before, before)], [scale] * 2)
+    assert changed == (pytest.approx(4 * p), pytest.approx(4 * p))
+    assert equal == (1.0, 1.0)
+    assert gate_layers.worse([(after, before)], [scale])[0] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "p", "upper", "expected"),
+    [
+        (0, (1.0, 1.0), 0.0, "equal"),
+        (9, (0.004, 1.0), 0.0, "inferior"),
+        (9, (1.0, 0.004), 0.0, "inferior"),
+        (9, (0.006, 1.0), 0.09, "non-inferior"),
+        (9, (0.006, 1.0), 0.1, "not shown"),
+    ],
+)
+def test_verdicts(changed: int, p: tuple[float, float], upper: float, expected: str) -> None:
+    assert gate_layers.verdict(changed, p, upper, 0.1) == expected
+
+
+def test_the_upper_bound_is_one_sided_and_above_the_difference() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=400)
+    after = before + 0.3 + 0.1 * rng.normal(size=400)
+    bound = gate_layers.upper_bound(after, before)
+    difference = statistics.iqm(after) - statistics.iqm(before)
+    assert difference < bound < difference + 0.05
+    assert gate_layers.upper_bound(before, before) == 0.0
+    assert gate_layers.upper_bound(before + 0.5, before) == pytest.approx(0.5)
+
+
+def test_unchanged_code_passes_every_layer(
+    runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
+) -> None:
+    outcome = gate.judge(baseline, runs, suite="small")
+    assert outcome.passed
+    assert outcome.verdict.startswith("PASS (small, 20 seeds): 15 of 15 traces equal")
+    assert {cell.verdict for cell in outcome.cells} == {"equal"}
+    assert len(outcome.orders) == 4  # the reference, one preset, two initial populations
+    content = json.loads(json.dumps(outcome.to_json()))
+    assert content["layers"]["B distribution"]["passed"]
+
+
+def test_a_search_that_got_worse_fails_a_and_b(
+    runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
+) -> None:
+    broken = runs | measured(MUTANTS["tournament_inverted"].units(UNITS))
+    outcome = gate.judge(baseline, broken, suite="small")
+    cell = next(c for c in outcome.cells if c.label == RE)
+    assert cell.verdict == "inferior"
+    assert cell.changed == 20
+    assert cell.iqm_after > cell.iqm_before
+    assert {c.verdict for c in outcome.cells if c.label != RE} == {"equal"}
+    trace = next(t for t in outcome.traces if t.label == RE)
+    assert (trace.equal, trace.of) == (0, 5)
+    assert trace.difference is not None
+    assert "evaluation 1" in trace.difference  # the first population is the same
+    assert not any(passed for passed, _ in outcome.layers.values())
+    allowed = gate.judge(baseline, broken, suite="small", allow_changed_traces=True)
+    assert [passed for passed, _ in allowed.layers.values()] == [True, False, False]
+
+
+def test_an_intended_change_passes_with_changed_traces_allowed(
+    runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
+) -> None:
+    other = gate_runs.measure(UNITS[:1], range(1000, 1020), engine="serial")
+    outcome = gate.judge(baseline, runs | other, suite="small", allow_changed_traces=True)
+    assert outcome.passed
+    (cell,) = (c for c in outcome.cells if c.label == RS)
+    assert cell.verdict == "not shown"  # 20 seeds are too few for the margin
+    strict = gate.judge(
+        baseline, runs | other, suite="small", allow_changed_traces=True, strict=True
+    )
+    assert not strict.passed
+
+
+def test_a_rewritten_loop_without_a_bug_is_the_same_search(
+    runs: dict[gate_runs.Key, gate_runs.Measured],
+) -> None:
+    again = measured(NONE.units(UNITS))
+    assert {key: m.hashes for key, m in again.items()} == {key: runs[key].hashes for key in again}
+
+
+@dataclass(frozen=True)
+class Unseeded(RandomSearch):
+    """Draws from the operating system: another run every time."""
+
+    def search(self, space, rng) -> Iterator:
+        rng.generator.bit_generator.advance(int.from_bytes(os.urandom(4)))
+        return super().search(space, rng)
+
+
+def test_randomness_from_elsewhere_is_a_change(
+    runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
+) -> None:
+    row = dataclasses.replace(UNITS[0].row, configured=Unseeded())
+    broken = runs | measured([dataclasses.replace(UNITS[0], row=row)])
+    (check,) = (t for t in gate_traces.check(baseline, broken) if t.label == RS)
+    assert check.difference == (
+        "seed 0: another trace in another process: randomness from outside its stream"
+    )
+
+
+def test_changed_hyperparameters_are_named(
+    runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
+) -> None:
+    configured = InvertedTournament(population_size=12)
+    row = dataclasses.replace(UNITS[1].row, configured=configured)
+    broken = runs | measured([dataclasses.replace(UNITS[1], row=row)])
+    (check,) = (t for t in gate_traces.check(baseline, broken) if t.label == RE)
+    assert str(check.difference).endswith("(hyper-parameters: population_size 10 -> 12)")
+
+
+@pytest.mark.parametrize(
+    ("first", "prefixes", "expected"),
+    [
+        ((1, 9), ("a", "b"), "evaluation 2 is 9 instead of 2"),
+        ((1, 2), ("a", "c"), "the first other genotype is among evaluations 51-100"),
+        ((1, 2), ("x", "b"), "the first other genotype is among evaluations 3-50"),
+        ((1, 2), ("a", "b", "c"), "another number of evaluations"),
+        ((1, 2), ("a", "b"), "the same genotypes with other accuracies or fractions"),
+    ],
+)
+def test_the_departure_is_located(
+    first: tuple[int, ...], prefixes: tuple[str, ...], expected: str
+) -> None:
+    old = Trace(0, "old", (1, 2), ("a", "b"))
+    assert gate_traces.departure(old, Trace(0, "new", first, prefixes), str) == expected
+
+
+def test_a_baseline_without_a_gap_or_a_reference_can_judge_nothing(
+    baseline: gate_baseline.Baseline, runs: dict[gate_runs.Key, gate_runs.Measured]
+) -> None:
+    scales = gate_layers.scales(runs)
+    entries = dict(baseline.entries)
+    swapped = entries | {
+        (RS, "cifar10"): entries[RE, "cifar10"],
+        (RE, "cifar10"): entries[RS, "cifar10"],
+    }
+    with pytest.raises(InputError, match="does not beat"):
+        gate_layers.margins(gate_baseline.Baseline({}, swapped), scales)
+    del entries[RE, "cifar10"]
+    with pytest.raises(InputError, match="needs the rows"):
+        gate_layers.margins(gate_baseline.Baseline({}, entries), scales)
+
+
+def test_the_margin_is_a_tenth_of_the_gap(
+    baseline: gate_baseline.Baseline, runs: dict[gate_runs.Key, gate_runs.Measured]
+) -> None:
+    (margin,) = gate_layers.margins(baseline, gate_layers.scales(runs)).values()
+    cells = {c.label: c for c in gate.judge(baseline, runs, suite="small").cells}
+    assert margin == pytest.approx(0.1 * (cells[RS].iqm_before - cells[RE].iqm_before))
+
+
+def test_a_suite_that_trains_is_not_for_the_gate() -> None:
+    with pytest.raises(Unsupported, match="small trains"):
+        gate.prepared(SUITE.model_copy(update={"evaluator": "standalone"}), 20)
+
+
+def test_too_few_seeds_and_unknown_algorithms_are_refused() -> None:
+    with pytest.raises(InputError, match="needs 20 seeds"):
+        gate.prepared(SUITE, 19)
+    with pytest.raises(InputError, match="Did you mean"):
+        gate.prepared(SUITE, 20, ["eigenn"])
+    own = gate.prepared(SUITE, 20, ["local_search"])
+    assert [row.label for row in suites.rows(own)] == [RS, RE, "local_search (paper)"]
