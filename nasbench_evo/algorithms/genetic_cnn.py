@@ -42,14 +42,15 @@ class GeneticCNN(Algorithm):
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Evolve for T generations; every individual is evaluated again in each."""
         fitness = MeanFitness()
-        genotypes = self._initial(space, rng)
+        genotypes = self.initial_population(space, rng)
         fitness.update((yield Evaluate(genotypes)))
         for _ in range(self.generations):
             selected = self.select(genotypes, fitness.of(genotypes), rng)
-            genotypes = self._vary(selected, space, rng)
+            genotypes = self.vary(selected, space, rng)
             fitness.update((yield Evaluate(genotypes)))
 
-    def _initial(self, space: IntegerSpace, rng: Stream) -> list[Genes]:
+    def initial_population(self, space: IntegerSpace, rng: Stream) -> list[Genes]:
+        """Return N genotypes: uniform, or all the poorest one."""
         if self.initial == "zeros":  # section 4.1.2
             return [space.poorest()] * self.population_size
         return space.sample(rng, self.population_size)
@@ -60,7 +61,7 @@ class GeneticCNN(Algorithm):
         weights = [value - worst for value in r]
         return roulette(genotypes, weights, self.population_size, rng)
 
-    def _vary(self, selected: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+    def vary(self, selected: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
         """Cross over pairs; mutate each individual that was not in a crossover (lines 5, 6)."""
         children: list[Genes] = []
         for i in range(0, len(selected), 2):

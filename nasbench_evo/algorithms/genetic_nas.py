@@ -56,7 +56,7 @@ class GeneticNAS(Algorithm):
             if not population:  # the first epoch trains random paths
                 return space.sample(training, 1)[0]
             parents = [training.choice(list(population)) for _ in range(2)]
-            return self._children(parents, space, training)[0]
+            return self.children(parents, space, training)[0]
 
         for _ in range(self.epochs):
             yield TrainPaths(sample)
@@ -81,10 +81,11 @@ class GeneticNAS(Algorithm):
         parents = roulette(list(population), list(population.values()), n + n % 2, rng)
         children: list[Genes] = []
         for i in range(0, n, 2):
-            children += self._children(parents[i : i + 2], space, rng)
+            children += self.children(parents[i : i + 2], space, rng)
         return distinct(children[:n], space, rng)
 
-    def _children(self, parents: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+    def children(self, parents: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
+        """Return both parents crossed over with probability p_crossover, then mutated."""
         a, b = parents
         if rng.random() < self.p_crossover:
             a, b = self.crossover(a, b, space, rng)

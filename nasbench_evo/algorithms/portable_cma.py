@@ -16,16 +16,21 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
     so that machines differ by rounding, which the choice of an operation per edge absorbs.
     """
 
+    _B: NDArray[np.float64] | None
+    _D: NDArray[np.float64] | None
+
     def _eigen_decomposition(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return B [n, n] and D [n]; the first covariance, the identity, needs no solver."""
-        if self.generation == 0 and self._B is None and (np.eye(self._n_dim) == self._C).all():
-            self._B, self._D = np.eye(self._n_dim), np.ones(self._n_dim)
+        n = self._n_dim
+        if self._B is None and self.generation == 0 and (self._C == np.eye(n)).all():
+            self._B, self._D = np.eye(n), np.ones(n)
         b, d = super()._eigen_decomposition()
         return b, d
 
     def _sample_solution(self) -> NDArray[np.float64]:
         """Return one sample of the search distribution; shape [n]."""
-        return self._samples(1)[0]
+        (sample,) = self._samples(1)
+        return np.asarray(sample)
 
     def population(self) -> NDArray[np.float64]:
         """Return what `population_size` calls of `ask` would, in one product; [lambda, n]."""
@@ -34,4 +39,5 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
     def _samples(self, k: int) -> NDArray[np.float64]:
         b, d = self._eigen_decomposition()
         z = self._rng.randn(k, self._n_dim)
-        return np.asarray(self._mean + self._sigma * ((z @ b * d) @ b.T))
+        x: NDArray[np.float64] = self._mean + self._sigma * ((z @ b * d) @ b.T)
+        return x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ class NASBench201(IntegerSpace):
     cardinalities = (len(OPERATIONS),) * len(EDGES)
     blocks = (slice(0, 1), slice(1, 3), slice(3, 6))
     operations = OPERATIONS
+
+    def validate(self, genotype: Any) -> Cell:
+        """Return `genotype` as a tuple of 6 operation numbers, or raise InputError."""
+        a, b, c, d, e, f = super().validate(genotype)
+        return a, b, c, d, e, f
 
     def index(self, genotype: Cell) -> int:
         """Return the position 0..15624 of a cell: its digits read in base 5."""
