@@ -108,6 +108,18 @@ def opened(suite: Suite, folder: Path, *, fresh: bool = False) -> Iterator[Store
         ) from error
 
 
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Make a folder for files that are not runs; writing errors inside become InputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"Cannot write results to {folder}: {error.strerror or error}. Choose another --out."
+        ) from error
+
+
 def _discard(folder: Path) -> None:
     """Delete the store of a folder; reports are overwritten when the new runs are done."""
     for suffix in ("", "-wal", "-shm"):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nasbench_evo import algorithms, tables
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.evaluators import options
 from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.runner import Budget
@@ -85,15 +85,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
-    """How the individuals of a unit are trained; `settings` is canonical JSON."""
-
-    space: str
-    settings: str
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Unit:
     """A row on a data set: what the seeds of a suite repeat."""
 
@@ -101,7 +92,7 @@ class Unit:
     dataset: str
     table: str
     budget: Budget
-    training: TrainingOptions | None = None  # None: the table answers
+    training: options.TrainingOptions | None = None  # None: the table answers
 
     def evaluator(self) -> Evaluator:
         """Return the evaluator that answers this unit's searches."""
@@ -117,7 +108,7 @@ class Unit:
         """
         if self.training is None:
             raise Unsupported(f"{self.row.label} reads a table and trains nothing.")
-        return _trainer(self.training, self.dataset, folder, workers)
+        return options.trainer(self.training, self.dataset, folder, workers)
 
     def describe(self) -> dict[str, Any]:
         """Return all that the results depend on, but for the seed, as plain JSON."""
@@ -141,34 +132,6 @@ class Unit:
 def lookup(table: str, dataset: str) -> LookupEvaluator:
     """Return the evaluator of a table's data set, kept for the next unit of this process."""
     return LookupEvaluator(tables.load(table), dataset)
-
-
-@lru_cache(maxsize=8)
-def _trainer(
-    options: TrainingOptions, dataset: str, folder: Path | None, workers: int
-) -> StandaloneEvaluator:
-    from nasbench_evo.evaluators.settings import settings
-
-    made: StandaloneEvaluator = training_module().standalone(
-        options.space,
-        dataset,
-        settings(json.loads(options.settings)),
-        devices=options.devices,
-        workers=workers,
-        folder=folder,
-    )
-    return made
-
-
-def training_module() -> ModuleType:
-    """Return the module of the standalone evaluator; raise Unsupported where torch is missing."""
-    try:
-        from nasbench_evo.evaluators import standalone
-    except ImportError as error:
-        raise Unsupported(
-            f"The standalone evaluator needs torch ({error}): pip install 'nasbench-evo[train]'."
-        ) from error
-    return standalone
 
 
 def load(path: Path) -> Suite:
@@ -203,19 +166,17 @@ def load(path: Path) -> Suite:
     return suite
 
 
+def require_table(suite: Suite) -> None:
+    """Raise Unsupported for a suite whose candidates are trained: it has no regret to compare."""
+    if suite.evaluator != "lookup":
+        raise Unsupported(f"{suite.name} trains its candidates; this needs a suite on a table.")
+
+
 def _check_training(suite: Suite) -> None:
     """Raise InputError where the settings of a suite's trainings are wrong; needs no data."""
-    from nasbench_evo.evaluators.settings import settings
-
-    chosen = settings(suite.evaluator_set)
-    chosen.check_space(suite.space)
-    module = training_module()
-    for dataset in suite.datasets:
-        module.recipe_of(chosen, suite.space, dataset)
-        if dataset not in module.SOURCES:
-            raise unknown("data set", dataset, module.SOURCES)
+    space = options.check(suite.space, suite.evaluator_set, suite.datasets)
     for row in rows(suite):
-        row.configured.check_space(chosen.make_space(suite.space, chosen.image_size))
+        row.configured.check_space(space)
 
 
 def _explain(error: ValidationError) -> str:
@@ -257,7 +218,7 @@ def units(suite: Suite) -> list[Unit]:
     training = None
     if suite.evaluator == "standalone":
         settings = canonical(suite.evaluator_set)
-        training = TrainingOptions(suite.space, settings, tuple(suite.devices))
+        training = options.TrainingOptions(suite.space, settings, tuple(suite.devices))
     return [
         Unit(row, dataset, suite.table, budget, training)
         for dataset in suite.datasets

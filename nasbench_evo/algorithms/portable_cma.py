@@ -22,7 +22,7 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
     def _eigen_decomposition(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return B [n, n] and D [n]; the first covariance, the identity, needs no solver."""
         n = self._n_dim
-        if self._B is None and self.generation == 0 and (self._C == np.eye(n)).all():
+        if self._B is None and self.generation == 0 and np.array_equal(self._C, np.eye(n)):
             self._B, self._D = np.eye(n), np.ones(n)
         b, d = super()._eigen_decomposition()
         return b, d

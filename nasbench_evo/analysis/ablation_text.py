@@ -37,13 +37,17 @@ def _of_dataset(factor: Factor, found: Sequence[Effect]) -> str:
     )
     if factor.crossed:
         return head + _of_grid(found)
-    words = {"lowers": "lower with", "raises": "higher with", "leaves": "no difference shown for"}
+    words = {
+        "lowers": "the mean regret is lower with",
+        "raises": "the mean regret is higher with",
+        "leaves": "no difference is shown for",
+    }
     parts = []
     for verb, text in words.items():
         chosen = [effect for effect in found if effect.judgement == verb]
         if chosen:
             parts.append(f"{text} {_list(chosen)}")
-    return f"{head}the regret is: {'; '.join(parts)}. {_meaning(one.comparisons)}"
+    return f"{head}{'; '.join(parts)}. {_meaning(one.comparisons)}"
 
 
 def _seeds(found: Sequence[Effect]) -> str:

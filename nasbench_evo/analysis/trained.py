@@ -137,7 +137,7 @@ def _finished(row: TrainedRow, runs: UnitRuns) -> TrainedRow:
 def _compared(
     rows: list[TrainedRow], present: Sequence[UnitRuns], curves: Sequence[Array]
 ) -> list[TrainedRow]:
-    """Return the rows with the comparisons to random search in the last ones, those of `present`."""
+    """Return the rows with comparisons to random search in the last, those of `present`."""
     last = len(rows) - len(present)
     baseline = [
         curve[:, -1]
@@ -154,9 +154,7 @@ def _compared(
     changed = list(rows)
     for i, (a, b), p in zip(others, pairs, adjusted, strict=True):
         better = statistics.probability_of_improvement(a, b)
-        changed[last + i] = dataclasses.replace(
-            rows[last + i], improvement=better, p_value=p
-        )
+        changed[last + i] = dataclasses.replace(rows[last + i], improvement=better, p_value=p)
     return changed
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,34 +38,46 @@ class WallclockRow(NamedTuple):
     busy: float  # mean part of the workers' time that they trained, over whole runs
 
 
-def wallclock(suite: Suite, workers: Sequence[int]) -> list[WallclockRow]:
+def wallclock(
+    suite: Suite, workers: Sequence[int], progress: Callable[[int], None] = lambda runs: None
+) -> list[WallclockRow]:
     """Return the anytime curves of every row, for each number of workers, on common times.
 
     The times of a data set are 40, geometric from the first finished training of all runs to the
     end of the longest; a run that has finished nothing yet has the regret of its first cell.
-    Raises Unsupported for a suite that trains, InputError for a table without times.
+    `progress` takes numbers of finished runs. Raises what `require_times` raises.
     """
-    if getattr(suite, "evaluator", "lookup") != "lookup":
-        raise Unsupported("Simulated workers need the training times of a table.")
+    require_times(suite)
     every = units(suite)
     rows: list[WallclockRow] = []
     for dataset in suite.datasets:
-        tables.load(suite.table).require_times(dataset)
-        runs = {
-            (unit, k): [
-                simulate(unit.row.configured, unit.evaluator(), k, seed=seed, budget=unit.budget)
-                for seed in range(suite.first_seed, suite.first_seed + suite.seeds)
-            ]
-            for unit in every
-            if unit.dataset == dataset
-            for k in workers
-        }
+        runs: dict[tuple[Unit, int], list[ClusterResult]] = {}
+        for unit, k in itertools.product(every, workers):
+            if unit.dataset == dataset:
+                runs[unit, k] = [
+                    simulate(
+                        unit.row.configured, unit.evaluator(), k, seed=seed, budget=unit.budget
+                    )
+                    for seed in range(suite.first_seed, suite.first_seed + suite.seeds)
+                ]
+                progress(suite.seeds)
         first = min(run.history[0][0] for results in runs.values() for run in results)
         last = max(run.seconds for results in runs.values() for run in results)
         times = np.geomspace(max(first, 1e-9), last, _POINTS)
         for (unit, k), results in runs.items():
             rows += _rows(unit, k, results, times)
     return rows
+
+
+def require_times(suite: Suite) -> None:
+    """Raise Unsupported for a suite that trains, InputError for a table without times."""
+    if suite.evaluator != "lookup":
+        raise Unsupported(
+            f"{suite.name} trains its candidates; simulated workers need a suite that reads the "
+            "training times of a table."
+        )
+    for dataset in suite.datasets:
+        tables.load(suite.table).require_times(dataset)
 
 
 def _rows(

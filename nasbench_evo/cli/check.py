@@ -73,6 +73,7 @@ def check(
     for name in own:
         algorithms.get(name)
     chosen = suites.load(suites.find(suite))
+    suites.require_table(chosen)
     path = baseline or _FOLDER / f"{_stem(chosen.name, own)}.json"
     command = _command(suite, own, baseline)
     known = None if accept else gate_baseline.load(path, command)

@@ -18,7 +18,6 @@ from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
-    from nasbench_evo.analysis.trained import TrainedRow
     from nasbench_evo.execution import Plan, Report
     from nasbench_evo.store import Store
     from nasbench_evo.suite import Suite
@@ -46,16 +45,23 @@ def run(
         str | None,
         typer.Option(help="Devices of a suite that trains, e.g. cuda:0,cuda:1 (default: its own)."),
     ] = None,
+    simulated_workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Replay the searches on K simulated workers, and on one."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
     """Run a suite, or what is missing of it, and report.
 
     Finished runs are kept: after Ctrl-C or a crash the same command goes on where it stopped.
-    Progress goes to stderr, results to stdout and to the results folder.
+    Progress goes to stderr, results to stdout and to the results folder. With --simulated-workers
+    the results are regret against hours of a simulated clock; no run is stored.
     """
     from nasbench_evo import engines, execution
     from nasbench_evo import suite as suites
+    from nasbench_evo.cli import wallclock
+    from nasbench_evo.errors import InputError
 
     chosen = suites.load(suites.find(suite))
     changed = seeds is not None and seeds != chosen.seeds
@@ -65,6 +71,11 @@ def run(
         chosen = _on_devices(chosen, devices.split(","))
     engines.get(engine)  # a wrong name fails before anything is written
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
+    if simulated_workers is not None:
+        if dry_run or fresh or workers or engine != "processes":
+            raise InputError("--simulated-workers goes with --seeds, --out and --json only.")
+        wallclock.replay(chosen, simulated_workers, folder, as_json)
+        return
     if dry_run:
         _describe(chosen, folder)
         return
@@ -107,7 +118,7 @@ def _describe(suite: Suite, folder: Path) -> None:
             raise
         runs = len(units(suite)) * suite.seeds
         out(
-            f"{runs} runs of {suite.evaluations} evaluations, into {folder}, once the data is there:"
+            f"{runs} runs x {suite.evaluations} evaluations, into {folder}, once there is the data:"
         )
         out(f"  {error}")
         return
@@ -167,7 +178,9 @@ def _conclude(
     runs = sum(len(unit.records) for unit in collected)
     if not runs:
         raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
-    conclude = _looked_up if suite.evaluator == "lookup" else _trained
+    from nasbench_evo.cli import trained
+
+    conclude = _looked_up if suite.evaluator == "lookup" else trained.conclude
     content, provenance, paths = conclude(suite, folder, collected, report, as_json)
     paths.append(reports.write_manifest(folder, provenance))
     if as_json:
@@ -209,69 +222,12 @@ def _looked_up(
     return content, provenance, [*paths, *regret.draw(suite, collected, folder / "regret")]
 
 
-def _trained(
-    suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
-) -> Conclusion:
-    """Summarise runs that trained every candidate: accuracies."""
-    from nasbench_evo.analysis import trained
-    from nasbench_evo.figures import accuracy
-
-    runs = sum(len(unit.records) for unit in collected)
-    rows = trained.summarise(suite, collected)
-    content = trained.summary_json(suite, rows, collected)
-    if not as_json:
-        _print_trained(suite, rows, content)
-    failed = len(report.failures)
-    provenance = trained.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
-    paths = trained.write_summary(folder, rows, content)
-    return content, provenance, [*paths, *accuracy.draw(suite, collected, folder / "accuracy")]
-
-
-def _print_trained(suite: Suite, rows: list[TrainedRow], content: dict[str, Any]) -> None:
-    """Print a table per data set at the last checkpoint."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    for dataset in suite.datasets:
-        table = Table(
-            title=f"{suite.space} on {dataset}: {suite.evaluations} evaluations",
-            caption="seen: validation accuracy of the incumbent in its search (the best of many, so "
-            "too high), mean +- std; final: fresh trainings of what was found; P(better), p: "
-            "against random search, Holm-corrected Mann-Whitney",
-        )
-        table.add_column("algorithm (preset)")
-        names = ("n", "seen % [95%]", "rank", "final valid %", "final test %", "s/run", "P(better)")
-        for name in (*names, "p"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in rows:
-            if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
-                table.add_row(*_trained_cells(row))
-        console.print(table)
-    for note in content["notes"]:
-        console.print(f"Note: {note}", soft_wrap=True)
-
-
-def _trained_cells(row: TrainedRow) -> list[str]:
-    interval = "" if row.n < 2 else f" [{row.seen_low:.2f}, {row.seen_high:.2f}]"
-    spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"
-    return [
-        f"{row.algorithm} ({row.preset})",
-        str(row.n),
-        f"{row.seen_mean:.2f}{interval}",
-        str(row.rank),
-        "" if row.final_valid is None else f"{row.final_valid:.2f}",
-        "" if row.final_test is None else f"{row.final_test:.2f}{spread}",
-        "" if row.training_seconds is None else f"{row.training_seconds:.0f}",
-        "" if row.improvement is None else f"{row.improvement:.3f}",
-        "" if row.p_value is None else f"{row.p_value:.1e}",
-    ]
-
-
 def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any]) -> None:
     """Print a table per data set at the last checkpoint, and the published rows beside ours."""
     from rich.console import Console
     from rich.table import Table
+
+    from nasbench_evo.analysis import comparison
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     for dataset in suite.datasets:
@@ -300,13 +256,8 @@ def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any])
                 style="dim",
             )
         console.print(table)
-    for row_ in content["published"]:
-        if row_["dataset"] == suite.datasets[0]:
-            console.print(
-                f"Published {row_['method']}: {row_['source']}; budget: {row_['budget']}; "
-                f"{row_['protocol']}. Its protocol differs from ours: not comparable one to one.",
-                soft_wrap=True,
-            )
+    for sentence in comparison.of_summary(suite, rows):
+        console.print(sentence, soft_wrap=True)
     for note in content["notes"]:
         console.print(f"Note: {note}", soft_wrap=True)
 

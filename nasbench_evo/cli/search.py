@@ -32,6 +32,13 @@ def search(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one: --set population_size=5.")
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="accuracy and any of params, flops, latency: a non-dominated set, by NSGA-II "
+            "(extra: multi)."
+        ),
+    ] = None,
     evaluator_name: Annotated[
         str, typer.Option("--evaluator", help="lookup, or standalone: train every candidate.")
     ] = "lookup",
@@ -70,6 +77,9 @@ def search(
     if evaluator_name != "lookup":
         from nasbench_evo.cli import training
 
+        if objective is not None:
+            raise InputError("--objective needs --evaluator lookup: costs are read from a table.")
+
         trainer = training.evaluator(
             evaluator_name, space, dataset, evaluator_set, devices, workers, folder
         )
@@ -83,6 +93,13 @@ def search(
     searched, table = tables.load(table_name, epochs), tables.reported(table_name)
     if simulated_seconds is not None:
         searched.require_times(dataset)
+    if objective is not None:
+        from nasbench_evo.cli import pareto
+
+        pareto.search(
+            configured, preset, searched, table, dataset, objective, seed, budget, as_json
+        )
+        return
     evaluator = LookupEvaluator(searched, dataset)
     result = runner_.search(configured, evaluator, seed=seed, budget=budget)
     d, index = table.row(dataset), table.space.index(result.genotype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,9 @@ from nasbench_evo.cli.console import out, progress, say
 if TYPE_CHECKING:
     from nasbench_evo.algorithms import Algorithm
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
-    from nasbench_evo.runner import Budget
+    from nasbench_evo.runner import Budget, Result
     from nasbench_evo.spaces import Genotype
+    from nasbench_evo.training.individuals import Trained
 
 Settings = Annotated[
     list[str] | None,
@@ -37,8 +39,8 @@ def evaluator(
 ) -> StandaloneEvaluator:
     """Return the evaluator that the options stand for."""
     from nasbench_evo.errors import unknown
+    from nasbench_evo.evaluators.options import training_module
     from nasbench_evo.evaluators.settings import parse, settings
-    from nasbench_evo.suite import training_module
 
     if name != "standalone":
         raise unknown("evaluator", name, ["lookup", "standalone"])
@@ -70,7 +72,23 @@ def search(
         final = trainer.report(result.genotype, seed)
     finally:
         trainer.close()
-    content: dict[str, Any] = {
+    content = _searched(algorithm, preset, trainer, seed, result, seen, final)
+    if as_json:
+        out(json.dumps(content, indent=1))
+    else:
+        _print_searched(content)
+
+
+def _searched(
+    algorithm: Algorithm,
+    preset: str,
+    trainer: StandaloneEvaluator,
+    seed: int,
+    result: Result,
+    seen: float,
+    final: Sequence[Trained],
+) -> dict[str, Any]:
+    return {
         "algorithm": algorithm.name,
         "preset": preset,
         "hyperparameters": algorithm.hyperparameters(),
@@ -93,23 +111,31 @@ def search(
         "trace_sha256": result.trace_sha256,
         "notes": result.notes,
     }
-    if as_json:
-        out(json.dumps(content, indent=1))
-        return
+
+
+def _print_searched(content: dict[str, Any]) -> None:
+    identity = content["evaluator"]
+    where = f"{identity['space']['name']} on {identity['data']['name']}"
+    rows = [
+        ("valid accuracy as the search saw it", f"{content['seen_valid_accuracy']:.3f} %"),
+        *(
+            (
+                "trained anew, for the report",
+                f"{one['valid_accuracy']:.3f} % valid, {one['test_accuracy']:.3f} % test "
+                f"({one['status']})",
+            )
+            for one in content["final_trainings"]
+        ),
+        ("evaluations", f"{content['evaluations']:g} full trainings"),
+        ("training time", f"{content['training_seconds']:.1f} s"),
+        ("wall time", f"{content['wall_seconds']:.1f} s"),
+        ("trace SHA-256", content["trace_sha256"]),
+        *(("note", f"{key} = {value}") for key, value in content["notes"].items()),
+    ]
     out(f"{content['arch']}\n")
-    out(f"{algorithm.name} ({preset}), {trainer.space.name} on {trainer.dataset}, seed {seed}")
-    out(f"  valid accuracy as the search saw it  {seen:.3f} %")
-    for one in final:
-        out(
-            f"  trained anew, for the report         {one.valid_accuracy:.3f} % valid, "
-            f"{one.test_accuracy:.3f} % test ({one.status})"
-        )
-    out(f"  evaluations                          {result.evaluations:g} full trainings")
-    out(f"  training time                        {result.simulated_seconds:.1f} s")
-    out(f"  wall time                            {result.wall_seconds:.1f} s")
-    out(f"  trace SHA-256                        {result.trace_sha256}")
-    for key, value in result.notes.items():
-        out(f"  note                                 {key} = {value}")
+    out(f"{content['algorithm']} ({content['preset']}), {where}, seed {content['seed']}")
+    for label, value in rows:
+        out(f"  {label:35}  {value}")
 
 
 def train(
@@ -198,6 +224,9 @@ def build(
         bool, typer.Option(help="Let cells that compute the same share their trials.")
     ] = True,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a table there.")] = False,
+    pack: Annotated[
+        Path | None, typer.Option(help="Also write the table compressed, to NAME.table.xz.")
+    ] = None,
 ) -> None:
     """Train cells for real and make a lookup table of them.
 
@@ -205,7 +234,7 @@ def build(
     run the command again. Then the table is there as `--table NAME`.
     """
     from nasbench_evo.evaluators import building
-    from nasbench_evo.tables import imported
+    from nasbench_evo.tables import bundled, imported
 
     table = name or dataset
     where = log or Path("results") / "tables" / f"{table}.jsonl"
@@ -224,3 +253,6 @@ def build(
     collector = building.collect(trainer, where, share=share)
     file = imported.save(collector, table, source, replace=replace)
     say(f"{source['label']}\nTable {table} ({file.stat().st_size / 1e6:.1f} MB): {file}")
+    if pack is not None:
+        packed = bundled.pack(table, pack)
+        say(f"Packed ({packed.stat().st_size / 1e6:.1f} MB): {packed}")

@@ -136,7 +136,8 @@ def source(evaluator: StandaloneEvaluator, log: Path, *, share: bool) -> dict[st
     found = [len(list(_answers(journal, index))) for index in range(SIZE)]
     trained, trials = sum(map(bool, found)), sum(found)
     shared = "; cells that compute the same share their trials" if share else ""
-    label = f"{evaluator.dataset}, trained by this package: {trials} trainings of {trained} cells{shared}"
+    counted = f"{trials} trainings of {trained} cells{shared}"
+    label = f"{evaluator.dataset}, trained by this package: {counted}"
     return {"label": label, "file": log.name, "evaluator": evaluator.identity()}
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_POINTS = 48
+_POINTS = 40
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
@@ -77,7 +77,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         handles,
         loc="outside upper left",
         ncols=3 if len(suite.datasets) > 1 else 2,
-        fontsize=8,
+        fontsize=style.text(8),
         handlelength=3.4,
         title=suite.name,
         title_fontproperties={"weight": "bold", "size": 10},
@@ -92,8 +92,8 @@ def caption(n: int, *, reduced: bool = False) -> str:
     text = (
         "Regret of the incumbent: best mean validation accuracy in the table minus that of the "
         f"cell a search would return, percentage points; mean of {n} runs. Bands: 95% bootstrap "
-        "interval of the mean. Both axes logarithmic: a line that leaves the frame below has reached "
-        "zero regret in every run, one that comes from above it started from poor cells."
+        "interval of the mean. Both axes logarithmic: a line that leaves the frame below has "
+        "reached zero regret in every run, one that comes from above it started from poor cells."
     )
     return text + (" Of each algorithm the best row is drawn." if reduced else "")
 

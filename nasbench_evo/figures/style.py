@@ -126,13 +126,14 @@ def levels(n: int) -> list[tuple[float, float, float, float]]:
     return [palette(start + (end - start) * i / max(n - 1, 1)) for i in range(n)]
 
 
-def note(figure: Figure, text: str) -> None:
+def note(figure: Figure, words: str) -> None:
     """Write a small note under a figure: what its marks mean, so that the image stands alone."""
     if not _NOTES.get():
         return
-    width = figure.get_figwidth()
-    lines = "\n".join(textwrap.wrap(text, int(width * 17)))
-    figure.supxlabel(lines, fontsize=7.5, x=0.01, ha="left")
+    size = text(7.5)
+    letters = int(figure.get_figwidth() * 17 * 7.5 / size)
+    lines = "\n".join(textwrap.wrap(words, letters))
+    figure.supxlabel(lines, fontsize=size, x=0.01, ha="left")
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:
@@ -143,6 +144,13 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def text(size: float) -> float:
+    """Return a type size in points, larger where the style in use has larger type."""
+    import matplotlib as mpl
+
+    return size * float(mpl.rcParams["font.size"]) / float(_SETTINGS["font.size"])
 
 
 def sized(width: float, height: float) -> tuple[float, float]:

@@ -26,10 +26,12 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
                 "Import the official file: nasbench-evo table import."
             )
         return embedded.load()
-    from nasbench_evo.tables import imported
+    from nasbench_evo.tables import bundled, imported
 
     if name not in known():
         raise unknown("table", name, known())
+    if name not in imported.names():
+        bundled.unpack(name)
     return imported.load(name, epochs)
 
 
@@ -42,10 +44,10 @@ def reported(name: str) -> Table:
 
 
 def known() -> list[str]:
-    """Return the names of all tables: the embedded one, then the imported ones."""
-    from nasbench_evo.tables import imported
+    """Return the names of all tables: the embedded one, then those imported or bundled."""
+    from nasbench_evo.tables import bundled, imported
 
-    return [embedded.NAME, *imported.names()]
+    return [embedded.NAME, *sorted({*imported.names(), *bundled.names()})]
 
 
 __all__ = ["Table", "known", "load", "reported"]

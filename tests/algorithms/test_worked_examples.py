@@ -57,7 +57,7 @@ class TestGeneticCNN:
         a, b, c = (0,) * 6, (1,) * 6, (2,) * 6
         # Pair (a, b): 0.4 < 0.5 crosses, all three blocks swap. The odd c mutates in every gene.
         draws = Scripted([0.4, 0.0, 0.0, 0.0, 0.0, *[0.0] * 12])
-        assert algorithm._vary([a, b, c], SPACE, draws) == [b, a, (0,) * 6]
+        assert algorithm.vary([a, b, c], SPACE, draws) == [b, a, (0,) * 6]
 
     def test_without_variation_it_never_leaves_the_start(self, cifar10: LookupEvaluator) -> None:
         still = GeneticCNN(p_mutation=0.0, p_crossover=0.0)

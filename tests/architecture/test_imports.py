@@ -26,6 +26,7 @@ ORDER = [
     "training",
     "evaluators",
     "runner",
+    "cluster",
     "store",
     "suite",
     "engines",
@@ -36,7 +37,7 @@ ORDER = [
     "__main__",
 ]
 TORCH_ROOMS = {"networks", "training"}
-TORCH_FILES = {"evaluators/standalone.py", "evaluators/supernet.py"}
+TORCH_FILES = {"evaluators/standalone.py", "evaluators/supernet.py", "tables/adapter.py"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,167 @@
+"""`nasbench-evo pareto` and `search --objective`: accuracy against what a cell costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasbench_evo.cli.console import out, progress, say
+
+if TYPE_CHECKING:
+    from nasbench_evo.algorithms.base import Algorithm
+    from nasbench_evo.analysis.pareto import VolumeRow
+    from nasbench_evo.runner import Budget
+    from nasbench_evo.tables import Table
+
+
+def pareto(
+    suite: Annotated[str, typer.Argument(help="A suite file, or the name of a bundled one.")],
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds instead of the suite's number.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Results folder (default results/SUITE).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Draw the Pareto fronts of accuracy against parameters, FLOPs and latency of a suite.
+
+    The searches are repeated from their seeds, and every cell that they evaluated counts. Writes
+    pareto.csv, pareto-hypervolume.csv and a figure.
+    """
+    from nasbench_evo import execution
+    from nasbench_evo import suite as suites
+    from nasbench_evo.analysis import pareto as analysis
+    from nasbench_evo.figures import pareto as figures
+
+    chosen = suites.load(suites.find(suite))
+    changed = seeds is not None and seeds != chosen.seeds
+    if seeds is not None:
+        chosen = chosen.model_copy(update={"seeds": seeds})
+    folder = folder or execution.folder_for(chosen, own_seeds=changed)
+    analysis.require_lookup(chosen)
+    with execution.writable(folder):
+        with progress("searches", len(suites.units(chosen)) * chosen.seeds, 0) as advance:
+            fronts = analysis.pareto(chosen, advance)
+        paths = analysis.write(fronts, folder)
+        paths += figures.draw(chosen, fronts, folder / "pareto")
+    if as_json:
+        content = {key: [row._asdict() for row in rows] for key, rows in fronts._asdict().items()}
+        out(json.dumps(content, indent=1))
+    else:
+        _print_volumes(fronts.volumes)
+    say("Written:")
+    for path in paths:
+        say(f"  {path}")
+
+
+def _print_volumes(rows: list[VolumeRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(
+        title="Accuracy against cost: what single runs reach",
+        caption="hypervolume of a run's visited cells as a part of the whole table's; mean with "
+        "its bootstrap 95% interval",
+    )
+    for name in ("data set", "cost", "algorithm (preset)"):
+        grid.add_column(name)
+    for name in ("n", "cells", "hypervolume % [95%]"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        low, high = 100 * row.share_low, 100 * row.share_high
+        interval = "" if row.n < 2 else f" [{low:.2f}, {high:.2f}]"
+        grid.add_row(
+            row.dataset,
+            row.objective,
+            f"{row.algorithm} ({row.preset})",
+            str(row.n),
+            f"{row.visited:.0f}",
+            f"{100 * row.mean_share:.2f}{interval}",
+        )
+    Console(width=120, highlight=False).print(grid)
+
+
+def search(
+    base: Algorithm,
+    preset: str,
+    searched: Table,
+    table: Table,
+    dataset: str,
+    objective: str,
+    seed: int,
+    budget: Budget,
+    as_json: bool,
+) -> None:
+    """Search for several objectives and print the non-dominated set.
+
+    The set is chosen by what the search saw on `searched`; `table` says what its cells are.
+    """
+    from nasbench_evo import runner
+    from nasbench_evo.algorithms import nsga2
+    from nasbench_evo.analysis import pareto as analysis
+    from nasbench_evo.evaluators.lookup import LookupEvaluator
+
+    names = analysis.objectives(objective)
+    costs = analysis.cost_function(table, dataset, names)
+    algorithm = nsga2.NSGA2(base, costs)
+    result = runner.search(algorithm, LookupEvaluator(searched, dataset), seed=seed, budget=budget)
+    d, space = table.row(dataset), table.space
+    members = [
+        {
+            "genotype": list(member.genotype),
+            "arch": space.format(member.genotype),
+            "seen_accuracy": member.seen,
+            "valid_accuracy": float(table.mean_accuracy[d, space.index(member.genotype)]),
+            "test_accuracy": table.mean_test(dataset, member.genotype),
+            **dict(zip(names, member.costs, strict=True)),
+        }
+        for member in nsga2.non_dominated(result.history, costs)
+    ]
+    content: dict[str, Any] = {
+        "algorithm": base.name,
+        "selection": algorithm.name,
+        "preset": preset,
+        "hyperparameters": base.hyperparameters(),
+        "objectives": [analysis.ACCURACY, *names],
+        "units": {name: analysis.LABELS[name] for name in names},
+        "dataset": dataset,
+        "table": searched.name,
+        "searched_epochs": searched.epochs,
+        "reported": table.protocol(dataset),
+        "seed": seed,
+        "evaluations": result.evaluations,
+        "simulated_seconds": result.simulated_seconds,
+        "trace_sha256": result.trace_sha256,
+        "wall_seconds": result.wall_seconds,
+        "non_dominated": members,
+    }
+    if as_json:
+        out(json.dumps(content, indent=1))
+    else:
+        _print_set(content, names)
+
+
+def _print_set(content: dict[str, Any], names: list[str]) -> None:
+    from nasbench_evo.analysis.pareto import LABELS
+
+    members = content["non_dominated"]
+    out(
+        f"{content['algorithm']} ({content['preset']}) with NSGA-II, {content['dataset']}, "
+        f"seed {content['seed']}: {len(members)} cells that no other dominates, by what the "
+        f"search saw in {content['evaluations']:g} full trainings\n"
+    )
+    columns = ["seen %", "mean %", *(LABELS[name] for name in names), "cell"]
+    out("  ".join(f"{column:>{max(8, len(column))}}" for column in columns))
+    for member in members:
+        values = [member["seen_accuracy"], member["valid_accuracy"], *(member[n] for n in names)]
+        cells = [
+            f"{value:>{max(8, len(column))}.3f}"
+            for value, column in zip(values, columns, strict=False)
+        ]
+        out("  ".join([*cells, member["arch"]]))
+    out(f"\n  mean: over the table's trials; {content['reported']}")
+    out(f"  trace SHA-256  {content['trace_sha256']}")

@@ -1,0 +1,197 @@
+"""Training the individuals of a search: what is trained, and one or several of them at once.
+
+Everything here is plain data or a function of it, so that it can be handed to another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from nasbench_evo.networks import build
+from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.training.datasets import Dataset, load_dataset
+from nasbench_evo.training.execution import Execution
+from nasbench_evo.training.joint import JointTraining
+from nasbench_evo.training.measure import evaluate
+from nasbench_evo.training.recipes import Recipe
+from nasbench_evo.training.results import TrainingResult, chance
+from nasbench_evo.training.seeding import weights_generator
+from nasbench_evo.training.teachers import Teacher
+from nasbench_evo.training.trainer import Training
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """A data set by name and split: the arguments of `load_dataset`, but for the device."""
+
+    name: str = "digits"
+    split_seed: int = 0
+    valid_fraction: float = 0.2
+    valid_source: Literal["train", "test"] = "train"
+    train_size: int | None = None
+    image_size: int = 64  # pixels; only for folders of image files
+
+    def load(self, device: str = "cpu") -> Dataset:
+        """Return the data set on `device`, kept for the next call of this process."""
+        return _loaded(self, device)
+
+
+@lru_cache(maxsize=4)
+def _loaded(options: DataOptions, device: str) -> Dataset:
+    return load_dataset(**asdict(options), device=device)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What all individuals of an evaluator have in common."""
+
+    data: DataOptions
+    space: Space
+    recipe: Recipe
+    execution: Execution
+    network: tuple[tuple[str, Any], ...] = ()  # options of the space's networks
+    threads: int = 1  # of torch on a CPU; sums may depend on it, so it is part of the plan
+    teacher: Teacher | None = None
+
+    def network_of(self, genotype: Genotype, seed: np.random.SeedSequence) -> nn.Module:
+        """Return the untrained network of a genotype, on the CPU."""
+        dataset = self.data.load()
+        channels, height, _ = dataset.shape
+        return build(
+            genotype,
+            self.space,
+            classes=dataset.classes,
+            generator=weights_generator(seed),
+            in_channels=channels,
+            image_size=height,
+            **dict(self.network),
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One individual: train it to the fraction `until`, from a checkpoint where one is named."""
+
+    genotype: Genotype
+    seed: np.random.SeedSequence
+    until: float = 1.0
+    start: Path | None = None  # checkpoint of an earlier fraction
+    keep: Path | None = None  # where to leave a checkpoint
+    teacher: Path | None = None  # file of the teacher to distil from
+    test: bool = False  # measure the test part too: for reports only
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a job gave; diverged and failed trainings have the accuracy and loss of chance."""
+
+    valid_accuracy: float  # percent
+    valid_loss: float
+    seconds: float  # of this job alone
+    status: str  # "ok", "diverged" or "failed"
+    reason: str
+    curve: list[dict[str, Any]]  # of the whole training so far, one entry an epoch
+    test_accuracy: float | None = None  # percent
+    test_loss: float | None = None
+
+
+def train(plan: TrainingPlan, jobs: Sequence[Job], device: str = "cpu") -> list[Trained]:
+    """Do some jobs on `device`; more than one are trained jointly, as one network.
+
+    Raises InputError for jobs that cannot be trained jointly (checkpoints, a teacher).
+    """
+    dataset = plan.data.load(device)
+    with threads(plan.threads):
+        if len(jobs) == 1:
+            return [_alone(plan, jobs[0], dataset)]
+        return _jointly(plan, jobs, dataset)
+
+
+def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
+    teacher = None
+    if job.teacher is not None and plan.teacher is not None:
+        teacher = plan.teacher.load(job.teacher, dataset)
+    training = Training(
+        plan.network_of(job.genotype, job.seed),
+        dataset,
+        plan.recipe,
+        seed=job.seed,
+        execution=plan.execution,
+        teacher=teacher,
+    )
+    if job.start is not None:
+        training.load(job.start)
+    before = training.progress.seconds
+    result = training.run(job.until)
+    if job.keep is not None:
+        training.save(job.keep)
+    return _trained(plan, job, dataset, training.model, result, result.seconds - before)
+
+
+def _jointly(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[Trained]:
+    networks: list[Any] = [plan.network_of(job.genotype, job.seed) for job in jobs]
+    training = JointTraining(
+        networks,
+        dataset,
+        plan.recipe,
+        seeds=[job.seed for job in jobs],
+        execution=plan.execution,
+    )
+    results = training.run()
+    return [
+        _trained(plan, job, dataset, network, result, result.seconds)
+        for job, network, result in zip(jobs, networks, results, strict=True)
+    ]
+
+
+def _trained(
+    plan: TrainingPlan,
+    job: Job,
+    dataset: Dataset,
+    model: nn.Module,
+    result: TrainingResult,
+    seconds: float,
+) -> Trained:
+    accuracy, loss = result.valid_accuracy, result.valid_loss
+    test: tuple[float | None, float | None] = (None, None)
+    if result.status != "ok":
+        accuracy, loss = chance(dataset.classes)
+    if job.test:
+        test = chance(dataset.classes)
+        if result.status == "ok":
+            test = evaluate(
+                model,
+                dataset,
+                "test",
+                augmentation=plan.recipe.augmentation,
+                precision=plan.execution.precision,
+            )
+    return Trained(
+        accuracy,
+        loss,
+        seconds,
+        result.status,
+        result.reason,
+        [asdict(point) for point in result.curve],
+        *test,
+    )
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Run a block with torch using `number` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,73 @@
+"""The summary for other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from report.stored_suite import make
+
+from nasbench_evo.analysis import export
+from nasbench_evo.analysis.ablation_stored import Stored, read
+from nasbench_evo.errors import Unsupported
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return read(make(tmp_path_factory.mktemp("export")))
+
+
+def test_latex_is_balanced_and_escaped(stored: Stored) -> None:
+    text = export.latex(stored)
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert text.count("{") == text.count("}")
+    assert text.count(r"\textbf{") >= 2
+    assert re.search(r"(?<!\\)_", text) is None
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in rows} == {5}
+    assert len(rows) == 2 * (1 + 7)
+
+
+def test_latex_makes_commands_plain() -> None:
+    assert export.escape_latex("a_b & 5% {x} \\y") == r"a\_b \& 5\% \{x\} \textbackslash{}y"
+
+
+def test_markdown_is_a_table_whose_numbers_are_the_summary(stored: Stored) -> None:
+    text = export.markdown(stored)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in table} == {7}
+    best = export.last_rows(stored, "cifar10")[0]
+    assert f"**{best.mean_regret:.3f} \\[" in text or f"**{best.mean_regret:.3f} [" in text
+    assert export.escape_markdown("<b>|_") == "\\<b\\>\\|\\_"
+
+
+def test_a_missing_extra_is_explained(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(export.importlib, "import_module", missing)
+    with pytest.raises(Unsupported, match=r"pip install 'nasbench-evo\[parquet\]'"):
+        export.write_parquet(stored)
+    with pytest.raises(Unsupported, match=r"pip install 'nasbench-evo\[tensorboard\]'"):
+        export.write_tensorboard(stored)
+
+
+def test_parquet_holds_every_run(stored: Stored) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="extra parquet is not installed")
+    summary, runs = (parquet.read_table(path) for path in export.write_parquet(stored))
+    assert summary.num_rows == len(stored.rows)
+    assert runs.num_rows == 168
+    assert min(runs["regret"].to_pylist()) >= 0
+
+
+def test_tensorboard_has_the_curve_of_a_run(stored: Stored, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX", reason="extra tensorboard is not installed")
+    one = dataclasses.replace(stored.collected[0], records=stored.collected[0].records[:1])
+    small = dataclasses.replace(stored, folder=tmp_path, collected=[one])
+    (folder,) = export.write_tensorboard(small)
+    (events,) = folder.rglob("events.*")
+    assert b"valid_accuracy" in events.read_bytes()
+    assert events.parent.name == "seed-0"
