@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from nasbench_evo import runner, tables
 from nasbench_evo.analysis.summary import mean_intervals
-from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.suite import Suite, Unit, units
+from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.suite import Suite, Unit, require_table, units
 from nasbench_evo.tables import Table
 from nasbench_evo.tables.packed import write_atomically
 
@@ -162,7 +162,7 @@ def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) ->
 
     `progress` takes numbers of finished runs. Raises Unsupported for a suite that trains.
     """
-    require_lookup(suite)
+    require_table(suite)
     seeds = range(suite.first_seed, suite.first_seed + suite.seeds)
     result = Fronts([], [])
     for unit in units(suite):
@@ -173,14 +173,6 @@ def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) ->
             result.volumes.append(_volume_row(unit, table, objective, runs))
         progress(len(seeds))
     return result
-
-
-def require_lookup(suite: Suite) -> None:
-    """Raise Unsupported for a suite that does not answer from a table."""
-    if suite.evaluator != "lookup":
-        raise Unsupported(
-            f"{suite.name} trains its candidates; this view needs a suite that reads a table."
-        )
 
 
 def _front_rows(

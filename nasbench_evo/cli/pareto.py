@@ -42,7 +42,7 @@ def pareto(
     if seeds is not None:
         chosen = chosen.model_copy(update={"seeds": seeds})
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
-    analysis.require_lookup(chosen)
+    suites.require_table(chosen)
     with execution.writable(folder):
         with progress("searches", len(suites.units(chosen)) * chosen.seeds, 0) as advance:
             fronts = analysis.pareto(chosen, advance)

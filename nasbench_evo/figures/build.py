@@ -13,12 +13,12 @@ from nasbench_evo.analysis.ablation import Effect, Factor, Runs, factors
 from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.analysis.ablation_text import Section
 from nasbench_evo.analysis.ablation_traces import MEANING, Generation
+from nasbench_evo.analysis.pareto import Fronts
 from nasbench_evo.analysis.report import explain
-from nasbench_evo.errors import Unsupported
 from nasbench_evo.figures import factors as factor_figures
-from nasbench_evo.figures import final, generations, regret, style
+from nasbench_evo.figures import final, generations, pareto, regret, style
 from nasbench_evo.figures import paper_figures as papers
-from nasbench_evo.suite import Suite
+from nasbench_evo.suite import require_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     and checked against the stored traces. Raises InputError and DataError.
     """
     stored = read(folder)
-    require_lookup(stored.suite)
+    require_table(stored.suite)
     made = draw(stored, folder, formats, look)
     if len(made.sections) == 1:
         return made.paths
@@ -57,33 +57,29 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     return made.paths + ablation_text.write(folder, text, content)
 
 
-def require_lookup(suite: Suite) -> None:
-    """Raise Unsupported for a suite whose runs do not answer from a table."""
-    if suite.evaluator != "lookup":
-        raise Unsupported(
-            f"{suite.name} trains its candidates and has no table to take regret from; its figure "
-            "is drawn by nasbench-evo run. Use the results folder of a suite that reads a table."
-        )
-
-
 def draw(
-    stored: Stored, target: Path, formats: Sequence[str], look: str, *, notes: bool = True
+    stored: Stored,
+    target: Path,
+    formats: Sequence[str],
+    look: str,
+    *,
+    notes: bool = True,
+    fronts: Fronts | None = None,
 ) -> Made:
     """Draw the figures of stored runs into a folder; the first section is the overview.
 
-    With `notes` each image says what its marks mean.
+    With `notes` each image says what its marks mean; with `fronts` the overview has the Pareto
+    fronts too.
     """
     paths: list[Path] = []
     with style.using(look, notes=notes):
-        captions = _overview(stored, target, formats, paths)
+        captions = [_saved(target, one, formats, paths) for one in _overview(stored, fronts)]
         sections, found = _ablation(stored, target, formats, paths)
     return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
 
 
-def _overview(
-    stored: Stored, target: Path, formats: Sequence[str], paths: list[Path]
-) -> list[tuple[str, str]]:
-    """Draw what every suite has; return (name, caption) of each figure."""
+def _overview(stored: Stored, fronts: Fronts | None) -> list[Drawn]:
+    """Return what to draw of every suite."""
     n = max(len(runs.records) for runs in stored.collected)
     drawn: list[Drawn] = [
         (
@@ -92,7 +88,11 @@ def _overview(
         ),
         ("final", lambda: final.figure(stored.suite, stored.rows)),
     ]
-    return [_saved(target, one, formats, paths) for one in drawn]
+    if fronts is not None and fronts.volumes:
+        drawn.append(
+            ("pareto", lambda: (pareto.figure(stored.suite, fronts), pareto.caption(fronts)))
+        )
+    return drawn
 
 
 def _saved(

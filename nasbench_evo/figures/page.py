@@ -12,18 +12,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nasbench_evo import tables
-from nasbench_evo.analysis import comparison, report
+from nasbench_evo.analysis import comparison, pareto, report
 from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
 from nasbench_evo.errors import DataError
 from nasbench_evo.figures import build
 from nasbench_evo.store import Record
-from nasbench_evo.suite import Suite
+from nasbench_evo.suite import Suite, require_table
 from nasbench_evo.tables.packed import write_atomically
 
 FILE = "report.html"
 DRILL = 50  # runs of a row that the page lets one look into, by default
+SEEDS_PARETO = 20  # runs of a row that are repeated for the Pareto fronts
 _LOOKS = ("paper", "dark")
 
 
@@ -34,7 +35,7 @@ def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
     --json` printed. Raises InputError and DataError.
     """
     stored = read(folder)
-    build.require_lookup(stored.suite)
+    require_table(stored.suite)
     text = render(stored, runs=runs, gate=_gate(gate))
     path = folder / FILE
     write_atomically(path, text.encode())
@@ -129,12 +130,15 @@ def _cells(row: SummaryRow) -> list[tuple[str, str | float]]:
 
 def _figures(stored: Stored) -> list[dict[str, Any]]:
     """Return the sections of figures, each image drawn on light and on dark ground."""
+    seeds = min(stored.suite.seeds, SEEDS_PARETO)
+    fronts = pareto.pareto(stored.suite.model_copy(update={"seeds": seeds}))
     with TemporaryDirectory() as name:
         images: dict[str, dict[str, str]] = {}
         for look in _LOOKS:
             target = Path(name) / look
             target.mkdir()
-            sections = build.draw(stored, target, ["png"], look, notes=False).sections
+            made = build.draw(stored, target, ["png"], look, notes=False, fronts=fronts)
+            sections = made.sections
             for path in target.glob("*.png"):
                 images.setdefault(path.stem, {})[look] = _data_uri(path)
     return [
