@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nasbench_evo.cli.console import out
+
+if TYPE_CHECKING:
+    from nasbench_evo.spaces.nasbench201 import Cell
+    from nasbench_evo.tables import Table
 
 
 def search(
@@ -102,7 +106,6 @@ def search(
         return
     evaluator = LookupEvaluator(searched, dataset)
     result = runner_.search(configured, evaluator, seed=seed, budget=budget)
-    d, index = table.row(dataset), table.space.index(result.genotype)
     content: dict[str, Any] = {
         "algorithm": algorithm,
         "preset": preset,
@@ -112,17 +115,9 @@ def search(
         "dataset": dataset,
         "table": searched.name,
         "searched_epochs": searched.epochs,
-        "reported": table.protocol(dataset),
         "seed": seed,
         "evaluations": result.evaluations,
-        "genotype": list(result.genotype),
-        "arch": table.space.format(result.genotype),
-        "valid_accuracy": float(table.mean_accuracy[d, index]),
-        "regret": table.regret(dataset, result.genotype),
-        "rank": table.rank(dataset, result.genotype),
-        "test_accuracy": table.mean_test(dataset, result.genotype),
-        "parameters": table.size(dataset, result.genotype),
-        "latency_seconds": table.latency(dataset, result.genotype),
+        **_reported(table, dataset, result.genotype),
         "simulated_seconds": result.simulated_seconds,
         "trace_sha256": result.trace_sha256,
         "wall_seconds": result.wall_seconds,
@@ -130,24 +125,53 @@ def search(
     }
     if as_json:
         out(json.dumps(content, indent=1))
-        return
-    out(f"{content['arch']}\n{table.space.draw(result.genotype)}\n")
-    out(f"{algorithm} ({preset}), {dataset}, seed {seed}")
-    trials = int(table.trials[d, index])
-    out(f"  mean valid accuracy  {content['valid_accuracy']:.3f} % over {trials} trials")
-    if content["test_accuracy"] is not None:
-        out(f"  mean test accuracy   {content['test_accuracy']:.3f} %")
-    out(f"  reported from        {content['reported']}; searched at {searched.epochs} epochs")
-    out(f"  regret               {content['regret']:.3f} percentage points")
-    out(f"  rank                 {content['rank']} of {table.correct.shape[1]}")
-    if content["parameters"] is not None:
-        out(f"  parameters           {content['parameters'] / 1e6:.3f} M")
-    if content["latency_seconds"] is not None:
-        out(f"  latency              {content['latency_seconds'] * 1e3:.2f} ms")
-    out(f"  evaluations          {result.evaluations:g} full trainings")
-    out(f"  simulated time       {result.simulated_seconds / 3600:.1f} h of training")
-    out(f"  wall time            {result.wall_seconds * 1e3:.1f} ms")
-    out(f"  trace SHA-256        {result.trace_sha256}")
+    else:
+        _print(content, table)
+
+
+def _reported(table: Table, dataset: str, genotype: Cell) -> dict[str, Any]:
+    """Return what the table says of the found cell: means over trials, and its place."""
+    index = table.space.index(genotype)
+    return {
+        "reported": table.protocol(dataset),
+        "genotype": list(genotype),
+        "arch": table.space.format(genotype),
+        "valid_accuracy": float(table.mean_accuracy[table.row(dataset), index]),
+        "trials": int(table.trials[table.row(dataset), index]),
+        "regret": table.regret(dataset, genotype),
+        "rank": table.rank(dataset, genotype),
+        "test_accuracy": table.mean_test(dataset, genotype),
+        "parameters": table.size(dataset, genotype),
+        "latency_seconds": table.latency(dataset, genotype),
+    }
+
+
+def _print(content: dict[str, Any], table: Table) -> None:
+    """Print a search for people: the cell, how good it is, what it cost."""
+    test, size, latency = (
+        content[key] for key in ("test_accuracy", "parameters", "latency_seconds")
+    )
+    lines = {
+        "mean valid accuracy": f"{content['valid_accuracy']:.3f} % over {content['trials']} trials",
+        "mean test accuracy": None if test is None else f"{test:.3f} %",
+        "reported from": f"{content['reported']}; searched at {content['searched_epochs']} epochs",
+        "regret": f"{content['regret']:.3f} percentage points",
+        "rank": f"{content['rank']} of {table.correct.shape[1]}",
+        "parameters": None if size is None else f"{size / 1e6:.3f} M",
+        "latency": None if latency is None else f"{latency * 1e3:.2f} ms",
+        "evaluations": f"{content['evaluations']:g} full trainings",
+        "simulated time": f"{content['simulated_seconds'] / 3600:.1f} h of training",
+        "wall time": f"{content['wall_seconds'] * 1e3:.1f} ms",
+        "trace SHA-256": content["trace_sha256"],
+    }
+    out(f"{content['arch']}\n{table.space.draw(table.space.validate(content['genotype']))}\n")
+    out(
+        f"{content['algorithm']} ({content['preset']}), {content['dataset']}, "
+        f"seed {content['seed']}"
+    )
+    for name, text in lines.items():
+        if text is not None:
+            out(f"  {name:<19}  {text}")
 
 
 def algorithms(

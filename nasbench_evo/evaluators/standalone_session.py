@@ -131,7 +131,7 @@ class StandaloneSession:
 
     @cached_property
     def _scratch(self) -> Path:
-        """Where checkpoints lie: the run's folder, or one that ends with this session."""
+        """Where checkpoints lie: the run's folder, or one that goes when the run ends."""
         if self._folder is not None:
             return self._folder
         folder = tempfile.mkdtemp(prefix="nasbench_evo-")
