@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from hypothesis import settings
 
 from nasbench_evo import tables
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+
+# Seconds belong to the benchmarks: a busy machine must not fail a property.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Without the extra [train] the rooms that need torch are not collected.
 if importlib.util.find_spec("torch") is None:
