@@ -11,7 +11,6 @@ from collections.abc import MutableSequence, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 T = TypeVar("T")
 _BLOCK = 512  # scalar draws taken from NumPy at once: one at a time costs 1 us each
@@ -82,8 +81,3 @@ def seed_sequence(seed: int, purpose: str, index: int = 0) -> np.random.SeedSequ
 def stream(seed: int, purpose: str, index: int = 0) -> Stream:
     """Return the stream of `purpose` (and `index` within it) for a run's `seed`."""
     return Stream(seed_sequence(seed, purpose, index))
-
-
-def uniforms(seed: int, purpose: str, n: int) -> NDArray[np.float64]:
-    """Return the first `n` uniforms of a purpose; element k never depends on `n`."""
-    return np.random.Generator(np.random.PCG64(seed_sequence(seed, purpose))).random(n)

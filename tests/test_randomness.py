@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nasbench_evo.randomness import stream, uniforms
+from nasbench_evo.randomness import stream
 
 
 def test_a_stream_depends_on_seed_purpose_and_index() -> None:
@@ -55,7 +55,3 @@ def test_shuffle_permutes_uniformly() -> None:
         counts[tuple(items)] += 1
     assert len(counts) == 6
     assert all(count == pytest.approx(1000, abs=130) for count in counts.values())
-
-
-def test_uniforms_never_depend_on_how_many() -> None:
-    assert uniforms(3, "noise", 5).tolist() == uniforms(3, "noise", 50)[:5].tolist()

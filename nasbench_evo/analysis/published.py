@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.suite import PUBLISHED, bundled_folders
 
 Judgement = Literal["match", "differs", "not comparable"]
 
-_FILE = "published.toml"
 _TABLE_KEYS = {"source", "space", "budget", "protocol", "columns", "methods"}
 _OPTIONAL_KEYS = {"runs", "printed"}
 _SPLITS = ("valid", "test")
@@ -112,13 +112,12 @@ def compare(
 
 def _find() -> Path:
     """Return the file: inside the package in a wheel, beside the package in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    places = [package / "bundled_suites" / _FILE, package.parent / "suites" / _FILE]
-    for place in places:
-        if place.is_file():
-            return place
+    for folder in bundled_folders():
+        if (folder / PUBLISHED).is_file():
+            return folder / PUBLISHED
     raise DataError(
-        f"Published results are missing: expected {places[0]} or {places[1]}. Reinstall."
+        f"Published results are missing: expected {PUBLISHED} among the suites that come with the "
+        "package. Reinstall."
     )
 
 
