@@ -16,7 +16,8 @@ def draw(
         str, typer.Argument(metavar="ARCH", help="As the space prints it, e.g. '333132'.")
     ],
     space: Annotated[
-        str, typer.Option(help="nasbench201, binary_stages or layer_graph.")
+        str,
+        typer.Option(help="nasbench201, binary_stages, layer_graph, micro_cell or darts_cell."),
     ] = "nasbench201",
     path: Annotated[Path, typer.Option("--out", help="Where to, without the ending.")] = Path(
         "architecture"
@@ -24,7 +25,7 @@ def draw(
     formats: Annotated[str, typer.Option("--format", help=FORMATS_HELP)] = "png",
     look: Annotated[str, typer.Option("--style", help=STYLE_HELP)] = "paper",
 ) -> None:
-    """Draw an architecture: a NAS-Bench-201 cell, Genetic CNN stages, an EIGEN layer graph."""
+    """Draw an architecture: the cells of a space, Genetic CNN stages or an EIGEN layer graph."""
     from nasbench_evo.errors import InputError
     from nasbench_evo.figures import architectures, style
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nasbench_evo import spaces, tables
 from nasbench_evo.analysis.summary import UnitRuns
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.figures import style
+from nasbench_evo.figures import cells, style
 from nasbench_evo.spaces.binary_stages import INPUT, BinaryStages, StageGraph
+from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph import LayerGraph
+from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, NASBench201
 
 if TYPE_CHECKING:
@@ -50,10 +52,12 @@ class Arc:
 
 
 def space_for(name: str, text: str) -> spaces.Space:
-    """Return the space called `name`, for binary stages with the stages that `text` has."""
+    """Return the space called `name`, with the stages or the nodes a cell that `text` has."""
     stages = [len(stage.split("-")) + 1 for stage in text.split()]
     if name == BinaryStages.name and "-" in text:
         return BinaryStages(stages)
+    if name == MicroCell.name:
+        return MicroCell.of(text)
     return spaces.get(name)
 
 
@@ -78,10 +82,14 @@ def figure(space: spaces.Space, genotype: Any, title: str = "") -> Figure:
             figsize=style.sized(4.4, 0.34 * (len(genotype) + 1) + 0.5), layout="constrained"
         )
         _layers(drawing.subplots(), space, genotype)
+    elif isinstance(space, MicroCell | DartsCell):
+        drawing = cells.figure(space, genotype)
+        if title:  # the text of a genotype is longer than its drawing
+            drawing.suptitle(title, fontsize=style.text(9))
+        return drawing
     else:
         raise Unsupported(
-            f"The space {space.name} has no drawing. Use one of "
-            f"{NASBench201.name}, {BinaryStages.name}, {LayerGraph.name}."
+            f"The space {space.name} has no drawing. Use one of {', '.join(spaces.SPACES)}."
         )
     drawing.suptitle(title or space.format(genotype), fontsize=style.text(8), wrap=True)
     return drawing

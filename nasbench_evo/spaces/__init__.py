@@ -5,11 +5,13 @@ from __future__ import annotations
 from nasbench_evo.errors import unknown
 from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
+from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph import LayerGraph
+from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
 
 SPACES: dict[str, type[Space]] = {
-    space.name: space for space in (NASBench201, BinaryStages, LayerGraph)
+    space.name: space for space in (NASBench201, BinaryStages, LayerGraph, MicroCell, DartsCell)
 }
 
 
@@ -23,9 +25,11 @@ def get(name: str) -> Space:
 __all__ = [
     "SPACES",
     "BinaryStages",
+    "DartsCell",
     "Genotype",
     "IntegerSpace",
     "LayerGraph",
+    "MicroCell",
     "NASBench201",
     "Space",
     "get",
