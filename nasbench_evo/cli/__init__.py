@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from nasbench_evo import __version__
-from nasbench_evo.cli import check, draw, figures, pareto, report, run, search, table, training
+from nasbench_evo.cli import (
+    check,
+    draw,
+    figures,
+    pareto,
+    rank_correlation,
+    report,
+    run,
+    search,
+    table,
+    training,
+)
 from nasbench_evo.cli.console import out, say
 from nasbench_evo.errors import NasbenchEvoError
 
@@ -29,6 +40,7 @@ app.command("check")(check.check)
 app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
+app.command("rank-correlation")(rank_correlation.rank_correlation)
 app.command("report")(report.report)
 app.command("export")(report.export)
 app.command("search")(search.search)

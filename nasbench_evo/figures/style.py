@@ -25,6 +25,8 @@ COLOURS = {
     "eg_nas": "#0072B2",
     "regularized_evolution": "#CC79A7",
     "local_search": "#56B4E9",
+    "darts": "#882255",
+    "random_search_ws": "#999933",
 }
 _BASELINE = "random_search"
 OTHER = "#888888"
@@ -96,10 +98,10 @@ def using(name: str = "paper", *, notes: bool = True) -> Iterator[None]:
 
 
 def colour(algorithm: str) -> str:
-    """Return the colour of an algorithm, the same in every figure of the style in use."""
+    """Return the colour of an algorithm (or a row's label), the same in every figure of a style."""
     if algorithm == _BASELINE:
         return foreground()
-    return COLOURS.get(algorithm, OTHER)
+    return COLOURS.get(algorithm.partition(" (")[0], OTHER)
 
 
 def foreground() -> str:

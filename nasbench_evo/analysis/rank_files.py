@@ -1,0 +1,206 @@
+"""What `rank-correlation` reads: values of genotypes from CSV, JSON, a table or a supernet.
+
+CSV has a column of architectures and one of values, either under a header that has `arch`, or
+architectures first and no header; JSON is an object of architecture -> value. The truth may have
+several values of a genotype, its trials: further columns, or a list. Every spelling of an
+architecture that the space accepts will do.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasbench_evo import tables
+from nasbench_evo.analysis.bootstrap import Array
+from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
+from nasbench_evo.errors import InputError
+from nasbench_evo.spaces import Genotype, Space
+
+HEADER = "arch"  # in the first line of a CSV file: it names the columns
+_FEWEST = 3  # genotypes that can be ranked
+
+Row = tuple[str, str, Sequence[Any]]  # where it stands, its architecture, its values
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of genotypes that one source knows, higher better."""
+
+    source: str  # a file or a table, for messages
+    unit: str  # of the values; empty where that is not known
+    means: dict[Genotype, float]  # over the trials
+    trials: dict[Genotype, tuple[float, ...]]  # one or more, all finite
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Two sources on the genotypes [n] that both know, in the order of the first."""
+
+    genotypes: list[Genotype]
+    predicted: Array  # [n]
+    truth: Array  # [n], mean over the trials
+    trials: Array  # [2, m]: the first two trials of the m genotypes that have two
+    only_predicted: list[Genotype]
+    only_truth: list[Genotype]
+
+
+def read(path: Path, space: Space, *, several: bool = False) -> Values:
+    """Return the values in a .csv or .json file; `several` allows trials of a genotype.
+
+    Raises InputError, naming file and place, for a file that cannot be read, a value that is no
+    finite number, an architecture that is none of the space, and a genotype that is there twice.
+    """
+    readers: dict[str, Callable[[Path], Iterator[Row]]] = {".csv": _csv, ".json": _json}
+    kind = path.suffix.lower()
+    if kind not in readers:
+        raise InputError(f"{path}: expected a file that ends in .csv or .json; save it as one.")
+    places: dict[Genotype, str] = {}
+    trials: dict[Genotype, tuple[float, ...]] = {}
+    try:
+        for place, arch, cells in readers[kind](path):
+            try:
+                genotype = space.parse(arch)
+                values = tuple(map(_number, cells))
+                if len(values) > 1 and not several:
+                    raise InputError(f"Expected one value of {arch!r}; got {len(values)}.")
+                if genotype in places:
+                    raise InputError(f"{arch!r} is there already, in {places[genotype]}; keep one.")
+            except InputError as error:
+                raise InputError(f"{path}, {place}: {error}") from error
+            places[genotype], trials[genotype] = place, values
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    except InputError:
+        raise
+    except (ValueError, csv.Error, RecursionError) as error:  # no UTF-8, no CSV, no JSON
+        raise InputError(
+            f"{path} is no {kind[1:].upper()} file in UTF-8: {error}. Save it anew."
+        ) from error
+    means = {genotype: math.fsum(v) / len(v) for genotype, v in trials.items()}
+    return Values(str(path), "", means, trials)
+
+
+def of_table(name: str, dataset: str | None, space: Space) -> Values:
+    """Return the validation accuracies (percent) of a table's genotypes on a data set, by trial.
+
+    The data set may be left out where the table has one only. Raises InputError for a table that
+    is not known or of another space, and for a data set that is missing or not known.
+    """
+    table = tables.load(name)
+    if table.space.name != space.name:
+        raise InputError(f"The table {name} is of {table.space.name}, not of {space.name}.")
+    if dataset is None and len(table.datasets) > 1:
+        known = ", ".join(table.datasets)
+        raise InputError(f"The table {name} has the data sets {known}: choose one with --dataset.")
+    d = 0 if dataset is None else table.row(dataset)
+    means, trials = {}, {}
+    for index in np.flatnonzero(table.trials[d]).tolist():
+        genotype = table.space.from_index(index)
+        means[genotype] = float(table.mean_accuracy[d, index])
+        trials[genotype] = tuple(table.valid_accuracy[d, index][table.present[d, index]].tolist())
+    return Values(f"{name} on {table.datasets[d]}", "%", means, trials)
+
+
+def of_checkpoint(path: Path, space: Space, cells: int, seed: int) -> Values:
+    """Return the shared-weight accuracies (percent) of `cells` genotypes of a supernet.
+
+    Raises InputError for a checkpoint that is missing or of another space.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}. Check the path.")
+    from nasbench_evo.evaluators import checkpointed  # torch is a matter of this source only
+
+    accuracies = checkpointed.accuracies(path, cells, seed)
+    try:
+        means = {space.validate(g): float(value) for g, value in accuracies.items()}
+    except InputError as error:
+        raise InputError(f"{path} is of another space than {space.name}: {error}") from error
+    return Values(str(path), "%", means, {g: (value,) for g, value in means.items()})
+
+
+def join(predicted: Values, truth: Values) -> Joined:
+    """Return both sources on the genotypes that they share; InputError for fewer than 3."""
+    shared = [g for g in predicted.means if g in truth.means]
+    if len(shared) < _FEWEST:
+        raise InputError(
+            f"{predicted.source} has {len(predicted.means)} architectures and {truth.source} "
+            f"{len(truth.means)}, but {len(shared)} in common; expected {_FEWEST} or more."
+        )
+    pairs = [truth.trials[g][:2] for g in shared if len(truth.trials[g]) > 1]
+    return Joined(
+        genotypes=shared,
+        predicted=np.array([predicted.means[g] for g in shared]),
+        truth=np.array([truth.means[g] for g in shared]),
+        trials=np.array(pairs, dtype=np.float64).reshape(-1, 2).T,
+        only_predicted=[g for g in predicted.means if g not in truth.means],
+        only_truth=[g for g in truth.means if g not in predicted.means],
+    )
+
+
+def noise_ceiling(
+    joined: Joined, *, top: Sequence[float], k: int, bootstrap: int, rng: np.random.Generator
+) -> RankCorrelation | None:
+    """Return the agreement of the second trial of the truth with the first, None without trials.
+
+    It is over the genotypes that have two trials, if they are 3 or more. The truth that a
+    prediction is compared with is a mean over trials, less noisy than a single one: a prediction
+    can do a little better than this.
+    """
+    first, second = joined.trials
+    if len(first) < _FEWEST:
+        return None
+    return rank_correlation(second, first, top=top, k=k, bootstrap=bootstrap, rng=rng)
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    """Yield the rows of a CSV file; an empty field is a trial that there is not."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, strict=True)
+        rows = ((f"line {reader.line_num}", fields) for fields in reader if fields)
+        arch, width = 0, 0
+        for place, fields in rows:
+            if not width:
+                width = len(fields)
+                names = [field.strip().lower() for field in fields]
+                if HEADER in names:
+                    arch = names.index(HEADER)
+                    continue
+            if len(fields) != width or width < 2:
+                raise InputError(
+                    f"{path}, {place}: expected {max(width, 2)} columns ({HEADER},value); got "
+                    f"{len(fields)}. Put an architecture that has a comma in quotes."
+                )
+            values = [field for i, field in enumerate(fields) if i != arch and field.strip()]
+            yield place, fields[arch], values or [""]
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """Yield the entries of a JSON object; nothing is lost where a key is there twice."""
+    content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Entries)
+    if not isinstance(content, _Entries):
+        raise InputError(f"{path}: expected an object of architecture -> value.")
+    for arch, value in content:
+        yield f"entry {arch!r}", arch, value if type(value) is list and value else [value]
+
+
+class _Entries(list[tuple[str, Any]]):
+    """The entries of a JSON object, in the order of the file."""
+
+
+def _number(value: Any) -> float:
+    """Return a finite number; raise InputError for anything else."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"Expected a finite number, got {value!r}; leave out what has none.")
+    return number

@@ -1,0 +1,288 @@
+"""`nasbench-evo rank-correlation`, as a user meets it: figures, ceilings, files and mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from nasbench_evo import cli, evaluators, spaces, tables
+
+SPACE = spaces.get("nasbench201")
+NAMES = ["kendall_tau", "spearman", "pearson", "weighted_tau", "tau_top50", "tau_top10"]
+NAMES += ["tau_top1", "precision_at_10", "best_predicted_truth"]
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command in an empty folder, in this process: a traceback would fail the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_(*arguments: object) -> Done:
+        argv = ["nasbench-evo", "rank-correlation", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return Done(int(end.value.code or 0), captured.out, captured.err)
+
+    return run_
+
+
+def write_csv(name: str, archs: Sequence[str], *columns: Sequence[float]) -> str:
+    names = ",".join(f"v{i}" for i in range(len(columns)))
+    rows = [",".join(map(str, row)) for row in zip(archs, *columns, strict=True)]
+    Path(name).write_text("\n".join([f"arch,{names}", *rows]))
+    return name
+
+
+def sample(n: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    indices = rng.choice(15625, n, replace=False)
+    y = rng.normal(90, 2, n)
+    return [f"#{i}" for i in indices], y + rng.normal(0, 1.5, n), y
+
+
+def test_json_has_the_documented_keys(run: Run) -> None:
+    archs, x, y = sample(300)
+    first, second = y + 0.1 * np.sin(np.arange(300)), y - 0.1 * np.sin(np.arange(300))
+    predicted = write_csv("p.csv", archs, x)
+    truth = write_csv("t.csv", archs[::-1], first[::-1], second[::-1])
+    done = run(predicted, truth, "--json", "--bootstrap", 50, "--top", 0.1)
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    keys = [name + suffix for name in NAMES for suffix in ("", "_low", "_high")]
+    assert {"n", "ceiling", *keys} <= set(found)
+    assert set(keys) <= set(found["ceiling"])
+    assert found["n"] == found["ceiling"]["n"] == 300
+    mean = (first + second) / 2
+    assert found["kendall_tau"] == pytest.approx(scipy.stats.kendalltau(x, mean).statistic)
+    assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(x, mean).statistic)
+    assert found["best_predicted_truth"] == pytest.approx(mean[x.argmax()])
+    between = scipy.stats.kendalltau(first, second).statistic
+    assert found["ceiling"]["kendall_tau"] == pytest.approx(between)
+    assert found["kendall_tau_low"] < found["kendall_tau"] < found["kendall_tau_high"]
+    assert json.loads(run(predicted, truth, "--json", "--bootstrap", 50).out) == found
+    other = json.loads(run(predicted, truth, "--json", "--bootstrap", 50, "--seed", 1).out)
+    assert other["kendall_tau"] == found["kendall_tau"]
+    assert other["kendall_tau_low"] != found["kendall_tau_low"]
+
+
+def test_options_change_what_they_say(run: Run) -> None:
+    archs, x, y = sample(40)
+    predicted, truth = write_csv("p.csv", archs, x), write_csv("t.csv", archs, y)
+    options = ("--json", "--bootstrap", 0, "--top", 0.25, "--top", 0.75, "--k", 5)
+    done = run(predicted, truth, *options)
+    found = json.loads(done.out)
+    assert {"tau_top25", "tau_top75", "tau_top50", "precision_at_5"} <= set(found)
+    assert found["kendall_tau_low"] is None
+    assert found["tau_top1"] is None  # of 40 the top 1 % is one
+    assert found["ceiling"] is None  # one trial
+    assert "Warning: 40 genotypes are too few, or too tied, for tau_top1" in done.err
+
+
+def test_archs_that_only_one_side_has_are_counted_and_named(run: Run) -> None:
+    predicted = {"000000": 1, "111111": 2, "222222": 3, "333333": 4, "#7": 5}
+    truth = {SPACE.format((2,) * 6): 3.0, "#0": 1.0, "111111": 2.0, "444444": 9.0}
+    Path("p.json").write_text(json.dumps(predicted))
+    Path("t.json").write_text(json.dumps(truth))
+    done = run("p.json", "t.json", "--json", "--bootstrap", 10, "--k", 1)
+    found = json.loads(done.out)
+    assert found["n"] == 3
+    assert found["kendall_tau"] == 1.0
+    missing = [SPACE.format((3,) * 6), SPACE.format(SPACE.from_index(7))]
+    assert found["only_in_predicted"] == missing
+    assert found["only_in_truth"] == 1
+    assert (
+        f"2 of the 5 architectures of p.json are not in t.json and are left out: {missing[0]}"
+        in (done.err)
+    )
+    assert "1 of the 4 architectures of t.json are not in p.json and are left out." in done.err
+
+
+def test_a_file_against_a_table(run: Run, table: tables.Table) -> None:
+    d = table.row("cifar100")
+    indices = np.random.default_rng(0).choice(15625, 200, replace=False)
+    truth = table.mean_accuracy[d, indices]
+    predicted = write_csv("p.csv", [f"#{i}" for i in indices], -truth)
+    done = run(predicted, "nasbench201", "--dataset", "cifar100", "--json", "--bootstrap", 20)
+    found = json.loads(done.out)
+    assert found["n"] == 200
+    assert found["spearman"] == pytest.approx(-1.0)
+    assert found["best_predicted_truth"] == pytest.approx(truth.min())
+    first, second = table.valid_accuracy[d, indices, :2].T
+    between = scipy.stats.kendalltau(first, second).statistic
+    assert found["ceiling"]["kendall_tau"] == pytest.approx(between)
+    assert "15425 of the 15625 architectures of nasbench201 on cifar100" in done.err
+
+
+def test_the_table_for_people(run: Run) -> None:
+    archs, x, y = sample(150)
+    predicted, truth = write_csv("p.csv", archs, x), write_csv("t.csv", archs, y, y[::-1])
+    done = run(predicted, truth, "--bootstrap", 20)
+    assert done.code == 0
+    for text in (
+        "Kendall's tau-b",
+        "tau-b in the top 10 %",
+        "precision at 10",
+        "regret of the predicted best",
+        "percentile of the predicted best (%)",
+        "noise ceiling [95%]",
+        "p.csv against t.csv",
+    ):
+        assert text in done.out
+    alone = run(predicted, write_csv("t.csv", archs, y), "--bootstrap", 0)
+    assert "none: the truth has one trial" in alone.out
+    assert "[" not in alone.out.replace("[95%]", "")
+
+
+@pytest.mark.parametrize(("target", "expected"), [("s", {"s.png", "s.svg"}), ("s.pdf", {"s.pdf"})])
+def test_the_scatter_is_written(run: Run, target: str, expected: set[str]) -> None:
+    archs, x, y = sample(120)
+    predicted, truth = write_csv("p.csv", archs, x), write_csv("t.csv", archs, y)
+    done = run(predicted, truth, "--bootstrap", 10, "--figure", target)
+    assert {path.name for path in Path.cwd().glob("s.*")} == expected
+    assert all(f"Written: {name}" in done.err for name in expected)
+
+
+def test_another_space(run: Run) -> None:
+    space = spaces.get("binary_stages")
+    zero = space.poorest()
+    archs = [space.format((0,) * i + (1,) + zero[i + 1 :]) for i in range(4)]
+    predicted = write_csv("p.csv", archs, range(4))
+    options = ("--space", "binary_stages", "--json", "--bootstrap", 0, "--figure", "s.png")
+    done = run(predicted, write_csv("t.csv", archs, [0, 1, 3, 2]), *options)
+    assert json.loads(done.out)["kendall_tau"] == pytest.approx((5 - 1) / 6)
+    assert Path("s.png").exists()
+    other = run(predicted, "nasbench201", "--dataset", "cifar10", "--space", "binary_stages")
+    assert (other.code, other.out) == (2, "")
+    assert "not of binary_stages" in other.err
+
+
+@pytest.mark.parametrize("constant", ["predicted", "truth"])
+def test_constant_values_give_null_and_a_warning(run: Run, constant: str) -> None:
+    archs, x, y = sample(20)
+    x, y = (np.ones(20), y) if constant == "predicted" else (x, np.ones(20))
+    arguments = (write_csv("p.csv", archs, x), write_csv("t.csv", archs, y, y), "--bootstrap", 10)
+    done = run(*arguments, "--json", "--figure", "s.png")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found["n"] == 20
+    assert all(found[name + suffix] is None for name in NAMES for suffix in ("", "_low", "_high"))
+    assert "Warning: Predicted or true values are constant: every figure is NaN." in done.err
+    assert ("Warning: Noise ceiling: " in done.err) or constant == "predicted"
+    assert run(*arguments).out.count(" - ") >= len(NAMES)
+
+
+GOOD = "000000,1\n111111,2\n222222,4\n333333,3\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.csv", "good.csv"], "none.csv cannot be read"),
+        (["good.csv", "none.json"], "none.json cannot be read"),
+        (["folder.csv", "good.csv"], "folder.csv cannot be read"),
+        (["good.csv", "nasbench20"], "Did you mean 'nasbench201'?"),
+        (["good.csv", "good.txt"], "good.txt is neither a .csv or .json file nor a table"),
+        (["good.csv", "nasbench201"], "choose one with --dataset"),
+        (["good.csv", "nasbench201", "--dataset", "mnist"], "Unknown data set"),
+        (["good.csv", "nasbench201@7", "--dataset", "cifar10"], "trainings of 200 epochs only"),
+        (["good.csv", "good.csv", "--dataset", "cifar10"], "neither is a table"),
+        (["good.csv", "good.csv", "--cells", "50"], "--cells are sampled for a supernet"),
+        (["good.csv", "good.csv", "--space", "nasbench2"], "Unknown space"),
+        (["good.csv", "good.csv", "--space", "layer_graph"], "good.csv, line 1"),
+        (["good.csv", "good.csv", "--top", "10"], "The top 10% is 0.1"),
+        (["good.csv", "good.csv", "--top", "0"], "The top 10% is 0.1"),
+        (["good.csv", "good.csv", "--k", "0"], "--k"),
+        (["good.csv", "good.csv", "--bootstrap", "-1"], "--bootstrap"),
+        (["good.csv", "good.csv", "--figure", "none/s.png"], "Cannot write none/s.png"),
+        (["good.csv", "net.pt"], "it is not the truth"),
+        (["net.pt", "good.csv"], "There is no checkpoint net.pt"),
+        (["few.csv", "good.csv"], "but 2 in common; expected 3 or more"),
+        (["nan.csv", "good.csv"], "nan.csv, line 2: Expected a finite number, got 'nan'"),
+        (["twice.csv", "good.csv"], "twice.csv, line 3: '#0' is there already, in line 1"),
+        (["bad.csv", "good.csv"], "bad.csv, line 3: Not a NAS-Bench-201 cell"),
+        (["trials.csv", "good.csv"], "trials.csv, line 1: Expected one value"),
+        (["empty.csv", "good.csv"], "empty.csv has 0 architectures"),
+        (["broken.json", "good.csv"], "broken.json is no JSON file"),
+    ],
+)
+def test_mistakes_end_with_2_and_a_sentence(run: Run, arguments: list[str], message: str) -> None:
+    files = {
+        "good.csv": GOOD,
+        "good.txt": GOOD,
+        "few.csv": "000000,1\n111111,2\n444444,3\n#8,4\n",
+        "nan.csv": "000000,1\n111111,nan\n",
+        "twice.csv": "000000,1\n111111,2\n#0,1\n",
+        "bad.csv": "000000,1\n111111,2\n|none~0|,1\n",
+        "trials.csv": "000000,1,2\n111111,2,3\n",
+        "empty.csv": "",
+        "broken.json": '{"000000": 1',
+    }
+    for name, text in files.items():
+        Path(name).write_text(text)
+    Path("folder.csv").mkdir()
+    done = run(*arguments, *([] if "--bootstrap" in arguments else ["--bootstrap", 5]))
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert message in done.err
+    assert "--figure" in arguments or done.out == ""
+
+
+def test_a_supernet_predicts_through_its_evaluator(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def accuracies(path: Path, n_cells: int, seed: int) -> dict[tuple[int, ...], float]:
+        asked.append((path, n_cells, seed))
+        return {(i,) * 6: 10.0 * i for i in range(5)}
+
+    fake = SimpleNamespace(accuracies=accuracies)
+    monkeypatch.setattr(evaluators, "checkpointed", fake, raising=False)
+    Path("net.pt").touch()
+    Path("t.csv").write_text(GOOD)
+    done = run("net.pt", "t.csv", "--json", "--bootstrap", 0, "--cells", 50, "--seed", 3)
+    assert json.loads(done.out)["n"] == 4
+    assert json.loads(done.out)["kendall_tau"] == pytest.approx((5 - 1) / 6)
+    run("net.pt", "t.csv", "--bootstrap", 0)
+    assert asked == [(Path("net.pt"), 50, 3), (Path("net.pt"), 1000, 0)]
+    other = run("net.pt", "t.csv", "--space", "binary_stages")
+    assert other.code == 2
+    assert "net.pt is of another space than binary_stages" in other.err
+
+
+def test_a_checkpoint_that_is_none_is_refused(run: Run) -> None:
+    pytest.importorskip("torch", reason="extra train is not installed")
+    Path("net.pt").write_bytes(b"no checkpoint")
+    Path("t.csv").write_text(GOOD)
+    done = run("net.pt", "t.csv")
+    assert done.code in (2, 4)  # not ours, or damaged
+    assert "net.pt" in done.err
+
+
+def test_the_installed_command() -> None:
+    command = [sys.executable, "-m", "nasbench_evo", "rank-correlation", "a.csv", "b.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: a.csv cannot be read: No such file or directory. Check the path.\n"
+    )
