@@ -1,8 +1,10 @@
 """What an algorithm may ask and what it gets back: the whole conversation, a short closed list.
 
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
-request order (nothing for the training requests). Neither side knows the other. Requests and
-answers are named tuples: immutable, and the cheapest to make of what Python has.
+request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
+knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
+Python has. A search that ends by itself may return its final genotype; else the best that it saw
+is its result.
 """
 
 from __future__ import annotations
@@ -53,11 +55,22 @@ class TrainMixture(NamedTuple):
     alpha: NDArray[np.float64]
 
 
+class TrainBilevel(NamedTuple):
+    """One epoch on shared weights and on alpha, turn by turn (DARTS first order); gives the alpha.
+
+    Before each step of the weights alpha takes a step of Adam on a validation batch.
+    """
+
+    alpha: NDArray[np.float64]
+    learning_rate: float
+    weight_decay: float
+
+
 class EvaluateMixtures(NamedTuple):
     """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape]."""
 
     alphas: NDArray[np.float64]
 
 
-Request: TypeAlias = Evaluate | TrainPaths | TrainMixture | EvaluateMixtures
-Search: TypeAlias = Generator[Request, list[Evaluation], None]
+Request: TypeAlias = Evaluate | TrainPaths | TrainMixture | TrainBilevel | EvaluateMixtures
+Search: TypeAlias = Generator[Request, Any, Any]

@@ -46,6 +46,7 @@ class Budget:
 class Result:
     """One finished search. The reporter looks the incumbent's true quality up; the search did not.
 
+    `genotype` is what the algorithm returned when it ended by itself, else the last incumbent.
     `curve` holds the points where the incumbent changed: (full-training equivalents spent,
     genotype). `history` is every answer in order, and is not stored.
     """
@@ -89,7 +90,10 @@ class AskTell:
         return self._pending
 
     def tell(self, answers: Sequence[Evaluation]) -> None:
-        """Give the answers of the pending request, one for each individual, in its order."""
+        """Give the answers of the pending request, one for each individual, in its order.
+
+        A TrainBilevel has no answers by hand: use `search` with a supernet for it.
+        """
         if self._pending is None:
             raise ProtocolError("tell() without a pending request: ask() first.")
         expected = requested(self._pending)
@@ -118,7 +122,7 @@ def search(
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
-    history = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
     if not history:
         raise InputError(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
@@ -127,7 +131,7 @@ def search(
     genotypes, accuracies, _, seconds, fractions, _, costs = zip(*history, strict=True)
     curve = incumbents(genotypes, accuracies, fractions, costs)
     return Result(
-        genotype=curve[-1][1],
+        genotype=curve[-1][1] if final is None else final,
         curve=curve,
         evaluations=round(sum(costs), 9),
         simulated_seconds=sum(seconds),
@@ -157,13 +161,14 @@ class _Account:
 
 def _converse(
     algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
-) -> list[Evaluation]:
-    """Return every answer that the budget covers, in order."""
+) -> tuple[list[Evaluation], Genotype | None]:
+    """Return every answer that the budget covers, in order, and what the algorithm returned."""
     account = _Account(budget)
     history: list[Evaluation] = []
     generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
     answers: Any = None
+    final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
     try:
         while True:
@@ -187,11 +192,11 @@ def _converse(
             history += answers
             if len(answers) < n:
                 break
-    except StopIteration:
-        pass
+    except StopIteration as end:
+        final = end.value
     finally:
         generator.close()
-    return history
+    return history, final
 
 
 def _answer_one_by_one(

@@ -16,7 +16,8 @@ settings.load_profile("no deadline")
 
 # Without the extra [train] the rooms that need torch are not collected.
 if importlib.util.find_spec("torch") is None:
-    collect_ignore_glob = ["networks/*", "training/*", "*test_torch_*", "benchmarks/*train*"]
+    collect_ignore_glob = ["networks/*", "training/*", "*test_torch_*"]
+    collect_ignore_glob += ["benchmarks/*train*", "benchmarks/*supernet*"]
 
 
 @pytest.fixture(scope="session")

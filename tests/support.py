@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluation
 from nasbench_evo.tables import Table
@@ -38,3 +39,7 @@ def with_curves(table: Table, epochs: int = 10) -> Table:
     """A table with learning curves that rise linearly to the final accuracy of each trial."""
     rise = np.arange(1, epochs + 1) / epochs
     return replace(table, valid_curve=table.valid_accuracy[..., None] * rise)
+
+
+# Algorithms that work on a table; darts follows gradients, which only shared weights have.
+ON_TABLES = sorted(set(ALGORITHMS) - {"darts"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
-from support import evaluation
+from support import ON_TABLES, evaluation
 
 from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.algorithms.base import Algorithm
@@ -123,7 +123,7 @@ def test_the_trace_hash_sees_every_part() -> None:
     assert len(hashes) == 5
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ON_TABLES)
 def test_ask_tell_gives_the_runners_trace(name: str, cifar10: LookupEvaluator) -> None:
     algorithm = ALGORITHMS[name].configure()
     driven, session, seen = AskTell(algorithm, cifar10.space, seed=9), cifar10.start(9), []

@@ -7,12 +7,14 @@ or is spelt `package.module:Class`.
 from __future__ import annotations
 
 from nasbench_evo.algorithms.base import Algorithm, parameter, parse_overrides
+from nasbench_evo.algorithms.darts import DARTS
 from nasbench_evo.algorithms.eg_nas import EGNAS
 from nasbench_evo.algorithms.eigen import Eigen
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
 from nasbench_evo.algorithms.genetic_nas import GeneticNAS
 from nasbench_evo.algorithms.local_search import LocalSearch
 from nasbench_evo.algorithms.random_search import RandomSearch
+from nasbench_evo.algorithms.random_search_ws import RandomSearchWS
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
 from nasbench_evo.errors import unknown
 
@@ -26,6 +28,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
         RandomSearch,
         RegularizedEvolution,
         LocalSearch,
+        RandomSearchWS,
+        DARTS,
     )
 }
 

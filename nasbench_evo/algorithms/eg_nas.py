@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,16 @@ from nasbench_evo.requests import (
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
+_VARIANTS = ("paper", "as_published_code")
+_ONE_SEED = 0  # of every strategy in the published code
+
+
+class Individual(NamedTuple):
+    """A relaxation [*alpha_shape] with its validation accuracy (percent) and fitness (Eq. 7)."""
+
+    x: Array
+    accuracy: float = -np.inf
+    fitness: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -55,52 +65,78 @@ class EGNAS(Algorithm):
     eta: float = parameter(0.4, "weight of the similarity L2 (Eq. 7)", low=0)
     sigma: float = parameter(1.0, "first step size of the strategies", low=1e-6)
     sigma_min: float = parameter(0.02, "floor of sigma / (t + 1)", low=1e-6)
+    variant: str = parameter(
+        "paper", "as_published_code has the four faults of the reference", choices=_VARIANTS
+    )
+
+    @property
+    def faulty(self) -> bool:
+        """Whether the faults of the published code are copied, to show what they change.
+
+        They are: the same seed for every strategy; an epoch counter that stays at 0, so that sigma
+        never decays; softmax applied twice to the individuals; and a best fitness that leaks from
+        one strategy to the next.
+        """
+        return self.variant == "as_published_code"
 
     def search(self, space: Any, rng: Stream) -> Search:
-        """Alternate an epoch of weight training with a step of alpha along the best direction."""
+        """Alternate an epoch of weight training with a step of alpha along the best direction.
+
+        The result is the discretized alpha of the last epoch.
+        """
         alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
         for t in range(self.epochs):
             yield TrainMixture(alpha)  # (Eq. 2, lower level)
             if t >= self.warmup:
-                sigma = max(self.sigma / (t + 1), self.sigma_min)
+                decay = 1 if self.faulty else t + 1
+                sigma = max(self.sigma / decay, self.sigma_min)
                 s = yield from self._direction(alpha, sigma, rng)
                 alpha = alpha + self.xi * s  # (Eq. 8)
+        return space.discretize(alpha[None])[0]
 
     def _direction(
         self, alpha: Array, sigma: float, rng: Stream
     ) -> Generator[Request, list[Evaluation], Array]:
         """Return the x*_n with the best validation accuracy of N strategies (Eq. 9)."""
         (current,) = yield EvaluateMixtures(alpha[None])
-        best, best_accuracy = alpha, -np.inf
+        best = Individual(alpha)
+        fittest = Individual(alpha)
         for _ in range(self.samples):
-            y = rng.generator.standard_normal(alpha.shape)
-            x, accuracy = yield from self.strategy(
-                alpha, current.valid_accuracy, alpha + sigma * y, sigma, rng.seed()
+            mean = alpha + sigma * rng.generator.standard_normal(alpha.shape)
+            seed = _ONE_SEED if self.faulty else rng.seed()
+            known = fittest if self.faulty else Individual(mean)
+            fittest = yield from self.strategy(
+                alpha, current.valid_accuracy, mean, sigma, seed, known
             )
-            if accuracy > best_accuracy:
-                best, best_accuracy = x, accuracy
-        return best
+            if fittest.accuracy > best.accuracy:
+                best = fittest
+        return best.x
 
     def strategy(
-        self, alpha: Array, accuracy: float, mean: Array, sigma: float, seed: int
-    ) -> Generator[Request, list[Evaluation], tuple[Array, float]]:
-        """Run CMA-ES from `mean`; return its fittest individual x*_n and that one's accuracy."""
+        self,
+        alpha: Array,
+        accuracy: float,
+        mean: Array,
+        sigma: float,
+        seed: int,
+        fittest: Individual,
+    ) -> Generator[Request, list[Evaluation], Individual]:
+        """Run CMA-ES from `mean`; return its fittest individual x*_n, or `fittest` if that is."""
         # Imported late: --help must stay light.
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
-        x_star, x_accuracy, x_fitness = mean, -np.inf, np.inf
         for generation in range(self.generations):
-            z = strategy.population()
-            answers = yield EvaluateMixtures(z.reshape(-1, *alpha.shape))
-            f = self.fitness(alpha, accuracy, z.reshape(-1, *alpha.shape), answers)
+            points = strategy.population()
+            z = points.reshape(-1, *alpha.shape)
+            answers = yield EvaluateMixtures(softmax(z) if self.faulty else z)
+            f = self.fitness(alpha, accuracy, z, answers)
             i = int(f.argmin())
-            if f[i] < x_fitness:
-                x_star, x_accuracy = z[i].reshape(alpha.shape), answers[i].valid_accuracy
-                x_fitness = f[i]
+            if f[i] < fittest.fitness:
+                fittest = Individual(z[i], answers[i].valid_accuracy, float(f[i]))
             if generation + 1 < self.generations:  # the last tell would change nothing
-                strategy.tell(list(zip(z, f.tolist(), strict=True)))
-        return x_star, x_accuracy
+                strategy.tell(list(zip(points, f.tolist(), strict=True)))
+        return fittest
 
     def fitness(self, alpha: Array, accuracy: float, z: Array, answers: list[Evaluation]) -> Array:
         """Return the compound fitness of each individual, to be minimised (Eq. 7); shape [n].
@@ -125,3 +161,9 @@ def similarity(alpha: Array, z: Array) -> Array:
     norms = np.sqrt((a * a).sum(-1)) * np.sqrt((b * b).sum(-1))
     cosine = (a * b).sum(-1) / np.maximum(norms, np.finfo(float).tiny)
     return np.asarray((cosine.mean(-1) + 1) / 2)
+
+
+def softmax(z: Array) -> Array:
+    """Return the softmax over the operations, the last axis."""
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))

@@ -48,7 +48,10 @@ class GeneticNAS(Algorithm):
     mutation: str = parameter("uniform", "new value of a gene", choices=tuple(_MUTATIONS))
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
-        """Alternate an epoch of path training with generations of the genetic algorithm."""
+        """Alternate an epoch of path training with generations of the genetic algorithm.
+
+        The result is the best of the last population, by last measured fitness.
+        """
         population: dict[Genes, float] = {}  # genotype -> last measured fitness, best first
         generation = distinct(space.sample(rng, self.generation_size), space, rng)
 
@@ -64,6 +67,7 @@ class GeneticNAS(Algorithm):
                 answers = yield Evaluate(generation)
                 population = self.merge(population, answers)
                 generation = self._next(population, space, rng)
+        return next(iter(population))
 
     def merge(
         self, population: dict[Genes, float], answers: list[Evaluation]

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 from cmaes import CMA
-from numpy.typing import NDArray
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
+
+
+class _NoEntropy(ISeedSequence):
+    """Zeros for a generator that is seeded next: hashing entropy takes longer than a generation."""
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+        return np.zeros(n_words, dtype=dtype)
+
+
+@lru_cache(maxsize=8)
+def _constants(n: int, population_size: int) -> dict[str, Any]:
+    """Return the library's state of a new strategy; all but mean, step and draws are by size.
+
+    The library never changes these arrays in place.
+    """
+    return dict(vars(CMA(np.zeros(n), 1.0, seed=0, population_size=population_size)))
 
 
 class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
@@ -16,16 +36,20 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
     so that machines differ by rounding, which the choice of an operation per edge absorbs.
     """
 
-    _B: NDArray[np.float64] | None
-    _D: NDArray[np.float64] | None
+    _funhist_values: NDArray[np.float64]
 
-    def _eigen_decomposition(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return B [n, n] and D [n]; the first covariance, the identity, needs no solver."""
-        n = self._n_dim
-        if self._B is None and self.generation == 0 and np.array_equal(self._C, np.eye(n)):
-            self._B, self._D = np.eye(n), np.ones(n)
-        b, d = super()._eigen_decomposition()
-        return b, d
+    def __init__(
+        self, mean: NDArray[np.float64], sigma: float, *, seed: int, population_size: int
+    ) -> None:
+        """Start at `mean` [n] with step size `sigma` and the identity as covariance."""
+        n = len(mean)
+        self.__dict__.update(_constants(n, population_size))
+        self._mean, self._sigma, self._tolx = mean.copy(), sigma, 1e-12 * sigma
+        self._funhist_values = np.empty_like(self._funhist_values)
+        self._B, self._D = np.eye(n), np.ones(n)  # the identity needs no solver
+        bits = np.random.MT19937(_NoEntropy())  # type: ignore[arg-type]  # numpy's stub is narrower
+        self._rng = np.random.RandomState(bits)
+        self._rng.seed(seed)
 
     def _sample_solution(self) -> NDArray[np.float64]:
         """Return one sample of the search distribution; shape [n]."""

@@ -44,22 +44,30 @@ def search(
         ),
     ] = None,
     evaluator_name: Annotated[
-        str, typer.Option("--evaluator", help="lookup, or standalone: train every candidate.")
+        str,
+        typer.Option(
+            "--evaluator",
+            help="lookup; standalone: train every candidate; supernet: train shared weights.",
+        ),
     ] = "lookup",
-    space: Annotated[str, typer.Option(help="Space of a standalone search.")] = "nasbench201",
+    space: Annotated[str, typer.Option(help="Space of a search that trains.")] = "nasbench201",
     evaluator_set: Annotated[
         list[str] | None,
-        typer.Option(help="Set one of a standalone search: --evaluator-set epochs=12."),
+        typer.Option(help="Set one of a search that trains: --evaluator-set channels=8."),
+    ] = None,
+    final_set: Annotated[
+        list[str] | None,
+        typer.Option(help="Train what a supernet found: --final-set epochs=12 (repeatable)."),
     ] = None,
     devices: Annotated[
-        str, typer.Option(help="Devices of a standalone search: cpu, or cuda:0,cuda:1.")
+        str, typer.Option(help="Devices of a search that trains: cpu, or cuda:0,cuda:1.")
     ] = "cpu",
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes a device of a standalone search.")
+        int, typer.Option(min=1, help="Processes a device of a search that trains.")
     ] = 1,
     folder: Annotated[
         Path | None,
-        typer.Option("--journal", help="Folder where a standalone search can be resumed."),
+        typer.Option("--journal", help="Folder where a search that trains can be resumed."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -76,23 +84,29 @@ def search(
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
     if evaluations is None and simulated_seconds is None:
-        evaluations = 300
+        evaluations = 10**9 if evaluator_name == "supernet" else 300  # or until the epochs are over
     budget = runner_.Budget(evaluations, simulated_seconds)
+    if final_set and evaluator_name != "supernet":
+        raise InputError("--final-set needs --evaluator supernet.")
     if evaluator_name != "lookup":
         from nasbench_evo.cli import training
 
         if objective is not None:
             raise InputError("--objective needs --evaluator lookup: costs are read from a table.")
-
-        trainer = training.evaluator(
-            evaluator_name, space, dataset, evaluator_set, devices, workers, folder
-        )
+        if evaluator_name == "supernet":
+            trainer = training.supernet(
+                configured, space, dataset, evaluator_set, final_set, devices, workers, folder
+            )
+        else:
+            trainer = training.evaluator(
+                evaluator_name, space, dataset, evaluator_set, devices, workers, folder
+            )
         training.search(configured, preset, trainer, seed, budget, as_json)
         return
     if space != "nasbench201" or evaluator_set or folder or devices != "cpu" or workers != 1:
         raise InputError(
             "--space, --evaluator-set, --devices, --workers and --journal need "
-            "--evaluator standalone."
+            "--evaluator standalone or supernet."
         )
     searched, table = tables.load(table_name, epochs), tables.reported(table_name)
     if simulated_seconds is not None:

@@ -13,6 +13,7 @@ from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms import Algorithm
+    from nasbench_evo.evaluators.options import Trainer
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
     from nasbench_evo.runner import Budget, Result
     from nasbench_evo.spaces import Genotype
@@ -24,7 +25,9 @@ Settings = Annotated[
 ]
 Devices = Annotated[str, typer.Option(help="cpu, or cuda:0,cuda:1.")]
 Dataset = Annotated[str, typer.Option(help="Data set to train on.")]
-SpaceName = Annotated[str, typer.Option(help="nasbench201, binary_stages or layer_graph.")]
+SpaceName = Annotated[
+    str, typer.Option(help="The space: nasbench201, darts_cell, ...")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -43,7 +46,7 @@ def evaluator(
     from nasbench_evo.evaluators.settings import parse, settings
 
     if name != "standalone":
-        raise unknown("evaluator", name, ["lookup", "standalone"])
+        raise unknown("evaluator", name, ["lookup", "standalone", "supernet"])
     made: StandaloneEvaluator = training_module().standalone(
         space,
         dataset,
@@ -55,10 +58,39 @@ def evaluator(
     return made
 
 
+def supernet(
+    algorithm: Algorithm,
+    space: str,
+    dataset: str,
+    assignments: list[str] | None,
+    final: list[str] | None,
+    devices: str,
+    workers: int,
+    folder: Path | None,
+) -> Trainer:
+    """Return the supernet evaluator that the options stand for; `final` trains what it finds."""
+    from nasbench_evo.evaluators import options
+    from nasbench_evo.evaluators.settings import parse
+    from nasbench_evo.suite import search_epochs
+
+    epochs = search_epochs(algorithm)
+    values, last = parse(assignments or []), None if final is None else parse(final)
+    chosen = devices.split(",")
+    algorithm.check_space(options.check_supernet(space, values, last, [dataset], chosen))
+    made = options.SupernetOptions(
+        space,
+        json.dumps(values),
+        tuple(chosen),
+        epochs,
+        final=None if last is None else json.dumps(last),
+    )
+    return made.make(dataset, folder, workers)
+
+
 def search(
     algorithm: Algorithm,
     preset: str,
-    trainer: StandaloneEvaluator,
+    trainer: Trainer,
     seed: int,
     budget: Budget,
     as_json: bool,
@@ -82,7 +114,7 @@ def search(
 def _searched(
     algorithm: Algorithm,
     preset: str,
-    trainer: StandaloneEvaluator,
+    trainer: Trainer,
     seed: int,
     result: Result,
     seen: float,
@@ -126,7 +158,7 @@ def _print_searched(content: dict[str, Any]) -> None:
             )
             for one in content["final_trainings"]
         ),
-        ("evaluations", f"{content['evaluations']:g} full trainings"),
+        ("evaluations", _counted(content["evaluations"], identity["evaluator"])),
         ("training time", f"{content['training_seconds']:.1f} s"),
         ("wall time", f"{content['wall_seconds']:.1f} s"),
         ("trace SHA-256", content["trace_sha256"]),
@@ -136,6 +168,11 @@ def _print_searched(content: dict[str, Any]) -> None:
     out(f"{content['algorithm']} ({content['preset']}), {where}, seed {content['seed']}")
     for label, value in rows:
         out(f"  {label:35}  {value}")
+
+
+def _counted(evaluations: float, evaluator: str) -> str:
+    shared = "individuals with shared weights"
+    return f"{evaluations:g} {shared if evaluator == 'supernet' else 'full trainings'}"
 
 
 def train(

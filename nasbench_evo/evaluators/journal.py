@@ -1,7 +1,8 @@
 """What a run of real trainings was asked and answered, on disk: a killed run replays it.
 
-One JSON text a line: a header, then requests (in order) and finished trainings (in any order).
-A line counts once its newline is written and synced; what a kill left of the last one is dropped.
+One JSON text a line, after its SHA-256: a header, then requests (in order) and finished trainings
+(in any order). A line counts once its newline is written and synced; what a kill left of the last
+one is dropped. Lines without a SHA-256, of earlier versions, are read too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,20 @@ def digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """Return the content of a line; raise ValueError where it is not as it was written."""
+    if not line.startswith(b"{"):
+        known, _, line = line.partition(b" ")
+        if hashlib.sha256(line).hexdigest().encode() != known:
+            raise ValueError("a line does not have its SHA-256")
+    content = json.loads(line)
+    if not (isinstance(content, dict) and {"identity", "request", "training"} & set(content)):
+        raise ValueError("a line is no header, request or training")
+    if "training" in content and not isinstance(content.get("answer"), dict):
+        raise ValueError("a training has no answer")
+    return content
 
 
 class Journal:
@@ -52,14 +67,14 @@ class Journal:
             else:
                 self._trainings[line["training"]] = line["answer"]
 
-    def _read(self, path: Path) -> list[Any]:
+    def _read(self, path: Path) -> list[dict[str, Any]]:
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             with path.open("r+b") as file:
                 file.truncate(len(whole))
         try:
-            return [json.loads(line) for line in whole.splitlines()]
+            return [_parsed(line) for line in whole.split(b"\n")[:-1]]
         except ValueError as error:
             raise DataError(f"{path} is damaged: {error}. Use --fresh, or remove it.") from error
 
@@ -67,7 +82,8 @@ class Journal:
         if self._path is None:
             return
         with self._path.open("ab") as file:
-            file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            text = json.dumps(line, separators=(",", ":")).encode()
+            file.write(hashlib.sha256(text).hexdigest().encode() + b" " + text + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

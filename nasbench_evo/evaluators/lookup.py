@@ -12,7 +12,7 @@ import numpy as np
 from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.nasbench201 import Cell, NASBench201
 from nasbench_evo.tables import Table
 
@@ -20,12 +20,17 @@ _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no
 
 
 class Rows(dict[Cell, list[Evaluation]]):
-    """By cell, the answers that full trainings of it can give: one for each trial."""
+    """By cell, the answers that full trainings of it can give: one for each trial.
 
-    def __init__(self, table: Table, d: int) -> None:
+    Their loss is the table's. Where that has none it is None, or -ln of the accuracy with
+    `loss_in_any_case`.
+    """
+
+    def __init__(self, table: Table, d: int, *, loss_in_any_case: bool = False) -> None:
         super().__init__()
         self._table = table
         self._d = d
+        self._loss_in_any_case = loss_in_any_case
 
     def __missing__(self, genotype: Any) -> list[Evaluation]:
         """Make the row of a cell.
@@ -36,11 +41,12 @@ class Rows(dict[Cell, list[Evaluation]]):
         index = table.space.index(table.space.validate(genotype))
         kept = np.flatnonzero(table.present[d, index])
         accuracies = table.valid_accuracy[d, index, kept].tolist()
-        losses = (
-            [None] * len(kept)
-            if table.valid_loss is None
-            else table.valid_loss[d, index, kept].tolist()
-        )
+        if table.valid_loss is not None:
+            losses = table.valid_loss[d, index, kept].tolist()
+        elif self._loss_in_any_case:
+            losses = [-math.log(max(accuracy, _MIN_ACCURACY) / 100) for accuracy in accuracies]
+        else:
+            losses = [None] * len(kept)
         if not len(kept):
             raise DataError(
                 f"The table {table.name} has no trial of {table.space.format(genotype)} on "
@@ -81,6 +87,13 @@ class LookupEvaluator:
     def cells(self) -> Rows:
         """The full trainings of each cell, made when first asked for: one look-up an individual."""
         return Rows(self.table, self._d)
+
+    @cached_property
+    def mixtures(self) -> Rows:
+        """The same, with a loss in any case."""
+        if self.table.valid_loss is not None:
+            return self.cells
+        return Rows(self.table, self._d, loss_in_any_case=True)
 
     @cached_property
     def has_curves(self) -> bool:
@@ -130,51 +143,55 @@ class LookupSession:
                     "final. Use mimicry=false, or an evaluator that trains."
                 )
             if request.fraction == 1.0 and not self._partial.stopped:
-                return self._full(request.genotypes)
-            return [self._trained(g, request.fraction) for g in request.genotypes]
+                return self._full(request.genotypes, self._cells)
+            return self._trained(request.genotypes, request.fraction)
         if type(request) is EvaluateMixtures:
             return self._mixtures(self._evaluator.space.discretize(request.alphas))
+        if isinstance(request, TrainBilevel):
+            raise Unsupported(
+                "This evaluator has no weights to descend on: algorithms that follow gradients of "
+                "the architecture (darts) need the supernet evaluator."
+            )
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []
 
-    def _full(self, genotypes: Sequence[Cell]) -> list[Evaluation]:
-        cells, random = self._cells, self._random
+    def _full(self, genotypes: Sequence[Cell], cells: Rows) -> list[Evaluation]:
+        random = self._random
         answers = []
         for genotype in genotypes:
             row = cells[genotype]
             answers.append(row[int(random() * len(row))])
         return answers
 
-    def _trained(self, genotype: Cell, fraction: float) -> Evaluation:
+    def _trained(self, genotypes: Sequence[Cell], fraction: float) -> list[Evaluation]:
         """Train on from a landmark, or to one.
 
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
-        row = self._cells[genotype]
-        trial = int(self._random() * len(row))
-        start, earlier = self._partial.resume(genotype, fraction)
-        if earlier is not None:
-            trial = earlier if self._curves else (earlier + 1) % len(row)
-        _, accuracy, loss, seconds, _, source, _ = row[trial]
+        cells, random, partial, curves = self._cells, self._random, self._partial, self._curves
         if fraction < 1:
-            self._partial.stop(genotype, fraction, trial)
-            self.notes["landmark_source"] = "curve" if self._curves else "trial"
-            if self._curves:
-                accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
-        paid = fraction - start
-        validation = self._evaluator.validation_seconds(genotype)
-        cost = (seconds - validation) * paid + validation
-        return Evaluation(genotype, accuracy, loss, cost, fraction, source, paid)
+            self.notes["landmark_source"] = "curve" if curves else "trial"
+        answers = []
+        for genotype in genotypes:
+            row = cells[genotype]
+            trial = int(random() * len(row))
+            start, earlier = partial.resume(genotype, fraction)
+            if earlier is not None:
+                trial = earlier if curves else (earlier + 1) % len(row)
+            _, accuracy, loss, seconds, _, source, _ = row[trial]
+            if fraction < 1:
+                partial.stop(genotype, fraction, trial)
+                if curves:
+                    accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
+            paid = fraction - start
+            validation = self._evaluator.validation_seconds(genotype)
+            cost = (seconds - validation) * paid + validation
+            answers.append(Evaluation(genotype, accuracy, loss, cost, fraction, source, paid))
+        return answers
 
     def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:
         """Answer for the argmax cell of each mixture, with a loss in any case."""
-        answers = self._full(genotypes)
-        if self._evaluator.table.valid_loss is not None:
-            self.notes["loss_source"] = "table"
-            return answers
-        self.notes["loss_source"] = "-ln(accuracy)"
-        return [
-            answer._replace(valid_loss=-math.log(max(answer[1], _MIN_ACCURACY) / 100))
-            for answer in answers
-        ]
+        measured = self._evaluator.table.valid_loss is not None
+        self.notes["loss_source"] = "table" if measured else "-ln(accuracy)"
+        return self._full(genotypes, self._evaluator.mixtures)

@@ -5,71 +5,141 @@ torch and pydantic are imported only by the functions, so that a search on a tab
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nasbench_evo.errors import Unsupported, unknown
+from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.spaces import Space
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
+    from nasbench_evo.evaluators.supernet import SupernetEvaluator
+
+    Trainer: TypeAlias = StandaloneEvaluator | SupernetEvaluator
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the individuals of a search are trained; `settings` is canonical JSON."""
+    """How the individuals of a search are trained one by one; `settings` is canonical JSON."""
 
     space: str
     settings: str
     devices: tuple[str, ...]
 
+    def make(self, dataset: str, folder: Path | None, workers: int) -> Trainer:
+        """Return the evaluator, `workers` processes a device, its journals in `folder`."""
+        from nasbench_evo.evaluators.settings import settings
+
+        made: Trainer = training_module().standalone(
+            self.space,
+            dataset,
+            settings(json.loads(self.settings)),
+            devices=self.devices,
+            workers=workers,
+            folder=folder,
+        )
+        return made
+
+
+@dataclass(frozen=True)
+class SupernetOptions:
+    """How the weights that a search shares are trained, and what it found after it.
+
+    `settings` and `final` are canonical JSON: settings of the supernet, and of the standalone
+    trainings of the final genotype (None: it is not trained).
+    """
+
+    space: str
+    settings: str
+    devices: tuple[str, ...]
+    epochs: int
+    probe: Probe | None = None
+    final: str | None = None
+
+    def make(self, dataset: str, folder: Path | None, workers: int) -> Trainer:
+        """Return the evaluator, its journals in `folder`; `workers` train final genotypes."""
+        from nasbench_evo.evaluators.settings import SupernetSettings, read
+
+        final = None
+        if self.final is not None:
+            final = TrainingOptions(self.space, self.final, self.devices)
+        made: Trainer = training_module("supernet").supernet(
+            self.space,
+            dataset,
+            self.epochs,
+            read(SupernetSettings, json.loads(self.settings)),
+            devices=self.devices,
+            folder=folder,
+            probe=self.probe,
+            final=None if final is None else final.make(dataset, None, workers),
+        )
+        return made
+
 
 @lru_cache(maxsize=8)
 def trainer(
-    options: TrainingOptions, dataset: str, folder: Path | None, workers: int
-) -> StandaloneEvaluator:
+    options: TrainingOptions | SupernetOptions, dataset: str, folder: Path | None, workers: int
+) -> Trainer:
     """Return the evaluator of some options, kept for the next run of this process."""
-    from nasbench_evo.evaluators.settings import settings
-
-    made: StandaloneEvaluator = training_module().standalone(
-        options.space,
-        dataset,
-        settings(json.loads(options.settings)),
-        devices=options.devices,
-        workers=workers,
-        folder=folder,
-    )
-    return made
+    return options.make(dataset, folder, workers)
 
 
-def training_module() -> ModuleType:
-    """Return the module of the standalone evaluator; raise Unsupported where torch is missing."""
+def training_module(name: str = "standalone") -> ModuleType:
+    """Return the module of an evaluator that trains; raise Unsupported where torch is missing."""
     try:
-        from nasbench_evo.evaluators import standalone
+        return importlib.import_module(f"nasbench_evo.evaluators.{name}")
     except ImportError as error:
         raise Unsupported(
-            f"The standalone evaluator needs torch ({error}): pip install 'nasbench-evo[train]'."
+            f"The {name} evaluator needs torch ({error}): pip install 'nasbench-evo[train]'."
         ) from error
-    return standalone
 
 
 def check(space: str, values: Mapping[str, Any], datasets: Sequence[str]) -> Space:
-    """Return the space after checking settings and names; needs no data set.
+    """Return the space after checking standalone settings and names; needs no data set.
 
     Raises InputError for what is unknown or does not fit, Unsupported where torch is missing.
     """
-    from nasbench_evo.evaluators.settings import settings
+    from nasbench_evo.evaluators.settings import Settings
 
-    chosen = settings(values)
+    return _checked(Settings, space, values, datasets)
+
+
+def check_supernet(
+    space: str,
+    values: Mapping[str, Any],
+    final: Mapping[str, Any] | None,
+    datasets: Sequence[str],
+    devices: Sequence[str],
+) -> Space:
+    """Return the space after checking the settings of a supernet and of its final trainings."""
+    from nasbench_evo.evaluators.settings import SupernetSettings
+
+    made = _checked(SupernetSettings, space, values, datasets)
+    if len(devices) != 1:
+        raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
+    if final is not None:
+        own = check(space, final, datasets)
+        if vars(own) != vars(made):
+            raise InputError("The final trainings need the space of the supernet: same nodes.")
+    return made
+
+
+def _checked(kind: Any, space: str, values: Mapping[str, Any], datasets: Sequence[str]) -> Space:
+    from nasbench_evo.evaluators.settings import read
+
+    chosen = read(kind, values)
     chosen.check_space(space)
     module = training_module()
     for dataset in datasets:
         module.recipe_of(chosen, space, dataset)
         if dataset not in module.SOURCES:
             raise unknown("data set", dataset, module.SOURCES)
-    return chosen.make_space(space, chosen.image_size)
+    made: Space = chosen.make_space(space, chosen.image_size)
+    return made

@@ -5,27 +5,43 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nasbench_evo import spaces
 from nasbench_evo.errors import InputError, unknown
 
-RECIPE_OF = {"nasbench201": "nasbench201", "binary_stages": "genetic_cnn", "layer_graph": "eigen"}
-# What only the networks, or the construction, of one space take.
+RECIPE_OF = {
+    "nasbench201": "nasbench201",
+    "binary_stages": "genetic_cnn",
+    "layer_graph": "eigen",
+    "micro_cell": "geneticnas",
+    "darts_cell": "darts",
+}
+SEARCH_RECIPE_OF = {
+    "nasbench201": "eg_nas_search",
+    "micro_cell": "geneticnas_search",
+    "darts_cell": "eg_nas_search",
+}
+# What the networks, or the construction, of only some spaces take.
 _OF_SPACE = {
-    "nasbench201": {"channels", "cells"},
+    "nasbench201": {"channels", "cells", "jointly"},
     "binary_stages": {"widths", "dropout", "nodes"},
     "layer_graph": {"sample_steps"},
+    "micro_cell": {"channels", "cells", "dropout", "micro_nodes"},
+    "darts_cell": {"channels", "cells", "partial_channels"},
 }
-_NETWORK = ("channels", "cells", "widths", "dropout")
+_NETWORK = ("channels", "cells", "widths", "dropout", "partial_channels")
 _RECIPE = {
     "batch_size": "batch_size",
     "lr": "learning_rate",
     "momentum": "momentum",
     "weight_decay": "weight_decay",
     "label_smoothing": "label_smoothing",
+    "gradient_clip": "gradient_clip",
+    "drop_path": "drop_path",
+    "auxiliary_weight": "auxiliary_weight",
     "alpha": "alpha",
     "temperature": "temperature",
 }
@@ -33,14 +49,11 @@ _AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
 
-class Settings(BaseModel):
-    """Values of `evaluator_set` and `--evaluator-set`; None takes the recipe's or network's own.
+class TrainingSettings(BaseModel):
+    """What every evaluator that trains has; None takes the recipe's or network's own value.
 
-    `epochs` or `iterations` is the full length of a training. `channels` and `cells` (a stage) are
-    of nasbench201; `widths` (a name, or "8,8,16/32": channels / hidden layers), `dropout` and
-    `nodes` of binary_stages; `sample_steps` of layer_graph. `jointly` networks of nasbench201 are
-    trained as one. A teacher is `teacher_networks` Wide-DenseNets. `report_trials` networks of the
-    final genotype are trained anew for the report.
+    `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
+    network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -53,15 +66,12 @@ class Settings(BaseModel):
     image_size: int = Field(default=64, ge=1)
     # recipe
     recipe: str | None = None
-    epochs: float | None = Field(default=None, gt=0)
-    iterations: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     lr: float | None = Field(default=None, gt=0)
     momentum: float | None = None
     weight_decay: float | None = None
     label_smoothing: float | None = None
-    alpha: float | None = None
-    temperature: float | None = None
+    gradient_clip: float | None = None
     flip: float | None = None
     crop_padding: int | None = None
     cutout: int | None = None
@@ -69,61 +79,48 @@ class Settings(BaseModel):
     # network and space
     channels: int | None = Field(default=None, ge=1)
     cells: int | None = Field(default=None, ge=1)
-    widths: str | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    nodes: tuple[int, ...] | None = None
-    sample_steps: int | None = Field(default=None, ge=0)
+    micro_nodes: int | None = Field(default=None, ge=1)
     # execution
     precision: Literal["fp32", "fp64", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
-    compile: bool = False
     deterministic: bool = False
-    valid_every: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1)
-    jointly: int = Field(default=1, ge=1)
-    # teacher and report
-    teacher_networks: int = Field(default=0, ge=0)
-    teacher_depth: int = Field(default=40, ge=1)
-    teacher_growth: int = Field(default=60, ge=1)
-    teacher_epochs: float | None = Field(default=None, gt=0)
-    report_trials: int = Field(default=1, ge=0)
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
         if space not in spaces.SPACES:
             raise unknown("space", space, spaces.SPACES)
-        for owner, names in _OF_SPACE.items():
-            given = [name for name in names if getattr(self, name) is not None]
-            if owner != space and given:
+        own = _OF_SPACE[space]
+        for name in sorted(set().union(*_OF_SPACE.values()) - own):
+            if name in self.model_fields_set and getattr(self, name) is not None:
+                known = sorted(own & set(type(self).model_fields))
                 raise InputError(
-                    f"The setting {given[0]} is one of the space {owner}; {space} has "
-                    f"{', '.join(sorted(_OF_SPACE[space]))}."
+                    f"The setting {name} is not one of the space {space}, which has "
+                    f"{', '.join(known)}."
                 )
-        if self.epochs is not None and self.iterations is not None:
-            raise InputError("Give epochs or iterations, not both.")
-        if self.jointly > 1 and space != "nasbench201":
-            raise InputError("jointly works for the space nasbench201 only; use jointly=1.")
 
     def make_space(self, space: str, image_size: int) -> spaces.Space:
-        """Return the space; `image_size` (pixels) is what layer graphs depend on."""
+        """Return the space; only layer graphs depend on `image_size` (pixels)."""
         self.check_space(space)
-        if space == "binary_stages" and self.nodes is not None:
-            return spaces.BinaryStages(self.nodes)
-        if space == "layer_graph":
-            steps = {} if self.sample_steps is None else {"sample_steps": self.sample_steps}
-            return spaces.LayerGraph(image_size, **steps)
+        if space == "micro_cell" and self.micro_nodes is not None:
+            return spaces.MicroCell(self.micro_nodes)
         return spaces.get(space)
 
     def recipe_name(self, space: str, dataset: str) -> str:
         """Return the recipe's name: that given, or the digits' own, or that of the space."""
         return self.recipe or ("digits" if dataset == "digits" else RECIPE_OF[space])
 
+    def length(self) -> tuple[float, Literal["epochs", "iterations"]] | None:
+        """Return the length of a training and its unit; None for the recipe's own."""
+        return None
+
     def recipe_changes(self) -> dict[str, Any]:
         """Return the fields of a Recipe that were set."""
         return {
             field: getattr(self, name)
             for name, field in _RECIPE.items()
-            if getattr(self, name) is not None
+            if getattr(self, name, None) is not None
         }
 
     def augmentation_changes(self) -> dict[str, Any]:
@@ -132,16 +129,104 @@ class Settings(BaseModel):
 
     def network_options(self) -> dict[str, Any]:
         """Return the options of the network's builder that were set."""
-        return {n: getattr(self, n) for n in _NETWORK if getattr(self, n) is not None}
+        found = {n: getattr(self, n, None) for n in _NETWORK}
+        found["nodes"] = self.micro_nodes
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Settings(TrainingSettings):
+    """Settings of the standalone evaluator, `evaluator_set` and `--evaluator-set`.
+
+    `epochs` or `iterations` is the full length of a training. `widths` (a name, or "8,8,16/32":
+    channels / hidden layers) is of binary_stages, `sample_steps` of layer_graph. `jointly` networks
+    of nasbench201 are trained as one. A teacher is `teacher_networks` Wide-DenseNets.
+    `report_trials` networks of the final genotype are trained anew for the report.
+    """
+
+    epochs: float | None = Field(default=None, gt=0)
+    iterations: int | None = Field(default=None, ge=1)
+    drop_path: float | None = None
+    auxiliary_weight: float | None = None
+    alpha: float | None = None
+    temperature: float | None = None
+    widths: str | None = None
+    nodes: tuple[int, ...] | None = None
+    sample_steps: int | None = Field(default=None, ge=0)
+    compile: bool = False
+    valid_every: int = Field(default=1, ge=1)
+    jointly: int = Field(default=1, ge=1)
+    teacher_networks: int = Field(default=0, ge=0)
+    teacher_depth: int = Field(default=40, ge=1)
+    teacher_growth: int = Field(default=60, ge=1)
+    teacher_epochs: float | None = Field(default=None, gt=0)
+    report_trials: int = Field(default=1, ge=0)
+
+    def check_space(self, space: str) -> None:
+        """Raise InputError for an unknown space, or a setting that is another space's."""
+        super().check_space(space)
+        if self.epochs is not None and self.iterations is not None:
+            raise InputError("Give epochs or iterations, not both.")
+
+    def length(self) -> tuple[float, Literal["epochs", "iterations"]] | None:
+        """Return the length of a training and its unit; None for the recipe's own."""
+        if self.iterations is not None:
+            return self.iterations, "iterations"
+        return None if self.epochs is None else (self.epochs, "epochs")
+
+    def make_space(self, space: str, image_size: int) -> spaces.Space:
+        """Return the space; only layer graphs depend on `image_size` (pixels)."""
+        self.check_space(space)
+        if space == "binary_stages" and self.nodes is not None:
+            return spaces.BinaryStages(self.nodes)
+        if space == "layer_graph":
+            steps = {} if self.sample_steps is None else {"sample_steps": self.sample_steps}
+            return spaces.LayerGraph(image_size, **steps)
+        return super().make_space(space, image_size)
+
+
+class SupernetSettings(TrainingSettings):
+    """Settings of the supernet evaluator; how long it trains is the search's own `epochs`.
+
+    `batch_norm`: statistics of an individual come from `recalibration_size` training images
+    (recalibrated), from the validation batch itself (batch), or are the running averages (running).
+    An individual is validated on `validation_batches` of `evaluation_batch_size` images (default:
+    all). `partial_channels` k is of darts_cell: 1/k of the channels are mixed, 1 is DARTS. A
+    checkpoint is written each `checkpoint_every` epochs.
+    """
+
+    partial_channels: int | None = Field(default=None, ge=1)
+    batch_norm: Literal["recalibrated", "batch", "running"] = "recalibrated"
+    recalibration_size: int = Field(default=512, ge=1)
+    validation_batches: int | None = Field(default=None, ge=1)
+    evaluation_batch_size: int = Field(default=512, ge=1)
+    checkpoint_every: int = Field(default=1, ge=1)
+
+    def recipe_name(self, space: str, dataset: str) -> str:
+        """Return the recipe's name: that given, or the digits' own, or that of the space."""
+        return self.recipe or ("digits" if dataset == "digits" else SEARCH_RECIPE_OF[space])
+
+    def check_space(self, space: str) -> None:
+        """Raise InputError for a space without a supernet, or a setting of another space."""
+        if space not in SEARCH_RECIPE_OF:
+            raise unknown("space of a supernet", space, SEARCH_RECIPE_OF)
+        super().check_space(space)
+
+
+S = TypeVar("S", bound=TrainingSettings)
 
 
 def settings(values: Mapping[str, Any]) -> Settings:
+    """Return standalone settings; raise InputError with the near miss."""
+    return read(Settings, values)
+
+
+def read(kind: type[S], values: Mapping[str, Any]) -> S:
     """Return the settings in a mapping of plain values; raise InputError with the near miss."""
     for name in values:
-        if name not in Settings.model_fields:
-            raise unknown("evaluator setting", name, Settings.model_fields)
+        if name not in kind.model_fields:
+            raise unknown("evaluator setting", name, kind.model_fields)
     try:
-        return Settings.model_validate_json(json.dumps(dict(values)))
+        return kind.model_validate_json(json.dumps(dict(values)))
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.journal import digest
-from nasbench_evo.evaluators.settings import Settings
+from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
@@ -79,7 +79,7 @@ class StandaloneEvaluator:
         return {
             "evaluator": self.name,
             "data": {**asdict(plan.data), "sha256": self.data.sha256},
-            "space": _space_identity(plan.space),
+            "space": space_identity(plan.space),
             "recipe": asdict(plan.recipe),
             "network": dict(plan.network),
             "execution": {**asdict(plan.execution), "threads": plan.threads},
@@ -147,7 +147,8 @@ def in_order(finished: Iterator[tuple[int, list[Trained]]]) -> list[Trained]:
     return [trained for number in sorted(groups) for trained in groups[number]]
 
 
-def _space_identity(space: Space) -> dict[str, Any]:
+def space_identity(space: Space) -> dict[str, Any]:
+    """Return a space's name and parameters, as plain JSON."""
     derived = {"blocks", "cardinalities"}
     return {"name": space.name, **{k: v for k, v in vars(space).items() if k not in derived}}
 
@@ -164,17 +165,20 @@ def standalone(
     """Return the evaluator of a space and a data set by name; raise InputError or DataError."""
     chosen = settings or Settings()
     chosen.check_space(space)
-    data = _data_of(chosen, dataset)
+    data = data_of(chosen, dataset)
     # Layer graphs depend on the image size; the others need no data set to be described.
     image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
+    options = chosen.network_options()
+    if taught.auxiliary_weight and space == "darts_cell":
+        options["auxiliary"] = True
     plan = TrainingPlan(
         data,
         chosen.make_space(space, image_size),
         taught,
         execution,
-        tuple(chosen.network_options().items()),
+        tuple(options.items()),
         chosen.threads,
         _teacher(chosen, taught, execution),
     )
@@ -188,7 +192,8 @@ def standalone(
     )
 
 
-def _data_of(settings: Settings, dataset: str) -> DataOptions:
+def data_of(settings: TrainingSettings, dataset: str) -> DataOptions:
+    """Return the data set and split that the settings stand for."""
     return DataOptions(
         dataset,
         settings.split_seed,
@@ -209,13 +214,12 @@ def _execution_of(settings: Settings) -> Execution:
     )
 
 
-def recipe_of(settings: Settings, space: str, dataset: str) -> Recipe:
+def recipe_of(settings: TrainingSettings, space: str, dataset: str) -> Recipe:
     """Return the recipe that the settings stand for."""
     found = recipe(settings.recipe_name(space, dataset))
-    if settings.epochs is not None:
-        found = found.scaled(settings.epochs)
-    if settings.iterations is not None:
-        found = found.scaled(settings.iterations, "iterations")
+    length = settings.length()
+    if length is not None:
+        found = found.scaled(*length)
     augmentation: Augmentation = replace(found.augmentation, **settings.augmentation_changes())
     return replace(found, augmentation=augmentation, **settings.recipe_changes())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.journal import FILE, Journal, digest
 from nasbench_evo.evaluators.partial import PartialTrainings
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job
 
@@ -66,6 +66,11 @@ class StandaloneSession:
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
             return self.answer(Evaluate(evaluator.space.discretize(request.alphas)))  # type: ignore[attr-defined]
+        if isinstance(request, TrainBilevel):
+            raise Unsupported(
+                "This evaluator has no weights to descend on: algorithms that follow gradients of "
+                "the architecture (darts) need the supernet evaluator."
+            )
         if not isinstance(request, Evaluate):
             self.notes["weights"] = "own"  # no shared weights: candidates are trained from scratch
             return []

@@ -71,6 +71,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_normal_(
                 layer.weight, mode="fan_out", nonlinearity="relu", generator=generator
             )
+            layer.weight.mul_(math.sqrt(layer.groups))  # torch counts the outputs of all groups
         elif isinstance(layer, nn.Linear):
             layer.weight.normal_(0.0, 1 / math.sqrt(layer.in_features), generator=generator)
         elif isinstance(layer, nn.BatchNorm2d):

@@ -1,10 +1,16 @@
-"""Checkpoint files: written whole or not at all, read without running anything in them."""
+"""Checkpoint files: written whole or not at all, read without running anything in them.
+
+torch does not check the CRC-32 that its zip format has of every part; `load` does, so that a
+changed weight is an error.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +47,16 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]
     if not path.exists():
         raise DataError(f"There is no checkpoint {path}; train first or name another file.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            altered = archive.testzip()
+        if altered is not None:
+            raise ValueError(f"{altered} is altered")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (
         RuntimeError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        zlib.error,
         EOFError,
         OSError,
         ValueError,

@@ -135,6 +135,25 @@ RECIPES: dict[str, Recipe] = {
             drop_path=0.1,
             augmentation=_FLIP_CROP_CUTOUT,
         ),
+        # GeneticNAS, search: shared weights on CIFAR-10.
+        Recipe(
+            "geneticnas_search",
+            310,
+            schedule="step",
+            milestones=(155, 232.5),
+            nesterov=True,
+            weight_decay=1e-4,
+            augmentation=_FLIP_CROP_CUTOUT,
+        ),
+        # EG-NAS, section 4.1: the search on CIFAR-10.
+        Recipe(
+            "eg_nas_search",
+            50,
+            batch_size=256,
+            weight_decay=3e-4,
+            gradient_clip=5.0,
+            augmentation=_FLIP_CROP,
+        ),
         # EG-NAS retrains as DARTS does (Liu et al. 2019): 600 epochs, batch 96.
         Recipe(
             "darts",

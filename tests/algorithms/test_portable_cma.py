@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cmaes import CMA
 
 from nasbench_evo.algorithms.portable_cma import PortableCMA
 
@@ -34,7 +35,9 @@ def test_other_eigenvectors_give_the_same_samples() -> None:
 
 
 def test_samples_have_the_covariance() -> None:
-    strategy = PortableCMA(np.zeros(2), 1.0, seed=1, cov=np.array([[4.0, 1.5], [1.5, 1.0]]))
+    strategy = PortableCMA(np.zeros(2), 1.0, seed=1, population_size=6)
+    strategy._C = np.array([[4.0, 1.5], [1.5, 1.0]])
+    strategy._B = strategy._D = None
     x = np.array([strategy.ask() for _ in range(20_000)])
     np.testing.assert_allclose(np.cov(x.T), [[4.0, 1.5], [1.5, 1.0]], atol=0.12)
     assert x.mean() == pytest.approx(0, abs=0.05)
@@ -48,3 +51,28 @@ def test_a_population_is_what_ask_gives_one_by_one() -> None:
         np.testing.assert_allclose(population, asked_for, rtol=1e-12)
         for strategy in (one, many):
             strategy.tell([(x, float(x @ x)) for x in population])
+
+
+def test_a_new_strategy_is_the_librarys() -> None:
+    """Its constants are kept between strategies: an earlier one must leave no mark on them."""
+    asked(PortableCMA)
+    ours = vars(PortableCMA(np.ones(5), 0.25, seed=3, population_size=6))
+    theirs = vars(CMA(np.ones(5), 0.25, seed=3, population_size=6))
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - {"_B", "_D", "_rng", "_funhist_values"}:  # not made yet, or unset
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    assert ours["_funhist_values"].shape == theirs["_funhist_values"].shape
+    np.testing.assert_array_equal(ours["_B"] * ours["_D"], theirs["_C"])
+    np.testing.assert_array_equal(ours["_rng"].randn(9), theirs["_rng"].randn(9))
+
+
+def test_strategies_at_once_do_not_share_their_state() -> None:
+    alone = asked(PortableCMA)
+    first, second = (PortableCMA(np.ones(5), 0.5, seed=7, population_size=6) for _ in range(2))
+    samples = []
+    for _ in range(3):
+        x, other = first.population(), second.population()
+        first.tell([(xi, float(xi @ xi)) for xi in x])
+        second.tell([(xi, -float(xi @ xi)) for xi in other])
+        samples += list(x)
+    np.testing.assert_allclose(np.array(samples), alone, rtol=1e-12)

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support import Scripted, evaluation
 
-from nasbench_evo.algorithms.eg_nas import EGNAS, similarity
+from nasbench_evo.algorithms.eg_nas import EGNAS, Individual, similarity
 from nasbench_evo.algorithms.eigen import Eigen, Thresholds
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN, MeanFitness
 from nasbench_evo.algorithms.genetic_nas import GeneticNAS, distinct
@@ -16,7 +17,7 @@ from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate
+from nasbench_evo.requests import Evaluate, TrainMixture
 from nasbench_evo.runner import AskTell, Budget, search
 from nasbench_evo.spaces import NASBench201
 
@@ -229,3 +230,72 @@ def test_regularized_evolution_replaces_the_oldest() -> None:
         (child,) = request.genotypes
         assert sum(x != y for x, y in zip(child, parent, strict=True)) == 1
         driven.tell([evaluation(child, 10.0)])
+
+
+def eg_nas_individuals(variant: str) -> list[list[NDArray[np.float64]]]:
+    """Run an EG-NAS search by hand; return the individuals of each strategy, epoch by epoch."""
+    algorithm = EGNAS(
+        epochs=4,
+        warmup=1,
+        samples=2,
+        population_size=60,
+        sigma=2.0,
+        sigma_min=0.01,
+        variant=variant,
+    )
+    space = NASBench201()
+    search = algorithm.search(space, stream(1, "algorithm"))
+    request = next(search)
+    epochs: list[list[NDArray[np.float64]]] = []
+    try:
+        while True:
+            if isinstance(request, TrainMixture):
+                epochs.append([])
+                request = search.send([])
+                continue
+            if len(request.alphas) > 1:
+                epochs[-1].append(request.alphas)
+            request = search.send(
+                [
+                    evaluation((0,) * 6, 50.0 + 0.001 * i, loss=1.0)
+                    for i in range(len(request.alphas))
+                ]
+            )
+    except StopIteration as end:
+        space.validate(end.value)  # the discretized last alpha
+    return epochs
+
+
+def test_eg_nas_sigma_decays_and_strategies_have_seeds_of_their_own() -> None:
+    _, *epochs = eg_nas_individuals("paper")
+    spreads = [float(np.std(strategies[0] - strategies[0].mean(0))) for strategies in epochs]
+    assert spreads == pytest.approx([2 / 2, 2 / 3, 2 / 4], rel=0.1)  # sigma / (t + 1), t = 1, 2, 3
+    for first, second in epochs:
+        noise = first - first.mean(0)
+        assert not np.allclose(noise, second - second.mean(0))
+
+
+def test_the_published_codes_faults_are_there_when_asked_for() -> None:
+    _, *epochs = eg_nas_individuals("as_published_code")
+    for first, second in epochs:
+        # Softmax before the evaluator's own: what is asked for are distributions.
+        assert np.allclose(first.sum(-1), 1)
+        assert (first >= 0).all()
+        # The same seed: logits of both strategies differ by their means alone, edge by edge.
+        difference = np.log(first) - np.log(second)
+        difference -= difference.mean(-1, keepdims=True)
+        assert np.allclose(difference, difference[:1], atol=1e-9)
+    spread = [np.std(np.log(s[0]) - np.log(s[0]).mean(0)) for s in epochs]
+    assert spread[0] == pytest.approx(spread[-1], rel=0.1)  # the epoch counter stays at 0
+
+
+def test_a_fault_lets_the_fittest_of_one_strategy_stand_for_the_next() -> None:
+    """Only the second strategy is worse: the paper's keeps its own best, the code the first's."""
+    algorithm = EGNAS(samples=2, population_size=4)
+    alpha = np.zeros((6, 5))
+    known = Individual(alpha + 1, accuracy=90.0, fitness=0.1)
+    strategy = algorithm.strategy(alpha, 50.0, alpha, 1.0, 3, known)
+    request = next(strategy)
+    with pytest.raises(StopIteration) as end:
+        strategy.send([evaluation((0,) * 6, 10.0, loss=5.0) for _ in request.alphas])
+    assert end.value.value is known

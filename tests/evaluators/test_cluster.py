@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import ON_TABLES
 
 from nasbench_evo import cluster
 from nasbench_evo.algorithms import ALGORITHMS
@@ -35,7 +36,7 @@ def most_at_once(history: Sequence[tuple[float, Evaluation]]) -> int:
     return max(itertools.accumulate(step for _, step in ordered))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ON_TABLES)
 def test_one_worker_is_the_ordinary_search(name: str, cifar10: LookupEvaluator) -> None:
     algorithm = ALGORITHMS[name].configure()
     budget = Budget(120)
@@ -49,7 +50,7 @@ def test_one_worker_is_the_ordinary_search(name: str, cifar10: LookupEvaluator) 
     assert one.notes == plain.notes
 
 
-@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - ASYNCHRONOUS))
+@pytest.mark.parametrize("name", sorted(set(ON_TABLES) - ASYNCHRONOUS))
 def test_generations_are_the_same_on_more_workers(name: str, cifar10: LookupEvaluator) -> None:
     """Only the clock changes: what a generation-wise algorithm sees does not."""
     algorithm = ALGORITHMS[name].configure()
@@ -60,7 +61,7 @@ def test_generations_are_the_same_on_more_workers(name: str, cifar10: LookupEval
     assert plain.simulated_seconds / 4 <= many.seconds < plain.simulated_seconds
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ON_TABLES)
 @pytest.mark.parametrize("workers", [2, 7])
 def test_never_more_than_k_at_once(name: str, workers: int, cifar10: LookupEvaluator) -> None:
     result = cluster.simulate(ALGORITHMS[name].configure(), cifar10, workers, budget=Budget(80))

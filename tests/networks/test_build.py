@@ -13,10 +13,14 @@ from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.base import Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.spaces.layer_graph import LayerGraph
+from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
 
-SMALL: dict[str, dict[str, Any]] = {"nasbench201": {"channels": 4, "cells": 1}}
-SPACES: list[Space] = [NASBench201(), BinaryStages(), LayerGraph(8)]
+SMALL: dict[str, dict[str, Any]] = {
+    "nasbench201": {"channels": 4, "cells": 1},
+    "micro_cell": {"channels": 4, "cells": 1},
+}
+SPACES: list[Space] = [NASBench201(), BinaryStages(), LayerGraph(8), MicroCell()]
 
 
 def test_every_builder_is_tested() -> None:

@@ -1,0 +1,315 @@
+"""What the runs of a suite on supernets say: what was found, judged standalone, and the ranking.
+
+What a search saw are accuracies with shared weights. They are not those of the cells trained alone,
+which the truth table or fresh trainings give; how far one stands for the other is measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo import tables
+from nasbench_evo.analysis import report, trained, weight_sharing
+from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
+from nasbench_evo.analysis.statistics import StatisticsWarning
+from nasbench_evo.analysis.summary import UnitRuns, mean_intervals, shortfalls
+from nasbench_evo.analysis.weight_sharing import Curve, PairedSearches
+from nasbench_evo.engines import REPORT
+from nasbench_evo.evaluators import options, probing
+from nasbench_evo.randomness import stream
+from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.suite import Suite, Unit
+from nasbench_evo.suite.model import Truth
+from nasbench_evo.tables import Table
+from nasbench_evo.tables.packed import write_atomically
+
+Array = NDArray[np.float64]
+_RESAMPLES = 300  # of the interval of each epoch's rank correlation
+_ON_TABLE = "table"
+_HIDDEN = (probing.NOTE, REPORT)  # notes that hold data, not remarks
+
+
+@dataclass(frozen=True)
+class SharedRow:
+    """One row on one data set of the truth; accuracies in percent, means over runs.
+
+    `seen`: the highest accuracy that the search saw, with shared weights. `truth`: the standalone
+    validation accuracy of the final cells in the truth table, with the bootstrap 95% interval;
+    `regret` to the table's best. `final_*`: fresh trainings. `kendall_tau`, `spearman`: after the
+    last epoch, against the truth's data set; the interval is that of the mean over runs.
+    """
+
+    algorithm: str
+    preset: str
+    dataset: str
+    searched: str  # "shared weights" or "table"
+    n: int
+    seen: float | None
+    truth_dataset: str | None = None
+    truth: float | None = None
+    truth_std: float | None = None
+    truth_low: float | None = None
+    truth_high: float | None = None
+    regret: float | None = None
+    truth_test: float | None = None
+    final_valid: float | None = None
+    final_test: float | None = None
+    final_test_std: float | None = None
+    final_trainings: int = 0
+    kendall_tau: float | None = None
+    tau_low: float | None = None
+    tau_high: float | None = None
+    spearman: float | None = None
+    search_seconds: float | None = None  # a run's training and measuring of shared weights
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How the ranking of a unit's supernets came to agree with the truth, one curve a run.
+
+    `predicted` and `truth` [n] are those of the first run's last epoch, percent.
+    """
+
+    unit: Unit
+    genotypes: list[Genotype]
+    seeds: list[int]
+    curves: list[Curve]
+    predicted: Array
+    truth: Array
+
+
+def summarise(
+    suite: Suite, collected: Sequence[UnitRuns], rankings: Sequence[Ranking]
+) -> list[SharedRow]:
+    """Return the rows of a suite's table: one a unit, or one for each data set of the truth."""
+    by_unit = {ranking.unit: ranking for ranking in rankings}
+    rows: list[SharedRow] = []
+    for runs in collected:
+        if not runs.records:
+            continue
+        plain = _plain_row(runs)
+        if runs.unit in by_unit:
+            plain = _correlated(plain, by_unit[runs.unit])
+        if suite.truth is None:
+            rows.append(plain)
+        else:
+            table = tables.reported(suite.truth.table)
+            rows += [_judged(plain, runs, table, name) for name in table.datasets]
+    return rows
+
+
+def _plain_row(runs: UnitRuns) -> SharedRow:
+    """Return what the runs say of themselves, without the truth."""
+    unit, records = runs.unit, runs.records
+    row = SharedRow(
+        unit.row.algorithm, unit.row.preset, unit.dataset, _ON_TABLE, len(records), None
+    )
+    if unit.training is None:
+        return row
+    found = trained.finals(runs)
+    test = np.array([one["test_accuracy"] for one in found])
+    return dataclasses.replace(
+        row,
+        searched="shared weights",
+        seen=float(np.mean([json.loads(record.curve)[-1][2] for record in records])),
+        final_valid=float(np.mean([one["valid_accuracy"] for one in found])) if found else None,
+        final_test=float(test.mean()) if found else None,
+        final_test_std=float(test.std(ddof=1)) if len(found) > 1 else None,
+        final_trainings=len(found),
+        search_seconds=float(np.mean([record.simulated_seconds for record in records])),
+    )
+
+
+def _judged(row: SharedRow, runs: UnitRuns, table: Table, dataset: str) -> SharedRow:
+    """Return a row with the truth's view of the final cells on one of its data sets."""
+    genotypes = final_genotypes(runs, table.space)
+    accuracies = standalone_accuracy(table, dataset, genotypes)
+    ((mean, low, high),) = mean_intervals([accuracies])
+    tests = [table.mean_test(dataset, genotype) for genotype in genotypes]
+    known = [test for test in tests if test is not None]
+    return dataclasses.replace(
+        row,
+        truth_dataset=dataset,
+        truth=mean,
+        truth_std=float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,
+        truth_low=low,
+        truth_high=high,
+        regret=float(table.best[table.row(dataset)]) - mean,
+        truth_test=float(np.mean(known)) if known else None,
+    )
+
+
+def _correlated(row: SharedRow, ranking: Ranking) -> SharedRow:
+    last = [curve[-1][1] for curve in ranking.curves]
+    taus = np.array([figures["kendall_tau"].estimate for figures in last])
+    ((mean, low, high),) = mean_intervals([taus])
+    spearman = float(np.mean([figures["spearman"].estimate for figures in last]))
+    return dataclasses.replace(row, kendall_tau=mean, tau_low=low, tau_high=high, spearman=spearman)
+
+
+def final_genotypes(runs: UnitRuns, space: Space) -> list[Genotype]:
+    """Return the final genotype of each run, in seed order."""
+    return [space.validate(json.loads(record.genotype)) for record in runs.records]
+
+
+def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:
+    """Return the mean validation accuracy over the trials of each genotype, percent; [n]."""
+    indices = [table.space.index(genotype) for genotype in genotypes]
+    return np.asarray(table.mean_accuracy[table.row(dataset), indices])
+
+
+def rankings(suite: Suite, collected: Sequence[UnitRuns]) -> list[Ranking]:
+    """Return the ranking of each unit that measured a sample of cells along the way."""
+    if suite.truth is None or suite.rank_correlation is None:
+        return []
+    with warnings.catch_warnings():  # what is not defined is an empty field
+        warnings.simplefilter("ignore", StatisticsWarning)
+        return [
+            _ranking(suite.truth, runs)
+            for runs in collected
+            if runs.records and runs.unit.training is not None
+        ]
+
+
+def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
+    table = tables.reported(truth.table)
+    options_ = runs.unit.training
+    if not isinstance(options_, options.SupernetOptions) or options_.probe is None:
+        raise TypeError("Only a unit on a supernet with a probe has a ranking.")
+    genotypes = probing.genotypes(table.space, options_.probe.cells)
+    standalone = standalone_accuracy(table, truth.dataset or runs.unit.dataset, genotypes)
+    known = np.isfinite(standalone)  # a table may lack some cells
+    curves, last = [], standalone
+    for record in runs.records:
+        probes = json.loads(json.loads(record.notes)[probing.NOTE])
+        epochs, rows = [epoch for epoch, _ in probes], np.array([values for _, values in probes])
+        curves.append(
+            weight_sharing.correlation_curve(
+                rows[:, known], standalone[known], epochs, bootstrap=_RESAMPLES
+            )
+        )
+        last = rows[-1] if len(curves) == 1 else last
+    kept = [genotype for genotype, ok in zip(genotypes, known, strict=True) if ok]
+    seeds = [record.seed for record in runs.records]
+    return Ranking(runs.unit, kept, seeds, curves, last[known], standalone[known])
+
+
+def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
+    """Return the agreement of two trials of the truth over all cells that have two, or None."""
+    if suite.truth is None:
+        return None
+    table = tables.reported(suite.truth.table)
+    trials = table.valid_accuracy[table.row(suite.truth.dataset or dataset)]
+    if trials.shape[1] < 2:
+        return None
+    first, second = trials[np.isfinite(trials[:, :2]).all(axis=1), :2].T
+    if len(first) < 3:
+        return None
+    rng = stream(0, "bootstrap of the rank correlation").generator
+    chosen = rng.permutation(len(first))[:_MOST_OF_CEILING]
+    return rank_correlation(first[chosen], second[chosen], bootstrap=_RESAMPLES, rng=rng)
+
+
+_MOST_OF_CEILING = 1000  # cells: enough for a narrow interval, and quick
+
+
+def pairs(suite: Suite, collected: Sequence[UnitRuns]) -> dict[str, PairedSearches]:
+    """Return, by label, each search beside the same one on the truth table, seed by seed."""
+    if suite.truth is None:
+        return {}
+    table = tables.reported(suite.truth.table)
+    on_table = {_twin(runs): runs for runs in collected if runs.unit.row.on_table}
+    found: dict[str, PairedSearches] = {}
+    for runs in collected:
+        twin = None if runs.unit.row.on_table else on_table.get(_twin(runs))
+        if twin is None:
+            continue
+        dataset = suite.truth.dataset or runs.unit.dataset
+        common = {r.seed for r in runs.records} & {r.seed for r in twin.records}
+        if not common:
+            continue
+        both = [
+            UnitRuns(one.unit, [r for r in one.records if r.seed in common]) for one in (runs, twin)
+        ]
+        shared, other = (final_genotypes(one, table.space) for one in both)
+        several = len(suite.datasets) > 1
+        label = f"{runs.unit.row.label}{f', {runs.unit.dataset}' if several else ''}"
+        found[label] = weight_sharing.paired(
+            table.space,
+            shared,
+            other,
+            standalone_accuracy(table, dataset, shared),
+            standalone_accuracy(table, dataset, other),
+            rng=stream(0, "bootstrap of paired searches"),
+        )
+    return found
+
+
+def _twin(runs: UnitRuns) -> tuple[Any, str]:
+    """Return what a search on shared weights and the same on the table have in common."""
+    return runs.unit.row.configured, runs.unit.dataset
+
+
+def summary_json(
+    suite: Suite,
+    rows: Sequence[SharedRow],
+    collected: Sequence[UnitRuns],
+    found: Sequence[Ranking],
+    paired: dict[str, PairedSearches],
+) -> dict[str, Any]:
+    """Return the content of summary.json: plain JSON types, null for what is undefined."""
+    return {
+        "suite": suite.name,
+        "description": suite.description,
+        "evaluator": suite.evaluator,
+        "space": suite.space,
+        "evaluator_set": suite.evaluator_set,
+        "truth": None if suite.truth is None else suite.truth.model_dump(),
+        "rows": [_rounded(dataclasses.asdict(row)) for row in rows],
+        "rank_correlation": [
+            {"algorithm": r.unit.row.label, "dataset": r.unit.dataset, "seed": seed, "epoch": epoch}
+            | _rounded(figures.to_json())
+            for r in found
+            for seed, curve in zip(r.seeds, r.curves, strict=True)
+            for epoch, figures in curve
+        ],
+        "paired": {label: _rounded(result.to_json()) for label, result in paired.items()},
+        "sentences": [weight_sharing.sentence(result, label) for label, result in paired.items()],
+        "notes": [
+            *shortfalls(suite, collected),
+            *report.explain(trained.without_notes(runs, _HIDDEN) for runs in collected),
+        ],
+    }
+
+
+def write_rankings(path: Path, content: dict[str, Any]) -> Path:
+    """Write the rank correlations of summary.json's `content` as CSV, one row an epoch."""
+    rows = content["rank_correlation"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
+    return path
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Return floats rounded to what is exact everywhere, and None for NaN."""
+    return {
+        key: (None if math.isnan(value) else float(f"{value:.9g}"))
+        if isinstance(value, float)
+        else value
+        for key, value in values.items()
+    }

@@ -1,0 +1,221 @@
+"""The supernet evaluator: individuals are measured with weights that they all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nasbench_evo import networks
+from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.evaluators.settings import SupernetSettings
+from nasbench_evo.evaluators.standalone import (
+    StandaloneEvaluator,
+    data_of,
+    recipe_of,
+    space_identity,
+)
+from nasbench_evo.evaluators.supernet_session import SupernetSession
+from nasbench_evo.networks.supernet import Supernet
+from nasbench_evo.randomness import seed_sequence
+from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.training import Dataset, Execution, Recipe, checkpoint, weights_generator
+from nasbench_evo.training.individuals import DataOptions, Trained
+from nasbench_evo.training.shared import SharedTraining
+from nasbench_evo.training.shared_accuracy import Measurement, SharedAccuracy
+
+
+@dataclass(frozen=True)
+class SupernetPlan:
+    """All that the answers of a supernet depend on, but for the seed and the kind of device."""
+
+    data: DataOptions
+    space: Space
+    recipe: Recipe  # as long as the whole search
+    execution: Execution
+    measurement: Measurement
+    network: tuple[tuple[str, Any], ...] = ()  # options of the space's supernet
+    threads: int = 1
+
+    def identity(self) -> dict[str, Any]:
+        """Return the plan as plain JSON."""
+        return {
+            "data": asdict(self.data),
+            "space": space_identity(self.space),
+            "recipe": asdict(self.recipe),
+            "network": dict(self.network),
+            "execution": {**asdict(self.execution), "threads": self.threads},
+            "measurement": asdict(self.measurement),
+        }
+
+    def supernet(self, dataset: Dataset, seed: int) -> Supernet:
+        """Return the untrained supernet of a run, on the CPU."""
+        return networks.build_supernet(
+            self.space,
+            classes=dataset.classes,
+            generator=weights_generator(seed_sequence(seed, "supernet")),
+            in_channels=dataset.shape[0],
+            **dict(self.network),
+        )
+
+    def accuracy(self, supernet: Supernet, dataset: Dataset) -> SharedAccuracy:
+        """Return what measures individuals of a supernet."""
+        return SharedAccuracy(supernet, dataset, self.recipe, self.execution, self.measurement)
+
+
+class SupernetEvaluator:
+    """Trains one supernet a run on `plan.data` and measures individuals with its weights.
+
+    In `folder` each run keeps a journal and a checkpoint, so that a killed run goes on. `probe`
+    measures a fixed sample of genotypes along the way. `final` trains what a search found.
+    `origin` are the arguments of `supernet` that make the plan again: checkpoints hold them.
+    """
+
+    name = "supernet"
+
+    def __init__(
+        self,
+        plan: SupernetPlan,
+        *,
+        device: str = "cpu",
+        folder: Path | None = None,
+        checkpoint_every: int = 1,
+        probe: Probe | None = None,
+        final: StandaloneEvaluator | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.origin = dict(origin or {})
+        self.device = device
+        self.folder = folder
+        self.checkpoint_every = checkpoint_every
+        self.probe = probe
+        self.final = final
+
+    @property
+    def space(self) -> Space:
+        """The space of the supernet."""
+        return self.plan.space
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return self.plan.data.name
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set, on the device."""
+        return self.plan.data.load(self.device)
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the answers depend on, as plain JSON; raise DataError without the data.
+
+        The kind of device belongs to it.
+        """
+        return {
+            "evaluator": self.name,
+            **self.plan.identity(),
+            "sha256": self.data.sha256,
+            "device": self.device.split(":")[0],
+            "probe": None if self.probe is None else asdict(self.probe),
+            "final": None if self.final is None else self.final.identity(),
+        }
+
+    def start(self, seed: int) -> SupernetSession:
+        """Return a session for the run with this seed; it goes on where a killed one stopped.
+
+        Raises DataError for a journal or a checkpoint that is damaged or of another run.
+        """
+        return SupernetSession(self, seed)
+
+    def training(self, seed: int) -> SharedTraining:
+        """Return the untrained supernet of a run, with all that trains it."""
+        return SharedTraining(
+            self.plan.supernet(self.data, seed),
+            self.data,
+            self.plan.recipe,
+            seed=seed_sequence(seed, "supernet"),
+            execution=self.plan.execution,
+        )
+
+    def run_folder(self, seed: int) -> Path | None:
+        """Return where the run with this seed keeps its journal and checkpoint."""
+        return None if self.folder is None else self.folder / f"seed-{seed}"
+
+    def report(self, genotype: Genotype, seed: int) -> list[Trained]:
+        """Return fresh standalone trainings of a search's final genotype, with test accuracy.
+
+        For reports only: this is where test data is read. None where no `final` is configured.
+        """
+        return [] if self.final is None else self.final.report(genotype, seed)
+
+    def close(self) -> None:
+        """End the processes that train final genotypes."""
+        if self.final is not None:
+            self.final.close()
+
+
+def supernet(
+    space: str,
+    dataset: str,
+    epochs: int,
+    settings: SupernetSettings | None = None,
+    *,
+    devices: Sequence[str] = ("cpu",),
+    folder: Path | None = None,
+    probe: Probe | None = None,
+    final: StandaloneEvaluator | None = None,
+) -> SupernetEvaluator:
+    """Return the evaluator of a space and a data set by name, for a search of `epochs` epochs.
+
+    Raises InputError for settings that do not fit, DataError without the data set.
+    """
+    chosen = settings or SupernetSettings()
+    made = chosen.make_space(space, chosen.image_size)
+    if len(devices) != 1:
+        raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
+    measurement = Measurement(
+        chosen.batch_norm,
+        chosen.recalibration_size,
+        chosen.validation_batches,
+        chosen.evaluation_batch_size,
+    )
+    execution = Execution(
+        precision=chosen.precision,
+        channels_last=chosen.channels_last,
+        deterministic=chosen.deterministic,
+    )
+    plan = SupernetPlan(
+        data_of(chosen, dataset),
+        made,
+        _for_shared(recipe_of(chosen, space, dataset)).scaled(epochs),
+        execution,
+        measurement,
+        tuple(chosen.network_options().items()),
+        chosen.threads,
+    )
+    return SupernetEvaluator(
+        plan,
+        device=devices[0],
+        folder=folder,
+        checkpoint_every=chosen.checkpoint_every,
+        probe=probe,
+        final=final,
+        origin={
+            "space": space,
+            "dataset": dataset,
+            "epochs": epochs,
+            "settings": chosen.model_dump(mode="json", exclude_unset=True),
+        },
+    )
+
+
+def _for_shared(recipe: Recipe) -> Recipe:
+    """Return a recipe without what only a final network has."""
+    return replace(recipe, drop_path=0.0, auxiliary_weight=0.0)
+
+
+__all__ = ["SupernetEvaluator", "SupernetPlan", "SupernetSession", "checkpoint", "supernet"]

@@ -1,0 +1,207 @@
+"""A run on shared weights: epochs of training, individuals measured in between, all replayable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_evo.errors import DataError, Unsupported
+from nasbench_evo.evaluators import probing
+from nasbench_evo.evaluators.journal import FILE, Journal
+from nasbench_evo.randomness import seed_sequence, stream
+from nasbench_evo.requests import (
+    Evaluate,
+    EvaluateMixtures,
+    Evaluation,
+    Request,
+    TrainBilevel,
+    TrainMixture,
+    TrainPaths,
+)
+from nasbench_evo.spaces.base import Genotype
+from nasbench_evo.training import checkpoint
+from nasbench_evo.training.individuals import threads
+from nasbench_evo.training.results import chance
+
+if TYPE_CHECKING:
+    from nasbench_evo.evaluators.supernet import SupernetEvaluator
+
+CHECKPOINT = "supernet.pt"
+_Measured = list[tuple[float, float]]  # (accuracy in percent, cross-entropy)
+
+
+class SupernetSession:
+    """One run: its shared weights, its journal, and what was measured along the way."""
+
+    def __init__(self, evaluator: SupernetEvaluator, seed: int) -> None:
+        self.notes = {
+            "weights": "shared",
+            "batch_norm": evaluator.plan.measurement.batch_norm,
+        }
+        self._evaluator = evaluator
+        self._plan = evaluator.plan
+        self._seed = seed
+        folder = evaluator.run_folder(seed)
+        path = None if folder is None else folder / FILE
+        self._journal = Journal(path, {"seed": seed, **evaluator.identity()})
+        self._training = evaluator.training(seed)
+        self._accuracy = self._plan.accuracy(self._training.model, evaluator.data)
+        self._checkpoint = None if folder is None else folder / CHECKPOINT
+        if self._checkpoint is not None and self._checkpoint.exists():
+            self._training.load(self._checkpoint)
+        self._epoch = 0  # of the search; the restored weights may be ahead of it
+        self._asked = 0
+        self._unpaid = 0.0  # seconds of training since the last individuals were measured
+        self._probes: list[tuple[int, list[float]]] = []
+
+    def answer(self, request: Request) -> Any:
+        """Train or measure, or replay that; return evaluations, or the alpha of a TrainBilevel.
+
+        Raises Unsupported for landmarks, teachers, and what the supernet cannot do; DataError where
+        a replay differs.
+        """
+        self._asked += 1
+        with threads(self._plan.threads):
+            if isinstance(request, Evaluate):
+                return self._evaluate(request)
+            if isinstance(request, EvaluateMixtures):
+                return self._evaluate_mixtures(request)
+            return self._train(request)
+
+    # -- training --------------------------------------------------------------------------
+
+    def _train(self, request: TrainPaths | TrainMixture | TrainBilevel) -> Any:
+        """Train for an epoch, unless the restored weights have had it."""
+        self._journal.ask(_plain(request))
+        self._epoch += 1
+        key = f"epoch {self._epoch}"
+        if self._epoch > self._training.epoch:
+            answer = self._trained(request)
+            if self._journal.answer(key) is None:
+                self._journal.record(key, answer)
+            self._save()
+        answer = self._recorded(key)
+        self._unpaid += answer["seconds"]
+        if answer["probe"] is not None:
+            self._probes.append((self._epoch, answer["probe"]))
+            self.notes[probing.NOTE] = json.dumps(self._probes, separators=(",", ":"))
+        if answer["problem"]:
+            self.notes["status"] = answer["problem"]
+        return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
+
+    def _trained(self, request: TrainPaths | TrainMixture | TrainBilevel) -> dict[str, Any]:
+        """Train for an epoch; return what the journal keeps of it."""
+        training, alpha = self._training, None
+        if isinstance(request, TrainPaths):
+            rng = stream(self._seed, "paths", self._epoch)
+            report = training.train_paths(lambda: request.sample(rng))
+        elif isinstance(request, TrainMixture):
+            report = training.train_mixture(request.alpha)
+        else:
+            report, found = training.train_bilevel(*request)
+            alpha = found.tolist()
+        return {
+            "seconds": report.seconds,
+            "train_accuracy": _finite(report.train_accuracy),
+            "train_loss": _finite(report.train_loss),
+            "alpha": alpha,
+            "probe": self._probe(),
+            "problem": training.problem,
+        }
+
+    def _probe(self) -> list[float] | None:
+        """Return the accuracies of the probed genotypes, where they are due."""
+        probe = self._evaluator.probe
+        if probe is None or not probe.due(self._epoch, round(self._plan.recipe.length)):
+            return None
+        genotypes = probing.genotypes(self._plan.space, probe.cells)
+        measured = self._measured(
+            lambda seed: self._accuracy.of_paths(genotypes, seed), len(genotypes)
+        )
+        return [accuracy for accuracy, _ in measured]
+
+    def _save(self) -> None:
+        """Write the checkpoint, with what is needed to measure genotypes with its weights."""
+        last = self._epoch >= self._plan.recipe.length
+        due = last or self._epoch % self._evaluator.checkpoint_every == 0
+        if self._checkpoint is not None and due:
+            origin = {**self._evaluator.origin, "seed": self._seed}
+            checkpoint.save({**self._training.state(), "origin": origin}, self._checkpoint)
+
+    # -- measuring -------------------------------------------------------------------------
+
+    def _evaluate(self, request: Evaluate) -> list[Evaluation]:
+        if request.fraction != 1 or request.teacher is not None:
+            raise Unsupported(
+                "Shared weights know neither landmarks nor teachers: every individual is as far "
+                "trained as the supernet. Use extinction=false and mimicry=false, or the "
+                "standalone evaluator."
+            )
+        genotypes = [self._plan.space.validate(genotype) for genotype in request.genotypes]
+        self._journal.ask(["evaluate", genotypes])
+        return self._answers(genotypes, lambda seed: self._accuracy.of_paths(genotypes, seed))
+
+    def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
+        self._journal.ask(["evaluate mixtures", _digest(request.alphas)])
+        genotypes = self._plan.space.discretize(request.alphas)  # type: ignore[attr-defined]
+        weights = self._training.weights(request.alphas)
+        return self._answers(genotypes, lambda seed: self._accuracy.of_mixtures(weights, seed))
+
+    def _answers(self, genotypes: list[Genotype], measure: Any) -> list[Evaluation]:
+        """Return the evaluations, from the journal or measured now."""
+        key = f"request {self._asked}"
+        if self._journal.answer(key) is None:
+            if self._training.epoch > self._epoch:
+                self._recorded(key)  # the weights of that time are gone
+            started = time.perf_counter()
+            measured = self._measured(measure, len(genotypes))
+            seconds = time.perf_counter() - started + self._unpaid
+            self._journal.record(key, {"measured": measured, "seconds": seconds})
+        answer = self._recorded(key)
+        self._unpaid = 0.0
+        each = answer["seconds"] / len(genotypes)
+        return [
+            Evaluation(genotype, accuracy, loss, each, 1.0, "supernet", 1.0)
+            for genotype, (accuracy, loss) in zip(genotypes, answer["measured"], strict=True)
+        ]
+
+    def _measured(self, measure: Any, n: int) -> _Measured:
+        """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
+        lost = chance(self._evaluator.data.classes)
+        if self._training.problem:
+            return [lost] * n
+        sequence = seed_sequence(self._seed, "validation", self._asked)
+        found: _Measured = measure(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+        return [one if math.isfinite(one[1]) else lost for one in found]
+
+    def _recorded(self, key: str) -> dict[str, Any]:
+        answer = self._journal.answer(key)
+        if answer is None:
+            raise DataError(
+                f"{self._checkpoint} has {self._training.epoch} epochs, but the journal beside it "
+                f"lacks {key}. Use --fresh, or remove both."
+            )
+        return answer
+
+
+def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
+    """Return what tells a training request from another, as plain JSON."""
+    if isinstance(request, TrainPaths):
+        return ["paths"]
+    alpha = _digest(request.alpha)
+    if isinstance(request, TrainMixture):
+        return ["mixture", alpha]
+    return ["bilevel", alpha, request.learning_rate, request.weight_decay]
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values, dtype="<f8").tobytes()).hexdigest()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

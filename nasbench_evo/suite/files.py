@@ -1,0 +1,120 @@
+"""Suite files: found, read, and checked before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from nasbench_evo import tables
+from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.evaluators import options
+from nasbench_evo.spaces import Space
+from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
+from nasbench_evo.suite.units import rows, search_epochs
+
+PUBLISHED = "published.toml"  # lies among the suites, but holds published results
+# The keys of what is nested in a suite.
+_MODELS: dict[str, type[BaseModel]] = {"rows": Entry, "truth": Truth, "rank_correlation": RankCorrelation}
+
+
+def load(path: Path) -> Suite:
+    """Return the suite in a TOML file.
+
+    Raises InputError where it cannot be read or its content is wrong: an unknown key names its
+    near miss.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read the suite {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a TOML file: {error}.") from error
+    try:
+        suite = Suite.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from error
+    rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
+    if suite.evaluator != "lookup":
+        _check_training(suite)
+        return suite
+    if "space" in suite.model_fields_set or suite.evaluator_set:
+        raise InputError(
+            f'{path}: space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
+        )
+    table = tables.load(suite.table)
+    for dataset in suite.datasets:
+        table.row(dataset)
+        if suite.simulated_seconds is not None:
+            table.require_times(dataset)
+    return suite
+
+
+def require_table(suite: Suite) -> None:
+    """Raise Unsupported for a suite whose candidates are trained: it has no regret to compare."""
+    if suite.evaluator != "lookup":
+        raise Unsupported(f"{suite.name} trains its candidates; this needs a suite on a table.")
+
+
+def _check_training(suite: Suite) -> None:
+    """Raise InputError where the settings of a suite's trainings are wrong; needs no data."""
+    if suite.evaluator == "standalone":
+        space = options.check(suite.space, suite.evaluator_set, suite.datasets)
+    else:
+        space = options.check_supernet(
+            suite.space, suite.evaluator_set, suite.final_set, suite.datasets, suite.devices
+        )
+        _check_truth(suite, space)
+    for row in rows(suite):
+        row.configured.check_space(space)
+        if suite.evaluator == "supernet":
+            search_epochs(row.configured)
+
+
+def _check_truth(suite: Suite, space: Space) -> None:
+    """Raise InputError where the truth table is not one of the suite's space and data sets."""
+    if suite.truth is None:
+        return
+    table = tables.load(suite.truth.table)
+    if table.space.name != space.name:
+        raise InputError(
+            f"The truth table {table.name} is of the space {table.space.name}; the suite's is "
+            f"{space.name}."
+        )
+    for dataset in suite.datasets:
+        table.row(suite.truth.dataset or dataset)
+
+
+def _explain(error: ValidationError) -> str:
+    """Return the first problem of a suite in words; an unknown key explains a missing one."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = _MODELS.get(str(first["loc"][0]), Suite)
+        return f"{unknown('key', str(first['loc'][-1]), model.model_fields)} (at {place})"
+    came = "" if first["type"] == "missing" else f"; got {first['input']!r}"
+    return f"{place}: {first['msg']}{came}."
+
+
+def find(name: str) -> Path:
+    """Return the file of a suite: a path, or the name of one that the package brings.
+
+    Raises InputError naming the known suites.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
+    known = {file.stem: file for file in files if file.name != PUBLISHED}
+    if name not in known:
+        raise unknown("suite", name, known)
+    return known[name]
+
+
+def bundled_folders() -> list[Path]:
+    """Return the folders of suites that come with the package or its source checkout."""
+    package = Path(__file__).parents[1]
+    candidates = [package / "bundled_suites", package.parent / "suites"]
+    return [folder for folder in candidates if folder.is_dir()]
