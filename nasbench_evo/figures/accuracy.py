@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,34 +13,42 @@ from nasbench_evo.analysis.trained import accuracy_curves
 from nasbench_evo.figures import style
 from nasbench_evo.suite import Suite
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _POINTS = 60
 
 
 def draw(suite: Suite, collected: Sequence[UnitRuns], path: Path) -> list[Path]:
-    """Write the figure beside `path`, one panel a data set; return the paths.
+    """Write the figure beside `path`; return the paths."""
+    with style.using():
+        return style.save(figure(suite, collected), path)
+
+
+def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
+    """Return the figure, one panel a data set; call it inside `style.using`.
 
     Lines are means over the runs of a row, bands their bootstrap 95% intervals.
     """
     from matplotlib.figure import Figure  # imported late: the command line must start fast
 
     points = np.unique(np.geomspace(1, suite.evaluations, _POINTS).round()).tolist()
-    with style.using():
-        width = max(4.4 * len(suite.datasets), 6.4)
-        figure = Figure(figsize=style.sized(width, 4.2), layout="constrained")
-        panels = figure.subplots(1, len(suite.datasets), squeeze=False)[0]
-        for axes, dataset in zip(panels, suite.datasets, strict=True):
-            drawn = [r for r in collected if r.unit.dataset == dataset and r.records]
-            for k, runs in enumerate(drawn):
-                intervals = mean_intervals(list(accuracy_curves(runs, points).T))
-                mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
-                row = runs.unit.row
-                colour = style.colour(row.algorithm)
-                dash = style.DASHES[k % len(style.DASHES)]
-                axes.plot(points, mean, color=colour, linestyle=dash, label=row.label)
-                axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.set_title(f"{suite.space} on {dataset}")
-            axes.set_xlabel("evaluations (full trainings)")
-        panels[0].set_ylabel("validation accuracy as seen (%)")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        return style.save(figure, path)
+    width = max(4.4 * len(suite.datasets), 6.4)
+    drawing = Figure(figsize=style.sized(width, 4.2), layout="constrained")
+    panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
+    for axes, dataset in zip(panels, suite.datasets, strict=True):
+        drawn = [r for r in collected if r.unit.dataset == dataset and r.records]
+        for k, runs in enumerate(drawn):
+            intervals = mean_intervals(list(accuracy_curves(runs, points).T))
+            mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
+            row = runs.unit.row
+            colour = style.colour(row.algorithm)
+            dash = style.DASHES[k % len(style.DASHES)]
+            axes.plot(points, mean, color=colour, linestyle=dash, label=row.label)
+            axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_title(f"{suite.space} on {dataset}")
+        axes.set_xlabel("evaluations (full trainings)")
+    panels[0].set_ylabel("validation accuracy as seen (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
+    return drawing

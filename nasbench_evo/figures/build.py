@@ -8,17 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.analysis import ablation_text, ablation_traces
+from nasbench_evo.analysis import ablation_text, ablation_traces, report
 from nasbench_evo.analysis.ablation import Effect, Factor, Runs, factors
 from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.analysis.ablation_text import Section
 from nasbench_evo.analysis.ablation_traces import MEANING, Generation
 from nasbench_evo.analysis.pareto import Fronts
-from nasbench_evo.analysis.report import explain
 from nasbench_evo.figures import factors as factor_figures
-from nasbench_evo.figures import final, generations, pareto, regret, style
+from nasbench_evo.figures import final, generations, pareto, regret, style, trained
 from nasbench_evo.figures import paper_figures as papers
-from nasbench_evo.suite import require_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,12 +44,13 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     and checked against the stored traces. Raises InputError and DataError.
     """
     stored = read(folder)
-    require_table(stored.suite)
+    if stored.suite.evaluator != "lookup":
+        return trained.make(stored, folder, formats, look)
     made = draw(stored, folder, formats, look)
     if len(made.sections) == 1:
         return made.paths
     suite = stored.suite
-    notes = explain(stored.collected)
+    notes = report.notes(suite, stored.collected)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
     return made.paths + ablation_text.write(folder, text, content)

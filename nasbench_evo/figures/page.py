@@ -15,7 +15,7 @@ from nasbench_evo import tables
 from nasbench_evo.analysis import comparison, pareto, report
 from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.analysis.statistics import Interval
-from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
+from nasbench_evo.analysis.summary import SummaryRow, UnitRuns, counted
 from nasbench_evo.errors import DataError
 from nasbench_evo.figures import build
 from nasbench_evo.store import Record
@@ -60,7 +60,7 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         table=tables.reported(stored.suite.table),
         head=HEAD,
         results=_results(stored),
-        notes=report.explain(stored.collected),
+        notes=report.notes(stored.suite, stored.collected),
         sections=_figures(stored),
         published=_published(stored),
         published_note=comparison.NOTE,
@@ -83,7 +83,11 @@ def command(suite: Suite) -> str:
 def _results(stored: Stored) -> list[dict[str, Any]]:
     """Return the rows of the result table at every checkpoint as texts with their sort keys."""
     return [
-        {"dataset": row.dataset, "evaluations": row.evaluations, "cells": _cells(row)}
+        {
+            "dataset": row.dataset,
+            "evaluations": row.evaluations,
+            "cells": _cells(row, stored.suite.seeds),
+        }
         for row in stored.rows
     ]
 
@@ -92,7 +96,7 @@ HEAD = (
     ("algorithm (preset)", "text", "The row of the suite."),
     ("data set", "text", "Data set of the table."),
     ("evaluations", "number", "Full-training equivalents spent."),
-    ("n", "number", "Finished runs."),
+    ("n", "number", "Finished runs; 27/30 where some are missing."),
     ("accuracy %", "number", "Mean and standard deviation over runs of the found cell's mean."),
     ("regret", "number", "Mean regret in percentage points."),
     ("95% interval", "number", "Bootstrap interval of the mean regret."),
@@ -104,7 +108,7 @@ HEAD = (
 )
 
 
-def _cells(row: SummaryRow) -> list[tuple[str, str | float]]:
+def _cells(row: SummaryRow, asked: int) -> list[tuple[str, str | float]]:
     """Return (shown text, sort key) for each column of HEAD; what is undefined sorts last."""
     single = math.isnan(row.std_accuracy)
     spread = "" if single else f" ± {row.std_accuracy:.3f}"
@@ -116,7 +120,7 @@ def _cells(row: SummaryRow) -> list[tuple[str, str | float]]:
         (f"{row.algorithm} ({row.preset})", f"{row.algorithm} ({row.preset})"),
         (row.dataset, row.dataset),
         (str(row.evaluations), row.evaluations),
-        (str(row.n), row.n),
+        (counted(row.n, asked), row.n),
         (f"{row.mean_accuracy:.3f}{spread}", row.mean_accuracy),
         (f"{row.mean_regret:.3f}", row.mean_regret),
         (interval, last if math.isnan(row.regret_low) else row.regret_low),

@@ -22,34 +22,51 @@ if TYPE_CHECKING:
 _CONVOLUTION = NASBench201.operations.index("nor_conv_3x3")
 
 
-def draw(
-    suite: Suite, rankings: Sequence[Ranking], pairs: Mapping[str, PairedSearches], folder: Path
-) -> list[Path]:
+Pairs = Mapping[str, PairedSearches]
+
+
+def draw(suite: Suite, rankings: Sequence[Ranking], pairs: Pairs, folder: Path) -> list[Path]:
     """Write the figures that the runs have data for into `folder`; return the paths."""
+    with style.using():
+        return save(suite, rankings, pairs, folder, ("png", "svg"))
+
+
+def save(
+    suite: Suite, rankings: Sequence[Ranking], pairs: Pairs, folder: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Write the figures in some formats, in the style in use; return the paths."""
     if suite.truth is None:
         return []
     table = tables.reported(suite.truth.table)
     paths: list[Path] = []
-    with style.using():
-        for dataset in suite.datasets:
-            own = [r for r in rankings if r.unit.dataset == dataset]
-            suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
-            if own:
-                ceiling = noise_ceiling(suite, dataset)
-                curves = {r.unit.row.label: r.curves for r in own}
-                figure = rank_correlation.tau_curves(
-                    curves, ceiling=None if ceiling is None else ceiling["kendall_tau"]
-                )
-                paths += style.save(figure, folder / f"tau{suffix}")
-            for ranking in own:
-                name = f"scatter_{ranking.unit.row.algorithm}{suffix}"
-                paths += style.save(_scatter(ranking, table.space), folder / name)
-        if pairs:
-            best = float(table.best[table.row(suite.truth.dataset or suite.datasets[0])])
-            one = len(suite.datasets) == 1
-            figure = rank_correlation.paired_dots(pairs, best=best if one else None)
-            paths += style.save(figure, folder / "final_cells")
+    for dataset in suite.datasets:
+        own = [r for r in rankings if r.unit.dataset == dataset]
+        suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
+        if own:
+            ceiling = noise_ceiling(suite, dataset)
+            curves = {r.unit.row.label: r.curves for r in own}
+            figure = rank_correlation.tau_curves(
+                curves, ceiling=None if ceiling is None else ceiling["kendall_tau"]
+            )
+            paths += style.save(figure, folder / f"tau{suffix}", formats)
+        names = _file_names([ranking.unit.row.algorithm for ranking in own])
+        for name, ranking in zip(names, own, strict=True):
+            drawing = _scatter(ranking, table.space)
+            paths += style.save(drawing, folder / f"scatter_{name}{suffix}", formats)
+    if pairs:
+        best = float(table.best[table.row(suite.truth.dataset or suite.datasets[0])])
+        one = len(suite.datasets) == 1
+        figure = rank_correlation.paired_dots(pairs, best=best if one else None)
+        paths += style.save(figure, folder / "final_cells", formats)
     return paths
+
+
+def _file_names(algorithms: Sequence[str]) -> list[str]:
+    """Return a name for each row: its algorithm, numbered where that comes again."""
+    return [
+        name if (before := algorithms[:i].count(name)) == 0 else f"{name}_{before + 1}"
+        for i, name in enumerate(algorithms)
+    ]
 
 
 def _scatter(ranking: Ranking, space: Space) -> Figure:

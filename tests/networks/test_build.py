@@ -12,6 +12,7 @@ from nasbench_evo.networks import BUILDERS, build
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.base import Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
+from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph import LayerGraph
 from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
@@ -19,8 +20,9 @@ from nasbench_evo.spaces.nasbench201 import NASBench201
 SMALL: dict[str, dict[str, Any]] = {
     "nasbench201": {"channels": 4, "cells": 1},
     "micro_cell": {"channels": 4, "cells": 1},
+    "darts_cell": {"channels": 4, "cells": 3},
 }
-SPACES: list[Space] = [NASBench201(), BinaryStages(), LayerGraph(8), MicroCell()]
+SPACES: list[Space] = [NASBench201(), BinaryStages(), LayerGraph(8), MicroCell(), DartsCell()]
 
 
 def test_every_builder_is_tested() -> None:
