@@ -38,7 +38,7 @@ from nasbench_evo.tables.packed import write_atomically
 Array = NDArray[np.float64]
 _RESAMPLES = 300  # of the interval of each epoch's rank correlation
 _ON_TABLE = "table"
-_HIDDEN = (probing.NOTE, REPORT)  # notes that hold data, not remarks
+_HIDDEN = (probing.NOTE, probing.FITNESS, REPORT)  # notes that hold data, not remarks
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,18 @@ def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
 
 
 _MOST_OF_CEILING = 1000  # cells: enough for a narrow interval, and quick
+
+
+def fitness(runs: UnitRuns) -> tuple[NDArray[np.int64], Array]:
+    """Return the epochs [e] in which runs measured individuals, and their accuracies [n, e, 3].
+
+    The three are the highest, mean and lowest of the epoch, percent. Runs that a budget ended
+    before the others are left out.
+    """
+    rows = [json.loads(json.loads(record.notes)[probing.FITNESS]) for record in runs.records]
+    longest = max(map(len, rows))
+    values = np.array([row for row in rows if len(row) == longest])
+    return values[0, :, 0].astype(np.int64), values[:, :, 1:]
 
 
 def pairs(suite: Suite, collected: Sequence[UnitRuns]) -> dict[str, PairedSearches]:

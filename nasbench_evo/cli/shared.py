@@ -39,7 +39,7 @@ def conclude(
     paths = report_files.write_summary(folder, rows, content)
     if rankings:
         paths.append(shared.write_rankings(folder / "rank_correlation.csv", content))
-    return content, provenance, [*paths, *figures.draw(suite, rankings, pairs, folder)]
+    return content, provenance, [*paths, *figures.draw(suite, collected, rankings, pairs, folder)]
 
 
 def _print(suite: Suite, rows: list[SharedRow], content: dict[str, Any]) -> None:

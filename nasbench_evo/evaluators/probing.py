@@ -8,7 +8,9 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.base import Genotype, Space
 
-NOTE = "rank_correlation"  # of a session: [[epoch, [accuracy, ...]], ...] as JSON
+# Notes of a session that hold data, as JSON.
+NOTE = "rank_correlation"  # [[epoch, [accuracy of each probed genotype, ...]], ...]
+FITNESS = "fitness"  # [[epoch, highest, mean, lowest accuracy that was measured in it], ...]
 _TRIES = 100  # draws for one new genotype before a space counts as exhausted
 
 

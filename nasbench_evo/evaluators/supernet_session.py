@@ -58,6 +58,7 @@ class SupernetSession:
         self._asked = 0
         self._unpaid = 0.0  # seconds of training since the last individuals were measured
         self._probes: list[tuple[int, list[float]]] = []
+        self._fitness: dict[int, list[float]] = {}  # what was measured in each epoch, percent
 
     def answer(self, request: Request) -> Any:
         """Train or measure, or replay that; return evaluations, or the alpha of a TrainBilevel.
@@ -89,7 +90,7 @@ class SupernetSession:
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
             self._probes.append((self._epoch, answer["probe"]))
-            self.notes[probing.NOTE] = json.dumps(self._probes, separators=(",", ":"))
+            self.notes[probing.NOTE] = _json(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
         return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
@@ -163,12 +164,19 @@ class SupernetSession:
             seconds = time.perf_counter() - started + self._unpaid
             self._journal.record(key, {"measured": measured, "seconds": seconds})
         answer = self._recorded(key)
+        self._note_fitness([accuracy for accuracy, _ in answer["measured"]])
         self._unpaid = 0.0
         each = answer["seconds"] / len(genotypes)
         return [
             Evaluation(genotype, accuracy, loss, each, 1.0, "supernet", 1.0)
             for genotype, (accuracy, loss) in zip(genotypes, answer["measured"], strict=True)
         ]
+
+    def _note_fitness(self, accuracies: list[float]) -> None:
+        """Keep what was measured in this epoch, for the figure of fitness by epoch."""
+        self._fitness.setdefault(self._epoch, []).extend(accuracies)
+        rows = [(e, max(v), sum(v) / len(v), min(v)) for e, v in self._fitness.items()]
+        self.notes[probing.FITNESS] = _json(rows)
 
     def _measured(self, measure: Any, n: int) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
@@ -201,6 +209,10 @@ def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
 
 def _digest(values: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype="<f8").tobytes()).hexdigest()
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, separators=(",", ":"))
 
 
 def _finite(value: float) -> float | None:

@@ -13,6 +13,9 @@ import torch
 from nasbench_evo.errors import InputError
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
 
+# loky restarts a process that grew by 300 MB, with a warning; a training is that large.
+_NO_RESTART = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+
 
 class TrainingPool:
     """Trains groups of jobs; what they give does not depend on the number of slots.
@@ -64,7 +67,9 @@ class TrainingPool:
         from loky.process_executor import ProcessPoolExecutor  # imported late: only used here
 
         while len(self._executors) < len(self.slots):
-            self._executors.append(ProcessPoolExecutor(1, initializer=_ignore_interrupt))
+            self._executors.append(
+                ProcessPoolExecutor(1, initializer=_ignore_interrupt, env=_NO_RESTART)
+            )
 
     def close(self) -> None:
         """End the processes, whatever they do."""
