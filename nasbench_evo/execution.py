@@ -17,10 +17,12 @@ from filelock import FileLock, Timeout
 from nasbench_evo import engines
 from nasbench_evo.engines import Outcome, Task
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.options import TrainingOptions
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, Unit, identity, units
 
 MANIFEST = "manifest.json"
+FAILURES = "failures.log"  # what went wrong in the runs that are missing
 _SEEDS_PER_TASK = 20
 _CHECKPOINTS = "checkpoints"
 
@@ -74,7 +76,7 @@ def plan(suite: Suite, store: Store | None) -> Plan:
 
 def journals(folder: Path, key: str) -> Path:
     """Return where the runs of a unit that trains keep their journals and checkpoints."""
-    return folder / _CHECKPOINTS / key[:16]
+    return (folder / _CHECKPOINTS / key[:16]).absolute()  # a worker may have another folder
 
 
 @contextmanager
@@ -168,15 +170,18 @@ def execute(
     engine: str,
     workers: int,
     progress: Callable[[int], None],
+    scheduler: str | None = None,
 ) -> Report:
     """Run the tasks of a plan and store each outcome as it comes.
 
-    `progress` is called with the number of runs of each stored outcome. Whatever interrupts this,
-    the outcomes stored so far stay.
+    `progress` is called with the number of runs of each stored outcome; `scheduler` is that of a
+    Dask engine. Whatever interrupts this, the outcomes stored so far stay. Failures are written to
+    failures.log beside the store; those of an earlier execution are gone: it was tried again.
     """
     store.add_units({key: unit.describe() for key, unit in work.units.items()})
     report = Report()
-    outcomes = engines.get(engine)(work.tasks, workers)
+    (store.path.parent / FAILURES).unlink(missing_ok=True)
+    outcomes = engines.get(engine, scheduler)(work.tasks, workers)
     try:
         for outcome in outcomes:
             _keep(outcome, store, report)
@@ -191,13 +196,21 @@ def execute(
 def _keep(outcome: Outcome, store: Store, report: Report) -> None:
     store.add(outcome.records)
     report.finished += len(outcome.records)
-    if outcome.task.folder is not None:  # journals stay; weights are needed no more
+    own = isinstance(outcome.task.unit.training, TrainingOptions)
+    if own and outcome.task.folder is not None:  # journals stay; weights are needed no more
         for record in outcome.records:
             for file in (outcome.task.folder / f"seed-{record.seed}").glob("*.pt"):
                 file.unlink(missing_ok=True)
+    if outcome.failures:
+        _log(outcome, store.path.parent / FAILURES, report)
+
+
+def _log(outcome: Outcome, file: Path, report: Report) -> None:
     unit = outcome.task.unit
-    for seed, trace in outcome.failures:
-        report.failures.append((unit.row.label, unit.dataset, seed, trace))
+    with file.open("a", encoding="utf-8") as log:
+        for seed, trace in outcome.failures:
+            report.failures.append((unit.row.label, unit.dataset, seed, trace))
+            log.write(f"FAILED {unit.row.label}, {unit.dataset}, seed {seed}\n{trace.rstrip()}\n\n")
 
 
 def shared_out(work: Plan, workers: int, devices: Sequence[str]) -> int:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from nasbench_evo import engines, execution
+from nasbench_evo import execution
 from nasbench_evo import suite as suites
+from nasbench_evo.engines import tasks
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.store import Record, Store
 
@@ -152,14 +153,14 @@ def test_a_truncated_store_is_an_error_or_empty(
 def test_a_run_that_raises_fails_alone(
     suite: suites.Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched = engines.search
+    searched = tasks.search
 
     def search(algorithm, evaluator, *, seed, budget):  # type: ignore[no-untyped-def]
         if seed == 3:
             raise RuntimeError("boom")
         return searched(algorithm, evaluator, seed=seed, budget=budget)
 
-    monkeypatch.setattr(engines, "search", search)
+    monkeypatch.setattr(tasks, "search", search)
     with execution.opened(suite, tmp_path) as store:
         work = execution.plan(suite, store)
         report = execution.execute(work, store, engine="serial", workers=1, progress=lambda n: None)

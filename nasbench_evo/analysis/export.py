@@ -13,7 +13,7 @@ from typing import Any
 
 from nasbench_evo import tables
 from nasbench_evo.analysis.ablation_stored import Stored
-from nasbench_evo.analysis.summary import SummaryRow, regrets
+from nasbench_evo.analysis.summary import SummaryRow, counted, regrets
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.tables.packed import write_atomically
 
@@ -36,14 +36,14 @@ def last_rows(stored: Stored, dataset: str) -> list[SummaryRow]:
     return sorted(rows, key=lambda row: row.mean_regret)
 
 
-def _cells(row: SummaryRow) -> tuple[str, ...]:
+def _cells(row: SummaryRow, asked: int) -> tuple[str, ...]:
     spread = "" if math.isnan(row.std_accuracy) else f" ± {row.std_accuracy:.2f}"
     interval = (
         "" if math.isnan(row.regret_low) else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
     )
     return (
         f"{row.algorithm} ({row.preset})",
-        str(row.n),
+        counted(row.n, asked),
         f"{row.mean_accuracy:.2f}{spread}",
         f"{row.mean_regret:.3f}{interval}",
         "" if row.improvement is None else f"{row.improvement:.3f}",
@@ -77,7 +77,7 @@ def latex(stored: Stored) -> str:
         lines += [r"\begin{tabular}{lrrrrr}", r"\toprule"]
         lines += [" & ".join(map(escape_latex, _HEAD)) + r" \\", r"\midrule"]
         for row in last_rows(stored, dataset):
-            cells = [escape_latex(cell) for cell in _cells(row)]
+            cells = [escape_latex(cell) for cell in _cells(row, stored.suite.seeds)]
             if row.rank == 1:
                 cells[3] = rf"\textbf{{{cells[3]}}}"
             lines.append(" & ".join(cells) + r" \\")
@@ -92,7 +92,7 @@ def markdown(stored: Stored) -> str:
         lines += [escape_markdown(_caption(stored, dataset)), ""]
         lines += ["| " + " | ".join(_HEAD) + " |", "|---|" + "---:|" * (len(_HEAD) - 1)]
         for row in last_rows(stored, dataset):
-            cells = [escape_markdown(cell) for cell in _cells(row)]
+            cells = [escape_markdown(cell) for cell in _cells(row, stored.suite.seeds)]
             if row.rank == 1:
                 cells[3] = f"**{cells[3]}**"
             lines.append("| " + " | ".join(cells) + " |")

@@ -100,7 +100,10 @@ def load(path: Path, command: str) -> Baseline:
             )
         if content["cells_sha256"] != _hash(content["cells"]):
             raise ValueError("its content does not have the SHA-256 that it states")
-        return Baseline(content["manifest"], _entries(content["cells"]))
+        baseline = Baseline(content["manifest"], _entries(content["cells"]))
+        if any(len(entry.sample.final) != baseline.seeds for entry in baseline.entries.values()):
+            raise ValueError(f"not every row has the {baseline.seeds} seeds that it states")
+        return baseline
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -18,7 +18,7 @@ from typing import Any
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
 from nasbench_evo.analysis.published import PublishedRow, load_published
-from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
+from nasbench_evo.analysis.summary import SummaryRow, UnitRuns, shortfalls
 from nasbench_evo.execution import MANIFEST
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.suite import Suite
@@ -57,7 +57,7 @@ def summary_json(
         "rows": [
             {key: _plain(value) for key, value in dataclasses.asdict(row).items()} for row in rows
         ],
-        "notes": explain(collected),
+        "notes": notes(suite, collected),
         "published": [dataclasses.asdict(row) for row in published(suite)],
     }
 
@@ -67,6 +67,11 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return None if math.isnan(value) else float(f"{value:.9g}")
+
+
+def notes(suite: Suite, collected: Sequence[UnitRuns]) -> list[str]:
+    """Return what must be known to read the figures of a suite: missing runs, then `explain`."""
+    return [*shortfalls(suite, collected), *explain(collected)]
 
 
 def explain(collected: Iterable[UnitRuns]) -> list[str]:
@@ -96,10 +101,10 @@ def published(suite: Suite) -> list[PublishedRow]:
     ]
 
 
-def summary_csv(rows: Sequence[SummaryRow]) -> str:
-    """Return the rows as CSV, empty where undefined."""
+def summary_csv(rows: Sequence[Any]) -> str:
+    """Return dataclasses of one kind as CSV, empty where undefined."""
     text = io.StringIO()
-    names = [field.name for field in dataclasses.fields(SummaryRow)]
+    names = [field.name for field in dataclasses.fields(rows[0])]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
@@ -109,7 +114,8 @@ def summary_csv(rows: Sequence[SummaryRow]) -> str:
 
 def manifest(suite: Suite, *, runs: int, failed: int, seconds: float) -> dict[str, Any]:
     """Return what made the results: versions, hashes, seeds, commit, and how it went."""
-    table = tables.load(suite.table)
+    name = suite.table if suite.truth is None else suite.truth.table
+    table = tables.load(name)
     return {
         "suite": suite.name,
         "suite_sha256": suites.sha256(suite),
@@ -143,7 +149,7 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def write_summary(folder: Path, rows: Sequence[SummaryRow], content: dict[str, Any]) -> list[Path]:
+def write_summary(folder: Path, rows: Sequence[Any], content: dict[str, Any]) -> list[Path]:
     """Write summary.csv and summary.json (`content`, from `summary_json`); return the paths."""
     texts = {
         "summary.csv": summary_csv(rows),

@@ -69,6 +69,21 @@ def collect(suite: Suite, store: Store) -> list[UnitRuns]:
     ]
 
 
+def counted(finished: int, asked: int) -> str:
+    """Return a number of runs for a table; as 27/30 where fewer finished than were asked for."""
+    return str(finished) if finished >= asked else f"{finished}/{asked}"
+
+
+def shortfalls(suite: Suite, collected: Sequence[UnitRuns]) -> list[str]:
+    """Return a sentence for each unit with fewer finished runs than the suite asks for."""
+    return [
+        f"{runs.unit.row.label} on {runs.unit.dataset}: {len(runs.records)} of {suite.seeds} runs "
+        + ("finished, and every figure is of those." if runs.records else "finished: no row.")
+        for runs in collected
+        if len(runs.records) < suite.seeds
+    ]
+
+
 def regret_curves(runs: UnitRuns, points: Sequence[float]) -> Array:
     """Return the regret of each run's incumbent after each number of evaluations; [n, points].
 
@@ -77,11 +92,12 @@ def regret_curves(runs: UnitRuns, points: Sequence[float]) -> Array:
     table = tables.reported(runs.unit.table)
     regret = regrets(table, runs.unit.dataset)
     space = table.space
+    ends = np.asarray(points) + 1e-9
     curves = np.empty((len(runs.records), len(points)))
     for i, record in enumerate(runs.records):
         spent, genotypes = zip(*json.loads(record.curve), strict=True)
         values = regret[[space.index(genotype) for genotype in genotypes]]
-        at = np.searchsorted(spent, np.asarray(points) + 1e-9, side="right") - 1
+        at = np.array(spent).searchsorted(ends, side="right") - 1
         curves[i] = values[np.maximum(at, 0)]
     return curves
 

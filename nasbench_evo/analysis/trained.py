@@ -7,25 +7,21 @@ validation and test accuracies are those of new networks, and no search has seen
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.analysis import report, statistics
-from nasbench_evo.analysis.summary import BASELINE, UnitRuns, mean_intervals
+from nasbench_evo.analysis.summary import BASELINE, UnitRuns, mean_intervals, shortfalls
 from nasbench_evo.engines import REPORT
 from nasbench_evo.suite import Suite
-from nasbench_evo.tables.packed import write_atomically
 
 Array = NDArray[np.float64]
 _TABLE_KEYS = ("table", "table_sha256")
@@ -170,14 +166,18 @@ def summary_json(
         "space": suite.space,
         "evaluator_set": suite.evaluator_set,
         "rows": plain,
-        "notes": report.explain(map(_without_report, collected)),
+        "notes": [
+            *shortfalls(suite, collected),
+            *report.explain(map(without_notes, collected)),
+        ],
     }
 
 
-def _without_report(runs: UnitRuns) -> UnitRuns:
+def without_notes(runs: UnitRuns, hidden: Sequence[str] = (REPORT,)) -> UnitRuns:
+    """Return the runs without notes that hold data rather than remarks."""
     records = []
     for record in runs.records:
-        notes = {k: v for k, v in json.loads(record.notes).items() if k != REPORT}
+        notes = {k: v for k, v in json.loads(record.notes).items() if k not in hidden}
         records.append(record._replace(notes=json.dumps(notes)))
     return UnitRuns(runs.unit, records)
 
@@ -188,26 +188,13 @@ def _plain(value: Any) -> Any:
     return None if math.isnan(value) else float(f"{value:.9g}")
 
 
-def write_summary(folder: Path, rows: Sequence[TrainedRow], content: dict[str, Any]) -> list[Path]:
-    """Write summary.csv and summary.json (`content`, from `summary_json`); return the paths."""
-    text = io.StringIO()
-    names = [field.name for field in dataclasses.fields(TrainedRow)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_plain(getattr(row, name)) for name in names] for row in rows)
-    texts = {
-        "summary.csv": text.getvalue(),
-        "summary.json": json.dumps(content, indent=1) + "\n",
-    }
-    for name, written in texts.items():
-        write_atomically(folder / name, written.encode())
-    return [folder / name for name in texts]
-
-
 def manifest(suite: Suite, *, runs: int, failed: int, seconds: float) -> dict[str, Any]:
-    """Return what made the results; as `report.manifest`, with torch and devices, no table."""
+    """Return what made the results; as `report.manifest`, with torch and devices.
+
+    A table is named only where it is the truth.
+    """
     content = report.manifest(suite, runs=runs, failed=failed, seconds=seconds)
-    for key in _TABLE_KEYS:
+    for key in _TABLE_KEYS if suite.truth is None else ():
         content.pop(key, None)
     content["packages"]["torch"] = metadata.version("torch")
     return {**content, "devices": list(suite.devices)}

@@ -55,7 +55,7 @@ def check(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: one a core).")
     ] = None,
-    engine: Annotated[str, typer.Option(help="serial or processes.")] = "processes",
+    engine: Annotated[str, typer.Option(help="serial, processes or dask.")] = "processes",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fail (exit code 5) if the search changed or got worse than its baseline.

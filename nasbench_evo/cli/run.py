@@ -31,7 +31,11 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: one a core).")
     ] = None,
-    engine: Annotated[str, typer.Option(help="serial or processes.")] = "processes",
+    engine: Annotated[str, typer.Option(help="serial, processes or dask.")] = "processes",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Of --engine dask: its address (default: --workers processes here)."),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +73,9 @@ def run(
         chosen = chosen.model_copy(update={"seeds": seeds})
     if devices is not None:
         chosen = _on_devices(chosen, devices.split(","))
-    engines.get(engine)  # a wrong name fails before anything is written
+    engines.get(engine, scheduler)  # a wrong name fails before anything is written
+    if scheduler is not None and workers is not None:
+        raise InputError("--workers is for this machine; a scheduler has its own workers.")
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
     if simulated_workers is not None:
         if dry_run or fresh or workers or engine != "processes":
@@ -83,9 +89,9 @@ def run(
     with execution.opened(chosen, folder, fresh=fresh) as store:
         work = execution.plan(chosen, store)
         allowed = workers or execution.default_workers()
-        if chosen.evaluator == "standalone":
+        if chosen.evaluator != "lookup" and scheduler is None:
             allowed = execution.shared_out(work, allowed, chosen.devices)
-        report = _execute(work, store, engine, allowed, again)
+        report = _execute(work, store, engine, allowed, again, scheduler)
         _conclude(chosen, folder, store, work, report, as_json)
 
 
@@ -117,18 +123,23 @@ def _describe(suite: Suite, folder: Path) -> None:
         if suite.evaluator == "lookup":
             raise
         runs = len(units(suite)) * suite.seeds
-        out(
-            f"{runs} runs x {suite.evaluations} evaluations, into {folder}, once there is the data:"
-        )
+        out(f"{runs} runs{_length(suite)}, into {folder}, once there is the data:")
         out(f"  {error}")
         return
     out(
-        f"{len(work.units)} rows x {suite.seeds} seeds x {suite.evaluations} evaluations = "
+        f"{len(work.units)} rows x {suite.seeds} seeds{_length(suite)} = "
         f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
     )
 
 
-def _execute(work: Plan, store: Store, engine: str, workers: int, again: str) -> Report:
+def _length(suite: Suite) -> str:
+    """Return how long a run is; a search on a supernet ends with its epochs."""
+    return "" if suite.evaluator == "supernet" else f" x {suite.evaluations} evaluations"
+
+
+def _execute(
+    work: Plan, store: Store, engine: str, workers: int, again: str, scheduler: str | None
+) -> Report:
     """Run what is missing; an interruption says how to go on and exits."""
     from nasbench_evo import execution
 
@@ -143,6 +154,7 @@ def _execute(work: Plan, store: Store, engine: str, workers: int, again: str) ->
                 engine=engine,
                 workers=min(workers, len(work.tasks) or 1),
                 progress=advance,
+                scheduler=scheduler,
             )
     except KeyboardInterrupt as interrupt:
         code = 143 if interrupt.args else 130
@@ -173,14 +185,20 @@ def _conclude(
     from nasbench_evo.analysis import report as reports
     from nasbench_evo.analysis import summary
     from nasbench_evo.errors import RunsFailed
+    from nasbench_evo.execution import FAILURES
 
     collected = summary.collect(suite, store)
     runs = sum(len(unit.records) for unit in collected)
     if not runs:
         raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
-    from nasbench_evo.cli import trained
+    from nasbench_evo.cli import shared, trained
 
-    conclude = _looked_up if suite.evaluator == "lookup" else trained.conclude
+    conclusions = {
+        "lookup": _looked_up,
+        "standalone": trained.conclude,
+        "supernet": shared.conclude,
+    }
+    conclude = conclusions[suite.evaluator]
     content, provenance, paths = conclude(suite, folder, collected, report, as_json)
     paths.append(reports.write_manifest(folder, provenance))
     if as_json:
@@ -196,7 +214,8 @@ def _conclude(
         label, dataset, seed, trace = report.failures[0]
         raise RunsFailed(
             f"{len(report.failures)} of {work.total} runs failed; the others are stored and "
-            f"reported with their number n. First: {label}, {dataset}, seed {seed}:\n{trace}"
+            f"reported with their number n. All: {folder / FAILURES}. First: {label}, {dataset}, "
+            f"seed {seed}:\n{trace}"
         )
 
 
@@ -243,7 +262,7 @@ def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any])
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
-                table.add_row(*_cells(row))
+                table.add_row(*_cells(row, suite.seeds))
         for row_ in (r for r in content["published"] if r["dataset"] == dataset):
             spread = "" if row_["std"] is None else f" +- {row_['std']:.2f}"
             runs = "?" if row_["runs"] is None else str(row_["runs"])
@@ -262,12 +281,14 @@ def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any])
         console.print(f"Note: {note}", soft_wrap=True)
 
 
-def _cells(row: SummaryRow) -> list[str]:
+def _cells(row: SummaryRow, asked: int) -> list[str]:
+    from nasbench_evo.analysis.summary import counted
+
     interval = "" if row.n < 2 else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
     spread = "" if row.n < 2 else f" +- {row.std_accuracy:.3f}"
     return [
         f"{row.algorithm} ({row.preset})",
-        str(row.n),
+        counted(row.n, asked),
         f"{row.mean_accuracy:.3f}{spread}",
         f"{row.mean_regret:.3f}{interval}",
         f"{row.median_regret:.3f}",

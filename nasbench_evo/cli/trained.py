@@ -17,6 +17,7 @@ def conclude(
     suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
     """Summarise and print runs that trained every candidate; return content, manifest, files."""
+    from nasbench_evo.analysis import report as report_files
     from nasbench_evo.analysis import trained
     from nasbench_evo.figures import accuracy
 
@@ -27,7 +28,7 @@ def conclude(
         _print_trained(suite, rows, content)
     failed = len(report.failures)
     provenance = trained.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
-    paths = trained.write_summary(folder, rows, content)
+    paths = report_files.write_summary(folder, rows, content)
     return content, provenance, [*paths, *accuracy.draw(suite, collected, folder / "accuracy")]
 
 
@@ -50,18 +51,20 @@ def _print_trained(suite: Suite, rows: list[TrainedRow], content: dict[str, Any]
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
-                table.add_row(*_trained_cells(row))
+                table.add_row(*_trained_cells(row, suite.seeds))
         console.print(table)
     for note in content["notes"]:
         console.print(f"Note: {note}", soft_wrap=True)
 
 
-def _trained_cells(row: TrainedRow) -> list[str]:
+def _trained_cells(row: TrainedRow, asked: int) -> list[str]:
+    from nasbench_evo.analysis.summary import counted
+
     interval = "" if row.n < 2 else f" [{row.seen_low:.2f}, {row.seen_high:.2f}]"
     spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"
     return [
         f"{row.algorithm} ({row.preset})",
-        str(row.n),
+        counted(row.n, asked),
         f"{row.seen_mean:.2f}{interval}",
         str(row.rank),
         "" if row.final_valid is None else f"{row.final_valid:.2f}",

@@ -1,0 +1,68 @@
+"""Where runs are computed: in this process, in worker processes, on a cluster.
+
+Every engine is a function that takes tasks and yields their outcomes as they finish. Only the
+driver writes. What a run gives never depends on the engine, on the number of workers, or on the
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from nasbench_evo.engines.tasks import REPORT, Outcome, Task, execute
+from nasbench_evo.errors import InputError, unknown
+
+Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
+
+
+def serial(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+    """Run the tasks one after the other in this process."""
+    yield from map(execute, tasks)
+
+
+def processes(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+    """Run the tasks in `workers` processes of this machine."""
+    from nasbench_evo.engines.driver import drive  # the engines' own imports are made when used
+    from nasbench_evo.engines.local import LocalWorkers
+
+    yield from drive(LocalWorkers(workers), tasks)
+
+
+def dask(tasks: Sequence[Task], workers: int, scheduler: str | None = None) -> Iterator[Outcome]:
+    """Run the tasks on the workers of a Dask `scheduler`, e.g. "tcp://10.0.0.1:8786".
+
+    Without one, on a cluster of `workers` processes on this machine. Raises Unsupported where Dask
+    is not installed, InputError for a scheduler that does not answer and for workers that cannot
+    be used (other versions, several threads), RunsFailed if the scheduler is lost.
+    """
+    from nasbench_evo.engines.driver import drive
+    from nasbench_evo.engines.on_dask import DaskWorkers, require
+
+    require()
+    gpu = any(task.needs_gpu for task in tasks)
+    yield from drive(DaskWorkers(workers, scheduler, gpu=gpu), tasks)
+
+
+ENGINES: dict[str, Engine] = {"serial": serial, "processes": processes, "dask": dask}
+
+
+def get(name: str, scheduler: str | None = None) -> Engine:
+    """Return the engine called `name`, on a `scheduler` for Dask.
+
+    Raises InputError with the near miss if there is none, and for a scheduler with an engine that
+    has none; Unsupported where Dask is not installed.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if name != "dask":
+        if scheduler is not None:
+            raise InputError(f"--scheduler needs --engine dask; got --engine {name}.")
+        return ENGINES[name]
+    from nasbench_evo.engines.on_dask import require
+
+    require()
+    return partial(dask, scheduler=scheduler)
+
+
+__all__ = ["ENGINES", "REPORT", "Engine", "Outcome", "Task", "dask", "execute", "get"]

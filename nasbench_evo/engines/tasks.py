@@ -1,0 +1,93 @@
+"""A task is some seeds of one unit; `execute` runs it, in whatever process it is called."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nasbench_evo.errors import InputError
+from nasbench_evo.runner import Result, incumbent_accuracies, search
+from nasbench_evo.store import Record, canonical
+from nasbench_evo.suite import Unit
+
+# Threads below the processes only get in each other's way.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+REPORT = "report"  # the note that holds the final trainings of a run, as JSON
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some seeds of one unit: batched so that start-up costs are paid once."""
+
+    unit: Unit
+    key: str
+    seeds: tuple[int, ...]
+    folder: Path | None = None  # for the journals of a unit that trains
+    workers: int = 1  # processes a device, of a unit that trains
+
+    @property
+    def trains(self) -> bool:
+        """Whether its runs train networks: minutes to days each, not milliseconds."""
+        return self.unit.training is not None
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether its runs train on a CUDA device."""
+        training = self.unit.training
+        return training is not None and any(d.startswith("cuda") for d in training.devices)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gave: finished runs, and the traceback of each run that failed."""
+
+    task: Task
+    records: list[Record]
+    failures: list[tuple[int, str]]
+
+
+def execute(task: Task) -> Outcome:
+    """Run a task here. A run that raises is a failure of that run only; bad input is not."""
+    unit = task.unit
+    evaluator = unit.trainer(task.folder, task.workers) if task.trains else unit.evaluator()
+    records, failures = [], []
+    for seed in task.seeds:
+        try:
+            result = search(unit.row.configured, evaluator, seed=seed, budget=unit.budget)
+            curve, notes = (
+                _reported(task, result, seed) if task.trains else (result.curve, result.notes)
+            )
+        except InputError:
+            raise
+        except Exception:
+            failures.append((seed, traceback.format_exc()))
+            continue
+        records.append(
+            Record(
+                unit=task.key,
+                seed=seed,
+                genotype=canonical(result.genotype),
+                evaluations=result.evaluations,
+                simulated_seconds=result.simulated_seconds,
+                trace_sha256=result.trace_sha256,
+                wall_seconds=result.wall_seconds,
+                curve=canonical(curve),
+                notes=canonical(notes),
+            )
+        )
+    return Outcome(task, records, failures)
+
+
+def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, str]]:
+    """Return curve and notes of a run of trainings: with accuracies, and the final trainings."""
+    final = task.unit.trainer(task.folder, task.workers).report(result.genotype, seed)
+    plain = [{**asdict(trained), "curve": None} for trained in final]
+    return incumbent_accuracies(result.history), {**result.notes, REPORT: canonical(plain)}
+
+
+def ignore_interrupt() -> None:
+    """Leave Ctrl-C, which a terminal sends to the whole group, to the driver."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
