@@ -23,8 +23,13 @@ from nasbench_evo.networks.darts_operations import (
     pointwise,
     pool,
 )
-from nasbench_evo.networks.micro_cell import dropped
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.operations import (
+    check_sizes,
+    construct,
+    conv_bn,
+    dropped,
+    global_average,
+)
 from nasbench_evo.spaces.darts_cell import NODES, DartsCell, Genes, Node
 
 _STEM_MULTIPLIER = 3

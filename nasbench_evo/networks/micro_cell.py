@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.operations import (
+    check_sizes,
+    construct,
+    conv_bn,
+    dropped,
+    global_average,
+)
 from nasbench_evo.spaces.micro_cell import CELL_INPUTS, OPERATIONS, Genes, MicroCell, Node
 
 KERNELS = {OPERATIONS.index("dw_conv_3x3"): 3, OPERATIONS.index("dw_conv_5x5"): 5}
@@ -172,13 +178,6 @@ class CellBlock(nn.Module):
         """Return each channel's factor in (0, 1), [batch, channels, 1, 1] (Hu et al. 2018)."""
         factors: Tensor = self.gate(global_average(x))
         return factors[:, :, None, None]
-
-
-def dropped(x: Tensor, probability: float) -> Tensor:
-    """Return `x` with whole images set to zero at `probability`, the others scaled up."""
-    if not probability:
-        return x
-    return x * F.dropout(x.new_ones(len(x), 1, 1, 1), probability)
 
 
 class MicroCellLayout(nn.Module):

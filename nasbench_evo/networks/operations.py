@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
 
@@ -42,6 +43,13 @@ def bn_relu_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 def global_average(x: Tensor) -> Tensor:
     """Return the spatial mean: [batch, channels, height, width] to [batch, channels]."""
     return x.mean((2, 3))
+
+
+def dropped(x: Tensor, probability: float) -> Tensor:
+    """Return `x` with whole images set to zero at `probability`, the others scaled up."""
+    if not probability:
+        return x
+    return x * F.dropout(x.new_ones(len(x), 1, 1, 1), probability)
 
 
 def construct(factory: Callable[[], M], generator: torch.Generator) -> M:

@@ -17,18 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import ON_TABLES
 
 from nasbench_evo import tables
 from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.runner import Budget, search
 from nasbench_evo.spaces.nasbench201 import OPERATIONS, SIZE
-from nasbench_evo.tables import embedded
-from nasbench_evo.tables.packed import unpack
 
 EVALUATIONS = 300
 SEEDS = 50
-ROWS = [(name, preset) for name, cls in ALGORITHMS.items() for preset in cls.presets]
+ROWS = [(name, preset) for name in ON_TABLES for preset in ALGORITHMS[name].presets]
 
 
 @pytest.fixture(scope="module")
@@ -145,13 +144,6 @@ def median_ratio(slow: Callable[[], None], fast: Callable[[], None]) -> float:
             times.append(time.perf_counter() - started)
         ratios.append(times[0] / times[1])
     return statistics.median(ratios)
-
-
-def test_table_load(benchmark: Any) -> None:
-    tables.load()  # packs at first use
-    path = embedded.cache_file()
-    table = benchmark(lambda: unpack(path.read_bytes(), str(path), embedded.SHA256))
-    assert table.correct.shape == (3, 15625, 3)
 
 
 def test_import_and_load(benchmark: Any) -> None:
