@@ -323,3 +323,34 @@ def test_training_seconds_are_paid_by_the_individuals_measured_next() -> None:
     answers = session.answer(Evaluate([(1,) * 6, (2,) * 6]))
     assert sum(answer.cost_seconds for answer in answers) > trained
     assert {answer.cost for answer in answers} == {1.0}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cuda_runs_the_same_searches(space: str, precision: str) -> None:
+    chosen = read(SupernetSettings, {**SPACES[space], "precision": precision})
+    made = supernet(space, "digits", 3, chosen, devices=("cuda:0",))
+    name = "genetic_nas" if space == "micro_cell" else "eg_nas"
+    result = run(name, made)
+    assert result.genotype == made.space.validate(result.genotype)
+    assert made.identity()["device"] == "cuda"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("space", ["nasbench201", "darts_cell"])
+def test_cuda_populations_equal_their_individuals(space: str) -> None:
+    """The folded layout, in fp64: nothing that cuDNN may round differently."""
+    chosen = read(SupernetSettings, {**SPACES[space], "precision": "fp64"})
+    made = supernet(space, "digits", 3, chosen, devices=("cuda:0",))
+    model = made.training(0).model
+    images = torch.randn(4, 1, 8, 8, dtype=torch.float64, device="cuda")
+    shape = made.space.alpha_shape  # type: ignore[attr-defined]
+    weights = torch.randn(5, *shape, dtype=torch.float64, device="cuda").softmax(-1)
+    model.eval()
+    with torch.no_grad():
+        one_by_one = torch.stack([model.forward_mixture(images, row) for row in weights])
+        together = model.mixtures_together(images, weights)
+    assert torch.allclose(together, one_by_one, atol=1e-9)
