@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from nasbench_evo import engines
 from nasbench_evo.engines import Outcome, Task
-from nasbench_evo.errors import InputError
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.evaluators.options import TrainingOptions
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, Unit, identity, units
@@ -132,8 +133,7 @@ def _discard(folder: Path) -> None:
 
 def _claim(suite: Suite, folder: Path, store: Store) -> None:
     """Check that the folder is this suite's, and mark it so."""
-    manifest = folder / MANIFEST
-    published = json.loads(manifest.read_text()) if manifest.exists() else {}
+    published = _published(folder / MANIFEST)
     known_suite = store.get_meta("suite") or published.get("identity")
     known_format = store.get_meta("result_format") or published.get("result_format")
     hint = "Use another --out to keep them, or --fresh to discard them."
@@ -147,7 +147,7 @@ def _claim(suite: Suite, folder: Path, store: Store) -> None:
             f"{folder} holds results of another suite:\n{_difference(known_suite, identity(suite))}"
             f"\n{hint}"
         )
-    known_seeds = int(store.get_meta("seeds") or published.get("seeds") or 0)
+    known_seeds = int(store.get_meta("seeds") or published["seeds"])
     if known_seeds > suite.seeds:
         raise InputError(
             f"{folder} holds {known_seeds} seeds and a run with {suite.seeds} would replace its "
@@ -155,6 +155,19 @@ def _claim(suite: Suite, folder: Path, store: Store) -> None:
         )
     store.set_meta("suite", identity(suite))
     store.set_meta("seeds", str(suite.seeds))
+
+
+def _published(manifest: Path) -> dict[str, Any]:
+    """Return what a manifest says of the runs that were reported; nothing where there is none."""
+    if not manifest.exists():
+        return {"seeds": 0}
+    try:
+        content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+        return {**content, "seeds": int(content.get("seeds") or 0)}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"{manifest} is damaged: {error}. Restore it, or use --fresh to start over."
+        ) from error
 
 
 def _difference(old: str, new: str) -> str:

@@ -258,3 +258,13 @@ def test_kill_9_at_random_points_loses_nothing(longer: suites.Suite, tmp_path: P
     run(smaller, out, engine="processes", workers=2)
     run(smaller, tmp_path / "whole")
     assert content(smaller, out) == content(smaller, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"seeds": "x"}'])
+def test_a_damaged_manifest_says_so(text: str, suite: suites.Suite, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with (
+        pytest.raises(DataError, match=r"manifest.json is damaged"),
+        execution.opened(suite, tmp_path),
+    ):
+        pass

@@ -128,7 +128,13 @@ def test_the_same_search_on_the_table_is_its_pair(done: Any) -> None:
 def test_figures_and_manifest_are_there(done: Any) -> None:
     folder, _ = done
     names = {path.name for path in (folder / "out").iterdir()}
-    assert {"tau.png", "fitness.png", "scatter_genetic_nas.png", "final_cells.png", "manifest.json"} <= names
+    assert {
+        "tau.png",
+        "fitness.png",
+        "scatter_genetic_nas.png",
+        "final_cells.png",
+        "manifest.json",
+    } <= names
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["table"] == "nasbench201"
     assert "torch" in manifest["packages"]

@@ -16,7 +16,11 @@ from nasbench_evo.suite.units import rows, search_epochs
 
 PUBLISHED = "published.toml"  # lies among the suites, but holds published results
 # The keys of what is nested in a suite.
-_MODELS: dict[str, type[BaseModel]] = {"rows": Entry, "truth": Truth, "rank_correlation": RankCorrelation}
+_MODELS: dict[str, type[BaseModel]] = {
+    "rows": Entry,
+    "truth": Truth,
+    "rank_correlation": RankCorrelation,
+}
 
 
 def load(path: Path) -> Suite:
@@ -29,7 +33,7 @@ def load(path: Path) -> Suite:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the suite {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not a TOML file: {error}.") from error
     try:
         suite = Suite.model_validate(content)

@@ -55,8 +55,8 @@ class Suite(_Strict):
     evaluator_set: dict[str, Any] = {}  # settings of the trainings
     devices: list[str] = Field(default=["cpu"], min_length=1)  # of the trainings
     datasets: list[str] = Field(min_length=1)
-    seeds: int = Field(ge=1)
-    first_seed: int = Field(default=0, ge=0)
+    seeds: int = Field(ge=1, le=100_000)  # a plan lists every one
+    first_seed: int = Field(default=0, ge=0, le=2**62)  # the store's integers have 64 bits
     evaluations: int = Field(default=300, ge=1)  # a supernet's search ends with its epochs
     simulated_seconds: float | None = Field(default=None, gt=0)
     checkpoints: list[int] = []

@@ -43,5 +43,9 @@ def unpack(name: str) -> Path:
         raise DataError(f"{source} is damaged: {error}. Check it out again.") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content)
-    container.check(container.read(target))
+    try:
+        container.check(container.read(target))
+    except DataError:
+        target.unlink()  # or the next call would take it for an imported table
+        raise
     return target

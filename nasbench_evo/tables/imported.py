@@ -28,7 +28,7 @@ from nasbench_evo.tables.table import Table
 
 _SUFFIX = ".table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_UNCHECKED = "valid_curve"  # large and mapped: `table verify` checks it, loading does not
+_MAPPED = "valid_curve"  # too large to copy into every process
 
 
 def folder() -> Path:
@@ -97,8 +97,8 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     for full in file.arrays:
         field = full.removeprefix(prefix)
         if full.startswith(prefix) and "/" not in field:
-            kept = file.arrays[full] if field == _UNCHECKED else container.checked(file, full)
-            arrays[field] = kept if field == _UNCHECKED else np.array(kept)
+            kept = container.checked(file, full)
+            arrays[field] = kept if field == _MAPPED else np.array(kept)
     cells = arrays.pop("curve_cells", None)
     if cells is not None and len(cells) < SIZE:
         arrays["valid_curve"] = _spread(arrays["valid_curve"], cells)

@@ -1,24 +1,27 @@
 """Checkpoint files: written whole or not at all, read without running anything in them.
 
-torch does not check the CRC-32 that its zip format has of every part; `load` does, so that a
-changed weight is an error.
+torch does not notice a changed weight. After what torch.save wrote comes the SHA-256 of it, which
+`load` checks; in files of earlier versions, without one, it checks the zip format's CRC-32.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from nasbench_evo.errors import DataError
 
 FORMAT = 1
+_MARK = b"\nnasbench_evo checkpoint, SHA-256 "
+_PART = 1 << 20  # bytes read at a time
 
 
 def save(state: dict[str, Any], path: str | Path) -> None:
@@ -27,8 +30,11 @@ def save(state: dict[str, Any], path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             torch.save({"format": FORMAT, **state}, file)
+            digest = _digest(file, file.tell())
+            file.seek(0, os.SEEK_END)
+            file.write(_MARK + digest)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -47,10 +53,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]
     if not path.exists():
         raise DataError(f"There is no checkpoint {path}; train first or name another file.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            altered = archive.testzip()
-        if altered is not None:
-            raise ValueError(f"{altered} is altered")
+        _check(path)
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (
         RuntimeError,
@@ -69,3 +72,30 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of format {FORMAT}; train it again.")
     return state
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    """Return the SHA-256 (hex) of the first `size` bytes of a file."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while size and (part := file.read(min(size, _PART))):
+        digest.update(part)
+        size -= len(part)
+    return digest.hexdigest().encode()
+
+
+def _check(path: Path) -> None:
+    """Raise ValueError or BadZipFile where a file is not as it was written."""
+    end = len(_MARK) + 64
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END) - end
+        file.seek(max(size, 0))
+        mark, known = file.read(len(_MARK)), file.read()
+        if mark == _MARK:
+            if _digest(file, size) != known:
+                raise ValueError("it does not have its SHA-256")
+            return
+    with zipfile.ZipFile(path) as archive:
+        altered = archive.testzip()
+    if altered is not None:
+        raise ValueError(f"{altered} is altered")
