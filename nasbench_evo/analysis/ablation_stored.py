@@ -57,10 +57,13 @@ def read(folder: Path) -> Stored:
             raise DataError(f"{folder} does not say which suite it is of. Repeat it with --fresh.")
         summary = _json(folder / "summary.json")
         suite = _suite(folder, identity, int(seeds), str(summary.get("description", "")))
+        manifest = _json(folder / MANIFEST)
+        if "devices" in manifest:  # those that the runs were made on
+            suite = suite.model_copy(update={"devices": manifest["devices"]})
         collected = collect(suite, store)
     if not any(runs.records for runs in collected):
         raise InputError(f"{folder} holds no finished run of {suite.name}. Run the suite first.")
-    return Stored(folder, suite, collected, summary, _json(folder / MANIFEST))
+    return Stored(folder, suite, collected, summary, manifest)
 
 
 def _suite(folder: Path, identity: str, seeds: int, description: str) -> Suite:

@@ -6,18 +6,20 @@ import dataclasses
 import importlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
 from nasbench_evo import tables
+from nasbench_evo.analysis import export_tables, run_curves
 from nasbench_evo.analysis.ablation_stored import Stored
-from nasbench_evo.analysis.summary import SummaryRow, counted, regrets
+from nasbench_evo.analysis.summary import UnitRuns, regrets
 from nasbench_evo.errors import Unsupported
+from nasbench_evo.store import Record
 from nasbench_evo.tables.packed import write_atomically
 
-_HEAD = ("algorithm (preset)", "n", "accuracy (%)", "regret (points)", "P(better)", "p")
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -29,73 +31,40 @@ _LATEX = {
 }
 
 
-def last_rows(stored: Stored, dataset: str) -> list[SummaryRow]:
-    """Return the rows of a data set at the last checkpoint, best mean regret first."""
-    last = stored.suite.checkpoints[-1]
-    rows = [row for row in stored.rows if (row.dataset, row.evaluations) == (dataset, last)]
-    return sorted(rows, key=lambda row: row.mean_regret)
-
-
-def _cells(row: SummaryRow, asked: int) -> tuple[str, ...]:
-    spread = "" if math.isnan(row.std_accuracy) else f" ± {row.std_accuracy:.2f}"
-    interval = (
-        "" if math.isnan(row.regret_low) else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
-    )
-    return (
-        f"{row.algorithm} ({row.preset})",
-        counted(row.n, asked),
-        f"{row.mean_accuracy:.2f}{spread}",
-        f"{row.mean_regret:.3f}{interval}",
-        "" if row.improvement is None else f"{row.improvement:.3f}",
-        "" if row.p_value is None else f"{row.p_value:.1e}",
-    )
-
-
-def _caption(stored: Stored, dataset: str) -> str:
-    return (
-        f"{stored.suite.name}, {dataset}, {stored.suite.checkpoints[-1]} evaluations. Validation "
-        "accuracy of the found cells: mean ± standard deviation over n runs; regret: mean with its "
-        "95% bootstrap interval; P(better) and p (Mann-Whitney, Holm-corrected): against random "
-        "search."
-    )
-
-
 def escape_latex(text: str) -> str:
     """Return `text` with everything that LaTeX would read as a command made plain."""
     return "".join(_LATEX.get(character, character) for character in text).replace("±", r"$\pm$")
 
 
 def latex(stored: Stored) -> str:
-    """Return a booktabs table a data set; the best mean regret is bold."""
+    """Return a booktabs table a data set; the best value of what rows are sorted by is bold."""
     lines = ["% Needs \\usepackage{booktabs}. Made by: nasbench-evo export --latex"]
-    for dataset in stored.suite.datasets:
+    for sheet in export_tables.sheets(stored):
         lines += [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape_latex(_caption(stored, dataset))}}}",
+            rf"\caption{{{escape_latex(sheet.caption)}}}",
         ]
-        lines += [r"\begin{tabular}{lrrrrr}", r"\toprule"]
-        lines += [" & ".join(map(escape_latex, _HEAD)) + r" \\", r"\midrule"]
-        for row in last_rows(stored, dataset):
-            cells = [escape_latex(cell) for cell in _cells(row, stored.suite.seeds)]
-            if row.rank == 1:
-                cells[3] = rf"\textbf{{{cells[3]}}}"
-            lines.append(" & ".join(cells) + r" \\")
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(sheet.head) - 1)}}}", r"\toprule"]
+        lines += [" & ".join(map(escape_latex, sheet.head)) + r" \\", r"\midrule"]
+        for i, line in enumerate(sheet.lines):
+            cells = [escape_latex(cell) for cell in line]
+            bold = [rf"\textbf{{{c}}}" if (i, j) in sheet.best else c for j, c in enumerate(cells)]
+            lines.append(" & ".join(bold) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
 def markdown(stored: Stored) -> str:
-    """Return a table a data set; the best mean regret is bold."""
+    """Return a table a data set; the best value of what rows are sorted by is bold."""
     lines = [f"# {escape_markdown(stored.suite.name)}", ""]
-    for dataset in stored.suite.datasets:
-        lines += [escape_markdown(_caption(stored, dataset)), ""]
-        lines += ["| " + " | ".join(_HEAD) + " |", "|---|" + "---:|" * (len(_HEAD) - 1)]
-        for row in last_rows(stored, dataset):
-            cells = [escape_markdown(cell) for cell in _cells(row, stored.suite.seeds)]
-            if row.rank == 1:
-                cells[3] = f"**{cells[3]}**"
-            lines.append("| " + " | ".join(cells) + " |")
+    for sheet in export_tables.sheets(stored):
+        lines += [escape_markdown(sheet.caption), ""]
+        lines += ["| " + " | ".join(sheet.head) + " |", "|---|" + "---:|" * (len(sheet.head) - 1)]
+        for i, line in enumerate(sheet.lines):
+            cells = [escape_markdown(cell) for cell in line]
+            bold = [f"**{c}**" if (i, j) in sheet.best else c for j, c in enumerate(cells)]
+            lines.append("| " + " | ".join(bold) + " |")
         lines.append("")
     return "\n".join(lines)
 
@@ -128,56 +97,114 @@ def write_parquet(stored: Stored) -> list[Path]:
     arrow = _optional("pyarrow", "parquet")
     parquet = _optional("pyarrow.parquet", "parquet")
     contents = {
-        "summary.parquet": [dataclasses.asdict(row) for row in stored.rows],
-        "runs.parquet": _runs(stored),
+        "summary.parquet": [dataclasses.asdict(row) for row in export_tables.rows_of(stored)],
+        "runs.parquet": list(_runs(stored)),
     }
     for name, rows in contents.items():
         parquet.write_table(arrow.Table.from_pylist(rows), stored.folder / name)
     return [stored.folder / name for name in contents]
 
 
-def _runs(stored: Stored) -> list[dict[str, Any]]:
-    found = []
+def _runs(stored: Stored) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each run; accuracies in percent, regret in percentage points."""
+    of_unit = _looked_up if stored.suite.evaluator == "lookup" else _trained
     for unit in stored.collected:
-        table = tables.reported(unit.unit.table)
-        regret = regrets(table, unit.unit.dataset)
-        for record in unit.records:
-            genotype = tuple(json.loads(record.genotype))
-            found.append(
-                {
-                    "algorithm": unit.unit.row.algorithm,
-                    "preset": unit.unit.row.preset,
-                    "dataset": unit.unit.dataset,
-                    "seed": record.seed,
-                    "arch": table.space.format(genotype),
-                    "regret": float(regret[table.space.index(genotype)]),
-                    "evaluations": record.evaluations,
-                    "simulated_seconds": record.simulated_seconds,
-                    "wall_seconds": record.wall_seconds,
-                    "trace_sha256": record.trace_sha256,
-                }
-            )
-    return found
+        for record, result in of_unit(stored, unit):
+            yield {
+                "algorithm": unit.unit.row.algorithm,
+                "preset": unit.unit.row.preset,
+                "dataset": unit.unit.dataset,
+                "seed": record.seed,
+                **result,
+                "evaluations": record.evaluations,
+                "simulated_seconds": record.simulated_seconds,
+                "wall_seconds": record.wall_seconds,
+                "trace_sha256": record.trace_sha256,
+            }
+
+
+def _looked_up(stored: Stored, runs: UnitRuns) -> Iterator[tuple[Record, dict[str, Any]]]:
+    table = tables.reported(runs.unit.table)
+    regret = regrets(table, runs.unit.dataset)
+    for record in runs.records:
+        genotype = tuple(json.loads(record.genotype))
+        index = table.space.index(genotype)
+        yield record, {"arch": table.space.format(genotype), "regret": float(regret[index])}
+
+
+def _trained(stored: Stored, runs: UnitRuns) -> Iterator[tuple[Record, dict[str, Any]]]:
+    space = run_curves.space_of(stored.suite)
+    for run in run_curves.of_unit(stored, runs.unit, runs.records):
+        final = {
+            f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
+            if run.final
+            else None
+            for part in ("valid", "test")
+        }
+        yield (
+            run.record,
+            {
+                "on_table": run.on_table,
+                "arch": space.format(run.genotype),
+                "seen": None if run.on_table else run.curve[-1][1],
+                "standalone": run.standalone,
+                **final,
+                "final_trainings": len(run.final),
+            },
+        )
+
+
+def require_tensorboard() -> ModuleType:
+    """Return what writes scalars; raise Unsupported, naming the extra, where it is missing."""
+    return _optional("tensorboardX", "tensorboard")
 
 
 def write_tensorboard(stored: Stored) -> list[Path]:
-    """Write the regret and accuracy of each run's incumbent as scalars; return the folder.
+    """Write each run's incumbent as scalars, a folder a run; return the folder of all.
 
-    The step is the number of evaluations, rounded up. Raises Unsupported without tensorboardX.
+    The step is the number of evaluations, rounded up. On a table: regret and mean accuracy. Where
+    networks are trained: the accuracy as the search saw it, and at the end the mean accuracies of
+    the final trainings. What an earlier export wrote of a run is replaced. Raises Unsupported
+    without tensorboardX.
     """
-    boards = _optional("tensorboardX", "tensorboard")
+    boards = require_tensorboard()
     folder = stored.folder / "tensorboard"
+    scalars = _regrets if stored.suite.evaluator == "lookup" else _accuracies
     for unit in stored.collected:
-        table = tables.reported(unit.unit.table)
-        best = float(table.best[table.row(unit.unit.dataset)])
-        regret = regrets(table, unit.unit.dataset)
-        for record in unit.records:
+        for record, points in scalars(stored, unit):
             name = _safe(f"{unit.unit.dataset}/{unit.unit.row.label}/seed-{record.seed}")
+            for old in (folder / name).glob("events.out.tfevents.*"):
+                old.unlink()
             with boards.SummaryWriter(str(folder / name)) as writer:
-                for step, index in _steps(json.loads(record.curve), table.space):
-                    writer.add_scalar("regret", float(regret[index]), step)
-                    writer.add_scalar("valid_accuracy", best - float(regret[index]), step)
+                for tag, value, step in points:
+                    writer.add_scalar(tag, value, step)
     return [folder]
+
+
+Scalars = Iterator[tuple[Record, list[tuple[str, float, int]]]]  # tag, value, step
+
+
+def _regrets(stored: Stored, runs: UnitRuns) -> Scalars:
+    table = tables.reported(runs.unit.table)
+    best = float(table.best[table.row(runs.unit.dataset)])
+    regret = regrets(table, runs.unit.dataset)
+    for record in runs.records:
+        points = []
+        for step, index in _steps(json.loads(record.curve), table.space):
+            points.append(("regret", float(regret[index]), step))
+            points.append(("valid_accuracy", best - float(regret[index]), step))
+        yield record, points
+
+
+def _accuracies(stored: Stored, runs: UnitRuns) -> Scalars:
+    for run in run_curves.of_unit(stored, runs.unit, runs.records):
+        tag = "standalone_accuracy" if run.on_table else "valid_accuracy_as_seen"
+        points = [(tag, value, math.ceil(spent)) for spent, value in run.curve]
+        end = math.ceil(run.record.evaluations)
+        for part in ("valid", "test") if run.final else ():
+            mean = fmean(one[f"{part}_accuracy"] for one in run.final)
+            points.append((f"final_{part}_accuracy", mean, end))
+        yield run.record, points
 
 
 def _steps(curve: Sequence[tuple[float, Sequence[int]]], space: Any) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
-    Tables that sort, figures, single runs, published numbers, provenance.
+    Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
     """
     from nasbench_evo.figures import page
 

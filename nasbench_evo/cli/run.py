@@ -17,7 +17,6 @@ import typer
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
     from nasbench_evo.execution import Plan, Report
     from nasbench_evo.store import Store
     from nasbench_evo.suite import Suite
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 def run(
     suite: Annotated[str, typer.Argument(help="A suite file, or the name of a bundled one.")],
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds instead of the suite's number.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Seeds instead of the suite's number."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: one a core).")
@@ -53,6 +53,10 @@ def run(
         int | None,
         typer.Option(min=1, help="Replay the searches on K simulated workers, and on one."),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write every run's scalars too (extra: tensorboard)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
@@ -76,9 +80,13 @@ def run(
     engines.get(engine, scheduler)  # a wrong name fails before anything is written
     if scheduler is not None and workers is not None:
         raise InputError("--workers is for this machine; a scheduler has its own workers.")
+    if tensorboard:
+        from nasbench_evo.analysis import export
+
+        export.require_tensorboard()
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
     if simulated_workers is not None:
-        if dry_run or fresh or workers or engine != "processes":
+        if dry_run or fresh or workers or tensorboard or engine != "processes":
             raise InputError("--simulated-workers goes with --seeds, --out and --json only.")
         wallclock.replay(chosen, simulated_workers, folder, as_json)
         return
@@ -92,7 +100,7 @@ def run(
         if chosen.evaluator != "lookup" and scheduler is None:
             allowed = execution.shared_out(work, allowed, chosen.devices)
         report = _execute(work, store, engine, allowed, again, scheduler)
-        _conclude(chosen, folder, store, work, report, as_json)
+        _conclude(chosen, folder, store, work, report, as_json, tensorboard)
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
@@ -179,7 +187,13 @@ def _terminable() -> Iterator[None]:
 
 
 def _conclude(
-    suite: Suite, folder: Path, store: Store, work: Plan, report: Report, as_json: bool
+    suite: Suite,
+    folder: Path,
+    store: Store,
+    work: Plan,
+    report: Report,
+    as_json: bool,
+    tensorboard: bool,
 ) -> None:
     """Write the report files, print the tables and say where everything is."""
     from nasbench_evo.analysis import report as reports
@@ -191,16 +205,21 @@ def _conclude(
     runs = sum(len(unit.records) for unit in collected)
     if not runs:
         raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
-    from nasbench_evo.cli import shared, trained
+    from nasbench_evo.cli import looked_up, shared, trained
 
     conclusions = {
-        "lookup": _looked_up,
+        "lookup": looked_up.conclude,
         "standalone": trained.conclude,
         "supernet": shared.conclude,
     }
     conclude = conclusions[suite.evaluator]
     content, provenance, paths = conclude(suite, folder, collected, report, as_json)
     paths.append(reports.write_manifest(folder, provenance))
+    if tensorboard:
+        from nasbench_evo.analysis import ablation_stored, export
+
+        stored = ablation_stored.Stored(folder, suite, collected, content, provenance)
+        paths += export.write_tensorboard(stored)
     if as_json:
         out(json.dumps(content, indent=1))
     spent = sum(record.evaluations for unit in collected for record in unit.records)
@@ -217,83 +236,3 @@ def _conclude(
             f"reported with their number n. All: {folder / FAILURES}. First: {label}, {dataset}, "
             f"seed {seed}:\n{trace}"
         )
-
-
-Conclusion = tuple[dict[str, Any], dict[str, Any], list[Path]]  # content, manifest, files
-
-
-def _looked_up(
-    suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
-) -> Conclusion:
-    """Summarise runs on a table: regret."""
-    from nasbench_evo.analysis import report as reports
-    from nasbench_evo.analysis import summary
-    from nasbench_evo.figures import regret
-
-    runs = sum(len(unit.records) for unit in collected)
-    rows = summary.summarise(suite, collected)
-    content = reports.summary_json(suite, rows, collected)
-    if not as_json:
-        _print_tables(suite, rows, content)
-    failed = len(report.failures)
-    provenance = reports.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
-    paths = reports.write_summary(folder, rows, content)
-    return content, provenance, [*paths, *regret.draw(suite, collected, folder / "regret")]
-
-
-def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any]) -> None:
-    """Print a table per data set at the last checkpoint, and the published rows beside ours."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from nasbench_evo.analysis import comparison
-
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    for dataset in suite.datasets:
-        best = content["best_mean_accuracy"][dataset]
-        table = Table(
-            title=f"{dataset}: {suite.evaluations} evaluations, best mean accuracy {best:.3f} %",
-            caption="accuracy: mean +- std of the found cells' mean over trials; regret in "
-            "percentage points with its bootstrap 95% interval; P(better), p: against random "
-            "search, Holm-corrected Mann-Whitney",
-        )
-        table.add_column("algorithm (preset)")
-        for name in ("n", "accuracy %", "regret [95%]", "median", "IQM", "rank", "P(better)", "p"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in rows:
-            if row.dataset == dataset and row.evaluations == suite.checkpoints[-1]:
-                table.add_row(*_cells(row, suite.seeds))
-        for row_ in (r for r in content["published"] if r["dataset"] == dataset):
-            spread = "" if row_["std"] is None else f" +- {row_['std']:.2f}"
-            runs = "?" if row_["runs"] is None else str(row_["runs"])
-            table.add_row(
-                f"published: {row_['method']}",
-                runs,
-                f"{row_['mean']:.2f}{spread}",
-                f"{best - row_['mean']:.3f}",
-                *[""] * 5,
-                style="dim",
-            )
-        console.print(table)
-    for sentence in comparison.of_summary(suite, rows):
-        console.print(sentence, soft_wrap=True)
-    for note in content["notes"]:
-        console.print(f"Note: {note}", soft_wrap=True)
-
-
-def _cells(row: SummaryRow, asked: int) -> list[str]:
-    from nasbench_evo.analysis.summary import counted
-
-    interval = "" if row.n < 2 else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
-    spread = "" if row.n < 2 else f" +- {row.std_accuracy:.3f}"
-    return [
-        f"{row.algorithm} ({row.preset})",
-        counted(row.n, asked),
-        f"{row.mean_accuracy:.3f}{spread}",
-        f"{row.mean_regret:.3f}{interval}",
-        f"{row.median_regret:.3f}",
-        f"{row.iqm_regret:.3f}",
-        str(row.rank),
-        "" if row.improvement is None else f"{row.improvement:.3f}",
-        "" if row.p_value is None else f"{row.p_value:.1e}",
-    ]

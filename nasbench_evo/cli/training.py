@@ -25,9 +25,7 @@ Settings = Annotated[
 ]
 Devices = Annotated[str, typer.Option(help="cpu, or cuda:0,cuda:1.")]
 Dataset = Annotated[str, typer.Option(help="Data set to train on.")]
-SpaceName = Annotated[
-    str, typer.Option(help="The space: nasbench201, darts_cell, ...")
-]
+SpaceName = Annotated[str, typer.Option(help="The space: nasbench201, darts_cell, ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

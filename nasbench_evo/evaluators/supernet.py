@@ -118,7 +118,8 @@ class SupernetEvaluator:
         return {
             "evaluator": self.name,
             **self.plan.identity(),
-            "sha256": self.data.sha256,
+            # of the CPU's copy: results can be read on a machine without the device
+            "sha256": self.plan.data.load().sha256,
             "device": self.device.split(":")[0],
             "probe": None if self.probe is None else asdict(self.probe),
             "final": None if self.final is None else self.final.identity(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MANY = 400  # points: from here on they are small and one image in a vector file
 _CORNER = (0.62, 0.17)  # width and height of the corner that a text takes, of the axes
+_LETTERS = 36  # of a line above a panel
 _AWAY = 0.17  # of a mean from the dots that it is the mean of
 
 
@@ -134,6 +136,11 @@ def scatter(
             title_fontsize=style.text(8),
         )
     _in_corner(axes, predicted, truth, _tau_text(found))
+    style.describe(
+        drawing,
+        f"{labels[0]} against {labels[1]}: {found.n} genotypes. Kendall's tau-b with its 95% "
+        "bootstrap interval over genotypes.",
+    )
     return drawing
 
 
@@ -220,7 +227,8 @@ def _pairs(axes: Axes, algorithm: str, result: PairedSearches) -> None:
         )
     estimate, low, high = result.difference
     difference = f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
-    axes.set_title(f"{algorithm} (n = {result.n})\n{difference}, p = {result.p:.2g}")
+    name = textwrap.fill(f"{algorithm} (n = {result.n})", _LETTERS)
+    axes.set_title(f"{name}\n{difference}, p = {result.p:.2g}")
     axes.set_xticks([0, 1], ["shared weights", "table"])
     axes.set_xlim(-0.4, 1.4)
     axes.grid(visible=False, axis="x")

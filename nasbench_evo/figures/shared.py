@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CONVOLUTION = NASBench201.operations.index("nor_conv_3x3")
-
+_ACROSS = 3  # panels beside each other: more are too small on a page
 
 Pairs = Mapping[str, PairedSearches]
 
@@ -106,8 +106,12 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     n = len(collected)
-    drawing = Figure(figsize=style.sized(max(3.0 * n, 4.0), 3.6), layout="constrained")
-    panels = drawing.subplots(1, n, squeeze=False, sharey=True)[0]
+    across = min(n, _ACROSS)
+    down = -(-n // across)
+    size = style.sized(max(3.0 * across, 4.0), 2.7 * down + 0.9)
+    drawing = Figure(figsize=size, layout="constrained")
+    grid = drawing.subplots(down, across, squeeze=False, sharey=True)
+    panels, unused = grid.flat[:n], grid.flat[n:]
     labels = short_labels([runs.unit.row for runs in collected])
     for axes, runs, label in zip(panels, collected, labels, strict=True):
         epochs, values = by_epoch(runs)
@@ -120,7 +124,12 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
         axes.set_title(textwrap.fill(label, 30), fontsize=style.text(9))
         axes.set_xlabel("epochs of the supernet")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_ylabel("validation accuracy,\nshared weights (%)")
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+    for axes in unused:
+        axes.set_axis_off()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("validation accuracy,\nshared weights (%)")
     runs_ = sorted({len(runs.records) for runs in collected})
     style.note(
         drawing,

@@ -66,15 +66,18 @@ _DARK = {
 }
 
 _NOTES: ContextVar[bool] = ContextVar("notes", default=True)
+_CAPTIONS: ContextVar[dict[str, str] | None] = ContextVar("captions", default=None)
 
 
 @contextmanager
-def using(name: str = "paper", *, notes: bool = True) -> Iterator[None]:
+def using(
+    name: str = "paper", *, notes: bool = True, captions: dict[str, str] | None = None
+) -> Iterator[None]:
     """Apply a style inside the block: no display is needed, no global setting stays changed.
 
     `paper` is for print, `talk` has larger type, `dark` a dark ground. `notes` says whether `note`
-    writes: a page that prints captions itself has no need of them in the image. Raises InputError
-    for another name.
+    writes: a page that prints captions itself has no need of them in the image, and finds them in
+    `captions`, by the name that each figure was saved under. Raises InputError for another name.
     """
     if name not in STYLES:
         raise unknown("style", name, STYLES)
@@ -89,12 +92,13 @@ def using(name: str = "paper", *, notes: bool = True) -> Iterator[None]:
         settings |= {"legend.fontsize": 11, "lines.linewidth": 2.4}
     if name == "dark":
         settings |= _DARK
-    before = _NOTES.set(notes)
+    before, others = _NOTES.set(notes), _CAPTIONS.set(captions)
     try:
         with mpl.rc_context(settings):
             yield
     finally:
         _NOTES.reset(before)
+        _CAPTIONS.reset(others)
 
 
 def colour(algorithm: str) -> str:
@@ -128,8 +132,14 @@ def levels(n: int) -> list[tuple[float, float, float, float]]:
     return [palette(start + (end - start) * i / max(n - 1, 1)) for i in range(n)]
 
 
+def describe(figure: Figure, words: str) -> None:
+    """Say what a figure's marks mean: its caption where it is shown on a page."""
+    figure.set_label(words)  # an artist's label is drawn only in a legend
+
+
 def note(figure: Figure, words: str) -> None:
     """Write a small note under a figure: what its marks mean, so that the image stands alone."""
+    describe(figure, words)
     if not _NOTES.get():
         return
     size = text(7.5)
@@ -174,6 +184,9 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) ->
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }
+    found = _CAPTIONS.get()
+    if found is not None:
+        found[path.name] = str(figure.get_label())
     written = []
     for kind in formats:
         if kind not in fixed:

@@ -14,25 +14,32 @@ from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.summary import UnitRuns, mean_intervals
 from nasbench_evo.analysis.trained import finals
 from nasbench_evo.figures import accuracy, shared, style
-from nasbench_evo.suite import Row
+from nasbench_evo.figures.labels import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def make(stored: Stored, folder: Path, formats: Sequence[str], look: str) -> list[Path]:
+def make(
+    stored: Stored,
+    folder: Path,
+    formats: Sequence[str],
+    look: str,
+    *,
+    captions: dict[str, str] | None = None,
+) -> list[Path]:
     """Write every figure of a results folder whose suite trains; return the paths.
 
-    Nothing is trained anew.
+    Nothing is trained anew. Captions go into `captions`, by file name, rather than into images.
     """
     suite, collected = stored.suite, stored.collected
-    with style.using(look):
+    with style.using(look, notes=captions is None, captions=captions):
         if suite.evaluator == "standalone":
             paths = style.save(accuracy.figure(suite, collected), folder / "accuracy", formats)
         else:
             rankings = shared_analysis.rankings(suite, collected)
             pairs = shared_analysis.pairs(suite, collected)
-            paths = shared.save(suite, rankings, pairs, folder, formats)
+            paths = shared.save(suite, collected, rankings, pairs, folder, formats)
         for dataset in suite.datasets:
             own = [runs for runs in collected if runs.unit.dataset == dataset]
             drawing = final_accuracy(own)
@@ -71,18 +78,6 @@ def final_accuracy(collected: Sequence[UnitRuns]) -> Figure | None:
         "bootstrap interval. Changes that all rows of an algorithm share are not named.",
     )
     return drawing
-
-
-def short_labels(rows: Sequence[Row]) -> list[str]:
-    """Return labels without the changes that all rows of the same algorithm share."""
-    changes = [row.preset.split(", ")[1:] for row in rows]
-    labels = []
-    for row, own in zip(rows, changes, strict=True):
-        same = [set(c) for r, c in zip(rows, changes, strict=True) if r.algorithm == row.algorithm]
-        shared = set.intersection(*same)
-        preset = [row.preset.split(", ")[0], *(c for c in own if c not in shared)]
-        labels.append(f"{row.algorithm} ({', '.join(preset)})")
-    return labels
 
 
 def _by_run(runs: UnitRuns) -> Array:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from report.stored_suite import make
+from typer.testing import CliRunner
 
 from nasbench_evo.analysis import export
 from nasbench_evo.analysis.ablation_stored import Stored, read
+from nasbench_evo.cli import app
 from nasbench_evo.errors import Unsupported
 
 
@@ -39,8 +42,9 @@ def test_markdown_is_a_table_whose_numbers_are_the_summary(stored: Stored) -> No
     text = export.markdown(stored)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in table} == {7}
-    best = export.last_rows(stored, "cifar10")[0]
-    assert f"**{best.mean_regret:.3f} \\[" in text or f"**{best.mean_regret:.3f} [" in text
+    last = [row for row in stored.rows if (row.dataset, row.evaluations) == ("cifar10", 130)]
+    best = min(row.mean_regret for row in last)
+    assert f"**{best:.3f} [" in text
     assert export.escape_markdown("<b>|_") == "\\<b\\>\\|\\_"
 
 
@@ -53,6 +57,18 @@ def test_a_missing_extra_is_explained(stored: Stored, monkeypatch: pytest.Monkey
         export.write_parquet(stored)
     with pytest.raises(Unsupported, match=r"pip install 'nasbench-evo\[tensorboard\]'"):
         export.write_tensorboard(stored)
+
+
+def test_run_names_the_missing_extra_before_anything_runs(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    suite = stored.folder.parent / "suite.toml"
+    arguments = ["run", str(suite), "--tensorboard", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, Unsupported)
+    assert "nasbench-evo[tensorboard]" in str(done.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_parquet_holds_every_run(stored: Stored) -> None:
