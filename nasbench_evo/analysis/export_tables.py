@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasbench_evo.analysis import shared, trained
+from nasbench_evo.analysis import shared, shared_ranking, trained
 from nasbench_evo.analysis.ablation_stored import Stored
 from nasbench_evo.analysis.summary import counted
 
@@ -136,7 +136,7 @@ def rows_of(stored: Stored) -> Sequence[Row]:
         return stored.rows
     if suite.evaluator == "standalone":
         return trained.summarise(suite, collected)
-    return shared.summarise(suite, collected, shared.rankings(suite, collected))
+    return shared.summarise(suite, collected, shared_ranking.rankings(suite, collected))
 
 
 def sheets(stored: Stored) -> list[Sheet]:

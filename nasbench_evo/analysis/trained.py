@@ -160,16 +160,23 @@ def summary_json(
     """Return the content of summary.json: plain JSON types, null for what is undefined."""
     plain = [{key: _plain(value) for key, value in dataclasses.asdict(row).items()} for row in rows]
     return {
-        "suite": suite.name,
-        "description": suite.description,
-        "evaluator": suite.evaluator,
-        "space": suite.space,
-        "evaluator_set": suite.evaluator_set,
+        **about(suite),
         "rows": plain,
         "notes": [
             *shortfalls(suite, collected),
             *report.explain(map(without_notes, collected)),
         ],
+    }
+
+
+def about(suite: Suite) -> dict[str, Any]:
+    """Return what summary.json says of a suite that trains."""
+    return {
+        "suite": suite.name,
+        "description": suite.description,
+        "evaluator": suite.evaluator,
+        "space": suite.space,
+        "evaluator_set": suite.evaluator_set,
     }
 
 

@@ -25,10 +25,10 @@ def conclude(
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
     """Summarise and print runs on shared weights; return content, manifest, files."""
     from nasbench_evo.analysis import report as report_files
-    from nasbench_evo.analysis import shared, trained
+    from nasbench_evo.analysis import shared, shared_ranking, trained
     from nasbench_evo.figures import shared as figures
 
-    rankings = shared.rankings(suite, collected)
+    rankings = shared_ranking.rankings(suite, collected)
     pairs = shared.pairs(suite, collected)
     rows = shared.summarise(suite, collected, rankings)
     content = shared.summary_json(suite, rows, collected, rankings, pairs)
@@ -38,7 +38,7 @@ def conclude(
     provenance = trained.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
     paths = report_files.write_summary(folder, rows, content)
     if rankings:
-        paths.append(shared.write_rankings(folder / "rank_correlation.csv", content))
+        paths.append(shared_ranking.write_rankings(folder / "rank_correlation.csv", content))
     return content, provenance, [*paths, *figures.draw(suite, collected, rankings, pairs, folder)]
 
 

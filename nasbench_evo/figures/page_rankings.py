@@ -9,7 +9,7 @@ import numpy as np
 
 from nasbench_evo.analysis.ablation_text import Section
 from nasbench_evo.analysis.rank_correlation import RankCorrelation
-from nasbench_evo.analysis.shared import Ranking, noise_ceiling
+from nasbench_evo.analysis.shared_ranking import Ranking, noise_ceiling
 from nasbench_evo.analysis.summary import mean_intervals
 from nasbench_evo.figures.labels import short_labels
 from nasbench_evo.suite import Suite

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo import tables
-from nasbench_evo.analysis import shared, trained
+from nasbench_evo.analysis import shared, shared_ranking, trained
 from nasbench_evo.analysis.ablation_stored import Stored
 from nasbench_evo.analysis.ablation_text import Section
 from nasbench_evo.analysis.shared import SharedRow
@@ -133,7 +133,7 @@ def _standalone(stored: Stored, labels: Labels) -> dict[str, Any]:
 def _supernet(stored: Stored, labels: Labels) -> dict[str, Any]:
     """Return what is of suites whose candidates share weights."""
     suite, collected = stored.suite, stored.collected
-    rankings, pairs = shared.rankings(suite, collected), shared.pairs(suite, collected)
+    rankings, pairs = shared_ranking.rankings(suite, collected), shared.pairs(suite, collected)
     rows = shared.summarise(suite, collected, rankings)
     results = [
         {

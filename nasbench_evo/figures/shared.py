@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import tables
-from nasbench_evo.analysis.shared import Ranking, noise_ceiling
 from nasbench_evo.analysis.shared import fitness as by_epoch
+from nasbench_evo.analysis.shared_ranking import Ranking, noise_ceiling
 from nasbench_evo.analysis.summary import UnitRuns
 from nasbench_evo.analysis.weight_sharing import PairedSearches
 from nasbench_evo.figures import rank_correlation, style

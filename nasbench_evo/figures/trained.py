@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo.analysis import shared as shared_analysis
+from nasbench_evo.analysis import shared_ranking
 from nasbench_evo.analysis.ablation_stored import Stored
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.summary import UnitRuns, mean_intervals
@@ -37,7 +38,7 @@ def make(
         if suite.evaluator == "standalone":
             paths = style.save(accuracy.figure(suite, collected), folder / "accuracy", formats)
         else:
-            rankings = shared_analysis.rankings(suite, collected)
+            rankings = shared_ranking.rankings(suite, collected)
             pairs = shared_analysis.pairs(suite, collected)
             paths = shared.save(suite, collected, rankings, pairs, folder, formats)
         for dataset in suite.datasets:

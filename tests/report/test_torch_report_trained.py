@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import report, run_curves, shared, trained
+from nasbench_evo.analysis import report, run_curves, shared, shared_ranking, trained
 from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.cli import app
 from nasbench_evo.errors import Unsupported
@@ -136,7 +136,7 @@ def test_a_column_in_which_no_row_has_anything_is_left_out(
     assert "standalone test %" not in head  # the table has no test accuracies
     assert {len(cells) for cells in found} == {len(head)}
     stored = read(folders["supernet"])
-    rankings = shared.rankings(stored.suite, stored.collected)
+    rankings = shared_ranking.rankings(stored.suite, stored.collected)
     rows = shared.summarise(stored.suite, stored.collected, rankings)
     assert [cells[head.index("regret")] for cells in found] == [f"{r.regret:.2f}" for r in rows]
 
