@@ -29,7 +29,7 @@ from nasbench_evo.tables import Table
 
 Array = NDArray[np.float64]
 _ON_TABLE = "table"
-_HIDDEN = (probing.NOTE, probing.FITNESS, REPORT)  # notes that hold data, not remarks
+_HIDDEN = (*probing.DATA, REPORT)  # notes that hold data, not remarks
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,6 @@ def _lines(label: str, total: int, done: int) -> Callable[[int], None]:
         if now - last >= _LINE_EVERY:
             last = now
             left = (total - done - fresh) * (now - started) / fresh
-            say(f"{label}: {done + fresh}/{total} runs, about {left:.0f} s left")
+            say(f"{label}: {done + fresh}/{total}, about {left:.0f} s left")
 
     return advance

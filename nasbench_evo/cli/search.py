@@ -89,19 +89,19 @@ def search(
     if final_set and evaluator_name != "supernet":
         raise InputError("--final-set needs --evaluator supernet.")
     if evaluator_name != "lookup":
-        from nasbench_evo.cli import training
+        from nasbench_evo.cli import trained_search, training
 
         if objective is not None:
             raise InputError("--objective needs --evaluator lookup: costs are read from a table.")
         if evaluator_name == "supernet":
-            trainer = training.supernet(
+            trainer = trained_search.supernet(
                 configured, space, dataset, evaluator_set, final_set, devices, workers, folder
             )
         else:
             trainer = training.evaluator(
                 evaluator_name, space, dataset, evaluator_set, devices, workers, folder
             )
-        training.search(configured, preset, trainer, seed, budget, as_json)
+        trained_search.search(configured, preset, trainer, seed, budget, as_json)
         return
     if space != "nasbench201" or evaluator_set or folder or devices != "cpu" or workers != 1:
         raise InputError(

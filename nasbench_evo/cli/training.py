@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +11,8 @@ import typer
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.algorithms import Algorithm
-    from nasbench_evo.evaluators.options import Trainer
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
-    from nasbench_evo.runner import Budget, Result
     from nasbench_evo.spaces import Genotype
-    from nasbench_evo.training.individuals import Trained
 
 Settings = Annotated[
     list[str] | None,
@@ -54,123 +49,6 @@ def evaluator(
         folder=folder,
     )
     return made
-
-
-def supernet(
-    algorithm: Algorithm,
-    space: str,
-    dataset: str,
-    assignments: list[str] | None,
-    final: list[str] | None,
-    devices: str,
-    workers: int,
-    folder: Path | None,
-) -> Trainer:
-    """Return the supernet evaluator that the options stand for; `final` trains what it finds."""
-    from nasbench_evo.evaluators import options
-    from nasbench_evo.evaluators.settings import parse
-    from nasbench_evo.suite import search_epochs
-
-    epochs = search_epochs(algorithm)
-    values, last = parse(assignments or []), None if final is None else parse(final)
-    chosen = devices.split(",")
-    algorithm.check_space(options.check_supernet(space, values, last, [dataset], chosen))
-    made = options.SupernetOptions(
-        space,
-        json.dumps(values),
-        tuple(chosen),
-        epochs,
-        final=None if last is None else json.dumps(last),
-    )
-    return made.make(dataset, folder, workers)
-
-
-def search(
-    algorithm: Algorithm,
-    preset: str,
-    trainer: Trainer,
-    seed: int,
-    budget: Budget,
-    as_json: bool,
-) -> None:
-    """Run one search, train what it found anew, and print both."""
-    from nasbench_evo import runner
-
-    try:
-        result = runner.search(algorithm, trainer, seed=seed, budget=budget)
-        seen = runner.incumbent_accuracies(result.history)[-1][2]
-        final = trainer.report(result.genotype, seed)
-    finally:
-        trainer.close()
-    content = _searched(algorithm, preset, trainer, seed, result, seen, final)
-    if as_json:
-        out(json.dumps(content, indent=1))
-    else:
-        _print_searched(content)
-
-
-def _searched(
-    algorithm: Algorithm,
-    preset: str,
-    trainer: Trainer,
-    seed: int,
-    result: Result,
-    seen: float,
-    final: Sequence[Trained],
-) -> dict[str, Any]:
-    return {
-        "algorithm": algorithm.name,
-        "preset": preset,
-        "hyperparameters": algorithm.hyperparameters(),
-        "evaluator": trainer.identity(),
-        "seed": seed,
-        "evaluations": result.evaluations,
-        "genotype": result.genotype,
-        "arch": trainer.space.format(result.genotype),
-        "seen_valid_accuracy": seen,
-        "final_trainings": [
-            {
-                "valid_accuracy": one.valid_accuracy,
-                "test_accuracy": one.test_accuracy,
-                "status": one.status,
-            }
-            for one in final
-        ],
-        "training_seconds": result.simulated_seconds,
-        "wall_seconds": result.wall_seconds,
-        "trace_sha256": result.trace_sha256,
-        "notes": result.notes,
-    }
-
-
-def _print_searched(content: dict[str, Any]) -> None:
-    identity = content["evaluator"]
-    where = f"{identity['space']['name']} on {identity['data']['name']}"
-    rows = [
-        ("valid accuracy as the search saw it", f"{content['seen_valid_accuracy']:.3f} %"),
-        *(
-            (
-                "trained anew, for the report",
-                f"{one['valid_accuracy']:.3f} % valid, {one['test_accuracy']:.3f} % test "
-                f"({one['status']})",
-            )
-            for one in content["final_trainings"]
-        ),
-        ("evaluations", _counted(content["evaluations"], identity["evaluator"])),
-        ("training time", f"{content['training_seconds']:.1f} s"),
-        ("wall time", f"{content['wall_seconds']:.1f} s"),
-        ("trace SHA-256", content["trace_sha256"]),
-        *(("note", f"{key} = {value}") for key, value in content["notes"].items()),
-    ]
-    out(f"{content['arch']}\n")
-    out(f"{content['algorithm']} ({content['preset']}), {where}, seed {content['seed']}")
-    for label, value in rows:
-        out(f"  {label:35}  {value}")
-
-
-def _counted(evaluations: float, evaluator: str) -> str:
-    shared = "individuals with shared weights"
-    return f"{evaluations:g} {shared if evaluator == 'supernet' else 'full trainings'}"
 
 
 def train(

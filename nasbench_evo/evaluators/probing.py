@@ -11,6 +11,7 @@ from nasbench_evo.spaces.base import Genotype, Space
 # Notes of a session that hold data, as JSON.
 NOTE = "rank_correlation"  # [[epoch, [accuracy of each probed genotype, ...]], ...]
 FITNESS = "fitness"  # [[epoch, highest, mean, lowest accuracy that was measured in it], ...]
+DATA = (NOTE, FITNESS)
 _TRIES = 100  # draws for one new genotype before a space counts as exhausted
 
 
