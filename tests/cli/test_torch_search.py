@@ -1,4 +1,4 @@
-"""`nasbench-evo search` where candidates or shared weights are trained: output, progress, resume."""
+"""`nasbench-evo search` where something is trained: output, progress, resume, mistakes."""
 
 from __future__ import annotations
 

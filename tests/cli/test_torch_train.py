@@ -53,6 +53,30 @@ def test_search_explains_options_that_do_not_fit() -> None:
         invoke("search", "random_search", "--evaluator", "standalon")
 
 
+@pytest.mark.parametrize(
+    ("space", "recipe", "own"),
+    [
+        ("darts_cell", "darts", ["cells=3", "channels=4"]),  # auxiliary head and drop-path
+        ("micro_cell", "geneticnas", ["cells=1", "channels=4", "micro_nodes=2"]),
+    ],
+)
+def test_a_searched_cell_is_trained_by_its_papers_recipe(
+    space: str, recipe: str, own: list[str], tmp_path: Path
+) -> None:
+    from nasbench_evo.evaluators.settings import Settings, read
+    from nasbench_evo.randomness import stream
+
+    values = {"micro_nodes": 2} if space == "micro_cell" else {}
+    made = read(Settings, values).make_space(space, 8)
+    (genotype,) = made.sample(stream(0, "a test"), 1)
+    command = ["train", made.format(genotype), "--space", space, "--out", str(tmp_path)]
+    settings = [*TINY, f"recipe={recipe}", "cutout=2", *own]
+    content = printed(*command, settings=settings)
+    assert content["status"] == "ok"
+    assert content["arch"] == made.format(genotype)
+    assert 0 <= content["test_accuracy"] <= 100
+
+
 def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
     command = ["train", "#1234", "--out"]
     whole = printed(*command, str(tmp_path / "a"), settings=CELLS)
