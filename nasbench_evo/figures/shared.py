@@ -67,7 +67,10 @@ def save(
         table = tables.reported(suite.truth.table)
         best = float(table.best[table.row(suite.truth.dataset or suite.datasets[0])])
         one = len(suite.datasets) == 1
-        figure = rank_correlation.paired_dots(pairs, best=best if one else None)
+        algorithms = [label.partition(" (")[0] for label in pairs]
+        short = algorithms if len(set(algorithms)) == len(pairs) else list(pairs)
+        results = dict(zip(short, pairs.values(), strict=True))
+        figure = rank_correlation.paired_dots(results, best=best if one else None)
         paths += style.save(figure, folder / "final_cells", formats)
     return paths
 
