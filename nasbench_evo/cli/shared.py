@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nasbench_evo.execution import Report
     from nasbench_evo.suite import Suite
 
+_TEXTS = {"algorithm (preset)", "searched on", "judged on"}
 _CAPTION = (
     "seen: the best that the search saw, with shared weights; standalone: mean validation "
     "accuracy of the final cells in the truth table, with its bootstrap 95% interval; final: fresh "
@@ -48,18 +49,15 @@ def _print(suite: Suite, rows: list[SharedRow], content: dict[str, Any]) -> None
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    names = ("n", "seen %", "standalone %", "regret", "test %", "final test %", "tau", "s/run")
     for dataset in suite.datasets:
         table = Table(title=f"{suite.space} supernet on {dataset}", caption=_CAPTION)
-        table.add_column("algorithm (preset)")
-        table.add_column("searched on")
-        if suite.truth is not None:
-            table.add_column("judged on")
-        for name in names:
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in rows:
-            if row.dataset == dataset:
-                table.add_row(*_cells(row, suite))
+        lines = [_cells(row, suite) for row in rows if row.dataset == dataset]
+        shown = [name for name in lines[0] if any(line[name] for line in lines)] if lines else []
+        for name in shown:
+            text = name in _TEXTS
+            table.add_column(name, justify="left" if text else "right", no_wrap=not text)
+        for line in lines:
+            table.add_row(*(line[name] for name in shown))
         console.print(table)
     for text in content["sentences"]:
         console.print(text, soft_wrap=True)
@@ -67,24 +65,24 @@ def _print(suite: Suite, rows: list[SharedRow], content: dict[str, Any]) -> None
         console.print(f"Note: {note}", soft_wrap=True)
 
 
-def _cells(row: SharedRow, suite: Suite) -> list[str]:
+def _cells(row: SharedRow, suite: Suite) -> dict[str, str]:
+    """Return the texts of a row by column; a column that is empty in all rows is not shown."""
     from nasbench_evo.analysis.summary import counted
 
-    judged = [row.truth_dataset or ""] if suite.truth is not None else []
-    return [
-        f"{row.algorithm} ({row.preset})",
-        row.searched,
-        *judged,
-        counted(row.n, suite.seeds),
-        _number(row.seen),
-        _between(row.truth, row.truth_low, row.truth_high),
-        _number(row.regret),
-        _number(row.truth_test),
-        _number(row.final_test)
-        + ("" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"),
-        _between(row.kendall_tau, row.tau_low, row.tau_high),
-        "" if row.search_seconds is None else f"{row.search_seconds:.0f}",
-    ]
+    spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"
+    return {
+        "algorithm (preset)": f"{row.algorithm} ({row.preset})",
+        "searched on": row.searched,
+        "judged on": row.truth_dataset or "",
+        "n": counted(row.n, suite.seeds),
+        "seen %": _number(row.seen),
+        "standalone %": _between(row.truth, row.truth_low, row.truth_high),
+        "regret": _number(row.regret),
+        "test %": _number(row.truth_test),
+        "final test %": _number(row.final_test) + spread,
+        "tau": _between(row.kendall_tau, row.tau_low, row.tau_high),
+        "s/run": "" if row.search_seconds is None else f"{row.search_seconds:.0f}",
+    }
 
 
 def _number(value: float | None) -> str:
