@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -43,3 +44,8 @@ def with_curves(table: Table, epochs: int = 10) -> Table:
 
 # Algorithms that work on a table; darts follows gradients, which only shared weights have.
 ON_TABLES = sorted(set(ALGORITHMS) - {"darts"})
+
+
+def interruptible() -> None:
+    """Let Ctrl-C reach a process that is started from one in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -20,6 +20,7 @@ from typing import Any
 
 import faulty
 import pytest
+from support import interruptible
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
@@ -84,6 +85,7 @@ def command(*words: str, folder: Path | None = None) -> Iterator[subprocess.Pope
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=interruptible,
         cwd=folder,
     )
     try:
@@ -203,6 +205,7 @@ def test_an_interruption_ends_the_cluster_and_keeps_what_is_done(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     for _ in range(600):
         if stored(tmp_path / "out"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from support import interruptible
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
@@ -183,7 +184,12 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
         "2",
     ]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=interruptible,
     )
 
 

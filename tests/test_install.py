@@ -64,7 +64,8 @@ def test_the_wheel_is_complete_and_has_nothing_else(built: tuple[Path, Path]) ->
     suites = {f"nasbench_evo/bundled_suites/{Path(name).name}" for name in tracked("suites")}
     assert len(suites) > 10
     content = {name for name in names if ".dist-info/" not in name}
-    assert content == tracked("nasbench_evo") | suites
+    table = "nasbench_evo/bundled_tables/digits.table.xz"
+    assert content == tracked("nasbench_evo") | suites | {table}
     assert any(name.endswith(".html") or "/templates/" in name for name in content)
 
 
@@ -72,7 +73,14 @@ def test_the_sdist_is_complete(built: tuple[Path, Path]) -> None:
     with tarfile.open(built[1]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert tracked("nasbench_evo", "suites", "docs") <= names
-    assert {"pyproject.toml", "README.md", "LICENSE", "constraints.txt", "tox.ini"} <= names
+    assert {
+        "results/tables/digits.table.xz",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "constraints.txt",
+        "tox.ini",
+    } <= names
     assert {name for name in tracked("tests") if name.endswith(".py")} <= names
 
 

@@ -1,4 +1,4 @@
-"""Tables that come with a source checkout: `results/tables/NAME.table.xz`, unpacked when needed."""
+"""Tables that come with the package: `results/tables/NAME.table.xz`, unpacked when needed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from nasbench_evo.tables.packed import write_atomically
 SUFFIX = ".table.xz"
 
 
-def folder() -> Path:
-    """Return where a source checkout keeps its tables; it need not exist."""
-    return Path(__file__).parents[2] / "results" / "tables"
+def files() -> dict[str, Path]:
+    """Return the tables that come with the package or its source checkout, by name."""
+    package = Path(__file__).parents[1]
+    folders = (package / "bundled_tables", package.parent / "results" / "tables")
+    found = (file for folder in folders for file in sorted(folder.glob("[!.]*" + SUFFIX)))
+    return {file.name.removesuffix(SUFFIX): file for file in found}
 
 
 def names() -> list[str]:
-    """Return the names of the tables that come with this checkout."""
-    return sorted(file.name.removesuffix(SUFFIX) for file in folder().glob("[!.]*" + SUFFIX))
+    """Return the names of the tables that come with this package."""
+    return sorted(files())
 
 
 def pack(name: str, target: Path) -> Path:
@@ -35,7 +38,7 @@ def unpack(name: str) -> Path:
 
     Raises DataError for a damaged archive.
     """
-    source = folder() / (name + SUFFIX)
+    source = files()[name]
     target = imported.path_of(name)
     try:
         content = lzma.decompress(source.read_bytes())

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from support import interruptible
+
 SUITE = """
 name = "small"
 description = "Four algorithms, for tests of faults."
@@ -55,7 +57,9 @@ def command(suite: Path, out: Path, *options: str) -> list[str]:
 def start(words: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """Start a command in a process group of its own, as a terminal does."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(words, text=True, start_new_session=True, **{**pipes, **options})
+    return subprocess.Popen(
+        words, text=True, start_new_session=True, preexec_fn=interruptible, **{**pipes, **options}
+    )
 
 
 def rows(out: Path) -> Rows:

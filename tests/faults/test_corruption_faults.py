@@ -225,8 +225,8 @@ def test_a_bundled_table(
     own_table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flips: int
 ) -> None:
     whole = dataclasses.replace(own_table, valid_curve=np.array(own_table.valid_curve))
-    monkeypatch.setattr(bundled, "folder", lambda: tmp_path / "bundled")
     file = bundled.pack("own", tmp_path / "bundled" / f"own{bundled.SUFFIX}")
+    monkeypatch.setattr(bundled, "files", lambda: {"own": file})
     target = imported.path_of("own")
 
     def read() -> None:

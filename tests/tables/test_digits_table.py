@@ -18,7 +18,7 @@ from nasbench_evo.tables import Table, bundled
 
 @pytest.fixture
 def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
-    """The table as a fresh checkout unpacks it."""
+    """The table as a fresh installation unpacks it."""
     monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path))
     return tables.load("digits")
 
@@ -28,9 +28,9 @@ def of_classes(table: Table) -> np.ndarray:
     return table.valid_accuracy[0][np.unique(isomorphism.classes(), return_index=True)[1]]
 
 
-def test_it_comes_with_the_checkout() -> None:
+def test_it_comes_with_the_package() -> None:
     assert "digits" in tables.known()
-    assert (bundled.folder() / "digits.table.xz").stat().st_size < 5_000_000
+    assert bundled.files()["digits"].stat().st_size < 5_000_000
 
 
 def test_every_cell_has_a_trial_and_500_classes_have_three(digits: Table) -> None:
