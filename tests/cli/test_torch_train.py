@@ -129,6 +129,12 @@ def test_features_and_a_linear_svm(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def content_of(line: str) -> dict[str, Any]:
+    """The content of a journal's line, behind its SHA-256."""
+    content: dict[str, Any] = json.loads(line.partition(" ")[2])
+    return content
+
+
 def test_build_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path))
     log = tmp_path / "log.jsonl"
@@ -152,7 +158,7 @@ def test_build_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = building.chosen_cells("3")
     answers = {
         line["training"]: line["answer"]
-        for line in map(json.loads, log.read_text().splitlines()[1:])
+        for line in map(content_of, log.read_text().splitlines()[1:])
     }
     d = table.row("digits")
     for index, trials in zip(cells, (2, 2, 1), strict=True):
@@ -239,7 +245,7 @@ def test_a_bundled_table_is_there_without_being_imported(
     assert invoke(*command, "--pack", str(packed), settings=settings).exit_code == 0
     made = tables.load("mine")
     monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path / "empty"))
-    monkeypatch.setattr(bundled, "folder", lambda: packed.parent)
+    monkeypatch.setattr(bundled, "files", lambda: {"mine": packed})
     assert tables.known() == ["nasbench201", "mine"]
     assert tables.load("mine").sha256 == made.sha256
     (tmp_path / "empty" / "mine.table").unlink()

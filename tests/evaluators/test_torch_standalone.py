@@ -175,7 +175,7 @@ def test_requests_for_shared_weights_train_candidates_from_scratch() -> None:
         ({"epocs": 3}, "Did you mean 'epochs'"),
         ({"epochs": "three"}, "epochs"),
         ({"epochs": 0}, "epochs"),
-        ({"widths": "search"}, "one of the space binary_stages"),
+        ({"widths": "search"}, "widths is not one of the space nasbench201"),
         ({"iterations": 5}, "epochs or iterations"),
         ({"recipe": "cifar"}, "Unknown recipe"),
         ({"momentum": 2.0}, "momentum"),
@@ -232,7 +232,7 @@ def run(name: str, evaluator: StandaloneEvaluator, budget: float = 8, **changes:
     return search(configured, evaluator, seed=1, budget=Budget(budget))
 
 
-@pytest.mark.parametrize("name", list(algorithms.ALGORITHMS))
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_all_seven_algorithms_run_and_replay(name: str, tmp_path: Path) -> None:
     first = run(name, make(epochs=1, folder=tmp_path))
     assert first.evaluations <= 8
