@@ -48,7 +48,7 @@ def test_import_then_look(call: Any, tmp_path: Path) -> None:
     assert "last epoch only" in printed
 
     code, printed, _ = call("table", "list", "--json")
-    assert list(json.loads(printed)) == ["nasbench201", "mine"]
+    assert list(json.loads(printed)) == ["nasbench201", "digits", "mine"]
 
     code, printed, _ = call("table", "info", "mine", "--json")
     content = json.loads(printed)
