@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from nasbench_evo import engines
 from nasbench_evo.engines import Outcome, Task
 from nasbench_evo.errors import DataError, InputError
-from nasbench_evo.evaluators.options import TrainingOptions
+from nasbench_evo.evaluators.specifications import TrainingOptions
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, Unit, identity, units
 

@@ -27,7 +27,7 @@ from nasbench_evo import suite as suites
 from nasbench_evo.engines import on_dask
 from nasbench_evo.engines.tasks import Outcome, Task
 from nasbench_evo.errors import InputError, RunsFailed
-from nasbench_evo.evaluators.options import TrainingOptions
+from nasbench_evo.evaluators.specifications import TrainingOptions
 from nasbench_evo.store import Record, Store
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")

@@ -9,8 +9,8 @@ import pytest
 
 from nasbench_evo import engines, execution
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import summary, trained
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.results import summary, trained
 from nasbench_evo.store import Store
 
 SUITE = """

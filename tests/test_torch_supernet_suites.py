@@ -91,7 +91,7 @@ def test_what_was_found_is_judged_on_every_data_set_of_the_truth(done: Any) -> N
 
 def test_the_truth_is_that_of_the_final_cells(done: Any) -> None:
     from nasbench_evo import tables
-    from nasbench_evo.analysis import summary
+    from nasbench_evo.results import summary
     from nasbench_evo.store import Store
 
     folder, content = done

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import (
-    EvaluateMixtures,
-    Evaluation,
-    Request,
-    Search,
-    TrainMixture,
-)
+from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS

@@ -16,10 +16,10 @@ import typer
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.gate import Outcome
-    from nasbench_evo.analysis.gate_baseline import Baseline
-    from nasbench_evo.analysis.gate_report import Section
-    from nasbench_evo.analysis.gate_runs import Key, Measured
+    from nasbench_evo.gate.baseline import Baseline
+    from nasbench_evo.gate.judgement import Outcome
+    from nasbench_evo.gate.measured import Key, Measured
+    from nasbench_evo.gate.report import Section
     from nasbench_evo.suite import Suite
 
 _SEEDS = 200  # of a new baseline
@@ -65,7 +65,8 @@ def check(
     """
     from nasbench_evo import algorithms, engines
     from nasbench_evo import suite as suites
-    from nasbench_evo.analysis import gate, gate_baseline
+    from nasbench_evo.gate import baseline as gate_baseline
+    from nasbench_evo.gate import judgement
 
     started = time.monotonic()
     own = algorithm or []
@@ -77,14 +78,14 @@ def check(
     path = baseline or _FOLDER / f"{_stem(chosen.name, own)}.json"
     command = _command(suite, own, baseline)
     known = None if accept else gate_baseline.load(path, command)
-    chosen = gate.prepared(chosen, seeds or (known.seeds if known else _SEEDS), own)
+    chosen = judgement.prepared(chosen, seeds or (known.seeds if known else _SEEDS), own)
     if known:
         gate_baseline.require(known, chosen, command)
     measured = _measure(chosen, engine, workers)
     if known is None:
         _accept(chosen, measured, path, _old(path, chosen), time.monotonic() - started, as_json)
         return
-    outcome = gate.judge(
+    outcome = judgement.judge(
         known,
         measured,
         suite=chosen.name,
@@ -110,7 +111,7 @@ def _command(suite: str, own: Sequence[str], baseline: Path | None) -> str:
 
 def _measure(suite: Suite, engine: str, workers: int | None) -> dict[Key, Measured]:
     from nasbench_evo import execution
-    from nasbench_evo.analysis import gate_runs
+    from nasbench_evo.gate import measured as gate_runs
     from nasbench_evo.suite import units
 
     every = units(suite)
@@ -125,10 +126,13 @@ def _measure(suite: Suite, engine: str, workers: int | None) -> dict[Key, Measur
 
 
 def _published(suite: Suite, measured: dict[Key, Measured]) -> Section:
-    from nasbench_evo.analysis import comparison, gate_layers, gate_report, statistics
+    from nasbench_evo.analysis import statistics
+    from nasbench_evo.gate import layers
+    from nasbench_evo.gate import report as gate_report
     from nasbench_evo.randomness import stream
+    from nasbench_evo.results import comparison
 
-    regrets = gate_layers.scales(measured)
+    regrets = layers.scales(measured)
     rng = stream(0, "bootstrap of the comparison").generator
     ours = {}
     for (label, dataset), m in measured.items():
@@ -148,16 +152,21 @@ def _accept(
     as_json: bool,
 ) -> None:
     """Write the baseline and print what it replaces."""
-    from nasbench_evo.analysis import gate_baseline, gate_layers, gate_report, report
+    from nasbench_evo.gate import baseline as gate_baseline
+    from nasbench_evo.gate import layers
+    from nasbench_evo.gate import report as gate_report
+    from nasbench_evo.results import manifest
 
-    provenance = report.manifest(suite, runs=len(measured) * suite.seeds, failed=0, seconds=seconds)
+    provenance = manifest.manifest(
+        suite, runs=len(measured) * suite.seeds, failed=0, seconds=seconds
+    )
     provenance |= {
         "evaluations": suite.evaluations,
         "simulated_seconds": suite.simulated_seconds,
     }
     new = gate_baseline.of(measured, provenance)
-    regrets = gate_layers.scales(measured)
-    gate_layers.margins(new, regrets)  # a baseline that cannot judge is not written
+    regrets = layers.scales(measured)
+    layers.margins(new, regrets)  # a baseline that cannot judge is not written
     old, why = replaced
     section = gate_report.side_by_side(old, new, regrets)
     gate_baseline.save(new, path)
@@ -171,8 +180,8 @@ def _accept(
 
 def _old(path: Path, suite: Suite) -> tuple[Baseline | None, str]:
     """Return the baseline that goes, if its figures can stand beside the new, and what it was."""
-    from nasbench_evo.analysis import gate_baseline
     from nasbench_evo.errors import NasbenchEvoError
+    from nasbench_evo.gate import baseline as gate_baseline
     from nasbench_evo.tables import load
 
     if not path.exists():
@@ -190,8 +199,9 @@ def _report(
     outcome: Outcome, published: Section, junit: Path | None, as_json: bool, seconds: float
 ) -> None:
     """Print and write the findings; raise BehaviourChanged unless they pass."""
-    from nasbench_evo.analysis import comparison, gate_report
     from nasbench_evo.errors import BehaviourChanged
+    from nasbench_evo.gate import report as gate_report
+    from nasbench_evo.results import comparison
 
     if junit:
         _write(junit, gate_report.junit(outcome, seconds), "wb")

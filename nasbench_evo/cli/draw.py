@@ -27,13 +27,14 @@ def draw(
 ) -> None:
     """Draw an architecture: the cells of a space, Genetic CNN stages or an EIGEN layer graph."""
     from nasbench_evo.errors import InputError
-    from nasbench_evo.figures import architectures, style
+    from nasbench_evo.figures import style
+    from nasbench_evo.figures.architectures import graphs
 
     kinds = chosen_formats(formats)
-    chosen = architectures.space_for(space, architecture)
+    chosen = graphs.space_for(space, architecture)
     genotype = chosen.parse(architecture)
     with style.using(look):
-        drawing = architectures.figure(chosen, genotype)
+        drawing = graphs.figure(chosen, genotype)
         target = path.with_suffix("") if path.suffix.lstrip(".") in kinds else path
         try:
             paths = style.save(drawing, target, kinds)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.summary import SummaryRow, UnitRuns
     from nasbench_evo.execution import Report
+    from nasbench_evo.results.summary import SummaryRow, UnitRuns
     from nasbench_evo.suite import Suite
 
 
@@ -16,9 +16,9 @@ def conclude(
     suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
     """Summarise and print runs on a table; return content, manifest, files."""
-    from nasbench_evo.analysis import report as reports
-    from nasbench_evo.analysis import summary
-    from nasbench_evo.figures import regret
+    from nasbench_evo.figures.suites import regret
+    from nasbench_evo.results import manifest as reports
+    from nasbench_evo.results import summary
 
     runs = sum(len(unit.records) for unit in collected)
     rows = summary.summarise(suite, collected)
@@ -36,7 +36,7 @@ def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any])
     from rich.console import Console
     from rich.table import Table
 
-    from nasbench_evo.analysis import comparison
+    from nasbench_evo.results import comparison
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     for dataset in suite.datasets:
@@ -72,7 +72,7 @@ def _print_tables(suite: Suite, rows: list[SummaryRow], content: dict[str, Any])
 
 
 def _cells(row: SummaryRow, asked: int) -> list[str]:
-    from nasbench_evo.analysis.summary import counted
+    from nasbench_evo.results.summary import counted
 
     interval = "" if row.n < 2 else f" [{row.regret_low:.3f}, {row.regret_high:.3f}]"
     spread = "" if row.n < 2 else f" +- {row.std_accuracy:.3f}"

@@ -12,7 +12,7 @@ from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms.base import Algorithm
-    from nasbench_evo.analysis.pareto import VolumeRow
+    from nasbench_evo.replays.pareto import VolumeRow
     from nasbench_evo.runner import Budget
     from nasbench_evo.tables import Table
 
@@ -34,8 +34,8 @@ def pareto(
     """
     from nasbench_evo import execution
     from nasbench_evo import suite as suites
-    from nasbench_evo.analysis import pareto as analysis
     from nasbench_evo.figures import pareto as figures
+    from nasbench_evo.replays import pareto as analysis
 
     chosen = suites.load(suites.find(suite))
     changed = seeds is not None and seeds != chosen.seeds
@@ -102,8 +102,8 @@ def search(
     """
     from nasbench_evo import runner
     from nasbench_evo.algorithms import nsga2
-    from nasbench_evo.analysis import pareto as analysis
     from nasbench_evo.evaluators.lookup import LookupEvaluator
+    from nasbench_evo.replays import pareto as analysis
 
     names = analysis.objectives(objective)
     costs = analysis.cost_function(table, dataset, names)
@@ -146,7 +146,7 @@ def search(
 
 
 def _print_set(content: dict[str, Any], names: list[str]) -> None:
-    from nasbench_evo.analysis.pareto import LABELS
+    from nasbench_evo.replays.pareto import LABELS
 
     members = content["non_dominated"]
     out(

@@ -16,8 +16,8 @@ from nasbench_evo.cli.console import out, say
 
 if TYPE_CHECKING:
     from nasbench_evo.analysis.rank_correlation import RankCorrelation
-    from nasbench_evo.analysis.rank_files import Joined, Values
     from nasbench_evo.analysis.statistics import Interval
+    from nasbench_evo.results.rank_files import Joined, Values
     from nasbench_evo.spaces import Space
 
 _TOP = (0.5, 0.1, 0.01)
@@ -67,7 +67,7 @@ def rank_correlation(
     mean is the truth, the agreement of the first two is the noise ceiling.
     """
     from nasbench_evo import spaces
-    from nasbench_evo.analysis import rank_files
+    from nasbench_evo.results import rank_files
 
     chosen = spaces.get(space)
     _check_options(predicted, truth, dataset, cells)
@@ -111,8 +111,8 @@ def _source(
 ) -> Values:
     """Return the values of a file, a supernet or a table; the truth (no `cells`) has trials."""
     from nasbench_evo import tables
-    from nasbench_evo.analysis import rank_files
     from nasbench_evo.errors import InputError
+    from nasbench_evo.results import rank_files
 
     path = Path(name)
     if path.suffix.lower() in _FILES:
@@ -141,9 +141,9 @@ def _compare(
     joined: Joined, top: tuple[float, ...], k: int, bootstrap: int, seed: int
 ) -> tuple[RankCorrelation, RankCorrelation | None]:
     """Return the figures and their noise ceiling; warnings become lines."""
-    from nasbench_evo.analysis import rank_files
     from nasbench_evo.analysis.rank_correlation import rank_correlation as compare
     from nasbench_evo.randomness import stream
+    from nasbench_evo.results import rank_files
 
     purpose = "bootstrap of the rank correlation"
     options: dict[str, Any] = {"top": top, "k": k, "bootstrap": bootstrap}

@@ -25,7 +25,7 @@ def report(
 
     Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
     """
-    from nasbench_evo.figures import page
+    from nasbench_evo.report import page
 
     out(str(page.write(folder, runs=runs, gate=gate)))
 
@@ -45,9 +45,9 @@ def export(
     ] = False,
 ) -> None:
     """Write a results folder's summary for LaTeX, Markdown, Parquet or TensorBoard."""
-    from nasbench_evo.analysis import export as exports
-    from nasbench_evo.analysis.ablation_stored import read
     from nasbench_evo.errors import InputError
+    from nasbench_evo.report import export as exports
+    from nasbench_evo.results.folder import read
 
     chosen = [
         kind

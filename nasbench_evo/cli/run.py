@@ -81,7 +81,7 @@ def run(
     if scheduler is not None and workers is not None:
         raise InputError("--workers is for this machine; a scheduler has its own workers.")
     if tensorboard:
-        from nasbench_evo.analysis import export
+        from nasbench_evo.report import export
 
         export.require_tensorboard()
     folder = folder or execution.folder_for(chosen, own_seeds=changed)
@@ -196,10 +196,10 @@ def _conclude(
     tensorboard: bool,
 ) -> None:
     """Write the report files, print the tables and say where everything is."""
-    from nasbench_evo.analysis import report as reports
-    from nasbench_evo.analysis import summary
     from nasbench_evo.errors import RunsFailed
     from nasbench_evo.execution import FAILURES
+    from nasbench_evo.results import manifest as reports
+    from nasbench_evo.results import summary
 
     collected = summary.collect(suite, store)
     runs = sum(len(unit.records) for unit in collected)
@@ -216,7 +216,8 @@ def _conclude(
     content, provenance, paths = conclude(suite, folder, collected, report, as_json)
     paths.append(reports.write_manifest(folder, provenance))
     if tensorboard:
-        from nasbench_evo.analysis import ablation_stored, export
+        from nasbench_evo.report import export
+        from nasbench_evo.results import folder as ablation_stored
 
         stored = ablation_stored.Stored(folder, suite, collected, content, provenance)
         paths += export.write_tensorboard(stored)

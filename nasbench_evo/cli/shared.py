@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.shared import SharedRow
-    from nasbench_evo.analysis.summary import UnitRuns
     from nasbench_evo.execution import Report
+    from nasbench_evo.results.summary import UnitRuns
+    from nasbench_evo.results.supernet import SharedRow
     from nasbench_evo.suite import Suite
 
 _TEXTS = {"algorithm (preset)", "searched on", "judged on"}
@@ -25,11 +25,12 @@ def conclude(
     suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
     """Summarise and print runs on shared weights; return content, manifest, files."""
-    from nasbench_evo.analysis import report as report_files
-    from nasbench_evo.analysis import shared, shared_ranking, trained
-    from nasbench_evo.figures import shared as figures
+    from nasbench_evo.figures.suites import supernet as figures
+    from nasbench_evo.results import manifest as report_files
+    from nasbench_evo.results import ranking, trained
+    from nasbench_evo.results import supernet as shared
 
-    rankings = shared_ranking.rankings(suite, collected)
+    rankings = ranking.rankings(suite, collected)
     pairs = shared.pairs(suite, collected)
     rows = shared.summarise(suite, collected, rankings)
     content = shared.summary_json(suite, rows, collected, rankings, pairs)
@@ -39,7 +40,7 @@ def conclude(
     provenance = trained.manifest(suite, runs=runs, failed=failed, seconds=report.seconds)
     paths = report_files.write_summary(folder, rows, content)
     if rankings:
-        paths.append(shared_ranking.write_rankings(folder / "rank_correlation.csv", content))
+        paths.append(ranking.write_rankings(folder / "rank_correlation.csv", content))
     return content, provenance, [*paths, *figures.draw(suite, collected, rankings, pairs, folder)]
 
 
@@ -67,7 +68,7 @@ def _print(suite: Suite, rows: list[SharedRow], content: dict[str, Any]) -> None
 
 def _cells(row: SharedRow, suite: Suite) -> dict[str, str]:
     """Return the texts of a row by column; a column that is empty in all rows is not shown."""
-    from nasbench_evo.analysis.summary import counted
+    from nasbench_evo.results.summary import counted
 
     spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"
     return {

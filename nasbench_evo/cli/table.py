@@ -15,7 +15,7 @@ from nasbench_evo.cli.console import out, say
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
-    from nasbench_evo.tables.files import Progress
+    from nasbench_evo.tables.importing.files import Progress
 
 EMBEDDED = "nasbench201"
 app = typer.Typer(help="Look into the lookup tables, or import one.", no_args_is_help=True)

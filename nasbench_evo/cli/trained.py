@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.summary import UnitRuns
-    from nasbench_evo.analysis.trained import TrainedRow
     from nasbench_evo.execution import Report
+    from nasbench_evo.results.summary import UnitRuns
+    from nasbench_evo.results.trained import TrainedRow
     from nasbench_evo.suite import Suite
 
 
@@ -17,9 +17,9 @@ def conclude(
     suite: Suite, folder: Path, collected: list[UnitRuns], report: Report, as_json: bool
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
     """Summarise and print runs that trained every candidate; return content, manifest, files."""
-    from nasbench_evo.analysis import report as report_files
-    from nasbench_evo.analysis import trained
-    from nasbench_evo.figures import accuracy
+    from nasbench_evo.figures.suites import accuracy
+    from nasbench_evo.results import manifest as report_files
+    from nasbench_evo.results import trained
 
     runs = sum(len(unit.records) for unit in collected)
     rows = trained.summarise(suite, collected)
@@ -58,7 +58,7 @@ def _print_trained(suite: Suite, rows: list[TrainedRow], content: dict[str, Any]
 
 
 def _trained_cells(row: TrainedRow, asked: int) -> list[str]:
-    from nasbench_evo.analysis.summary import counted
+    from nasbench_evo.results.summary import counted
 
     interval = "" if row.n < 2 else f" [{row.seen_low:.2f}, {row.seen_high:.2f}]"
     spread = "" if row.final_test_std is None else f" +- {row.final_test_std:.2f}"

@@ -16,7 +16,7 @@ from nasbench_evo.cli.console import out, progress, say
 if TYPE_CHECKING:
     from nasbench_evo.algorithms import Algorithm
     from nasbench_evo.evaluators.base import Session
-    from nasbench_evo.evaluators.options import Trainer
+    from nasbench_evo.evaluators.specifications import Trainer
     from nasbench_evo.requests import Request
     from nasbench_evo.runner import Budget, Result
     from nasbench_evo.spaces import Space
@@ -74,15 +74,15 @@ def supernet(
     folder: Path | None,
 ) -> Trainer:
     """Return the supernet evaluator that the options stand for; `final` trains what it finds."""
-    from nasbench_evo.evaluators import options
+    from nasbench_evo.evaluators import specifications
     from nasbench_evo.evaluators.settings import parse
     from nasbench_evo.suite import search_epochs
 
     epochs = search_epochs(algorithm)
     values, last = parse(assignments or []), None if final is None else parse(final)
     chosen = devices.split(",")
-    algorithm.check_space(options.check_supernet(space, values, last, [dataset], chosen))
-    made = options.SupernetOptions(
+    algorithm.check_space(specifications.check_supernet(space, values, last, [dataset], chosen))
+    made = specifications.SupernetOptions(
         space,
         json.dumps(values),
         tuple(chosen),

@@ -35,8 +35,8 @@ def evaluator(
 ) -> StandaloneEvaluator:
     """Return the evaluator that the options stand for."""
     from nasbench_evo.errors import unknown
-    from nasbench_evo.evaluators.options import training_module
     from nasbench_evo.evaluators.settings import parse, settings
+    from nasbench_evo.evaluators.specifications import training_module
 
     if name != "standalone":
         raise unknown("evaluator", name, ["lookup", "standalone", "supernet"])
@@ -74,7 +74,7 @@ def train(
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
     validation and test accuracy. The same command with --resume goes on where it stopped.
     """
-    from nasbench_evo.figures import learning_curve
+    from nasbench_evo.figures.suites import learning_curve
 
     trainer = evaluator("standalone", space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
@@ -146,24 +146,24 @@ def build(
     Every finished training is kept in the log: after an interruption, or to add cells or trials,
     run the command again. Then the table is there as `--table NAME`.
     """
-    from nasbench_evo.evaluators import building
+    from nasbench_evo.evaluators import table_builder
     from nasbench_evo.tables import bundled, imported
 
     table = name or dataset
     where = log or Path("results") / "tables" / f"{table}.jsonl"
-    assignments = [*building.DEFAULTS.get(dataset, ()), *(settings_ or [])]
+    assignments = [*table_builder.DEFAULTS.get(dataset, ()), *(settings_ or [])]
     if epochs is not None:
         assignments.append(f"epochs={epochs}")
     trainer = evaluator("standalone", space, dataset, assignments, devices, workers, None)
     imported.free_path(table, replace=replace)  # fails before the long part
-    chosen = building.chosen_cells(cells)
+    chosen = table_builder.chosen_cells(cells)
     try:
         with progress("trainings", len(chosen) * trials, 0) as advance:
-            building.build(trainer, chosen, trials, where, advance)
+            table_builder.build(trainer, chosen, trials, where, advance)
     finally:
         trainer.close()
-    source = building.source(trainer, where, share=share)
-    collector = building.collect(trainer, where, share=share)
+    source = table_builder.source(trainer, where, share=share)
+    collector = table_builder.collect(trainer, where, share=share)
     file = imported.save(collector, table, source, replace=replace)
     say(f"{source['label']}\nTable {table} ({file.stat().st_size / 1e6:.1f} MB): {file}")
     if pack is not None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.wallclock import WallclockRow
+    from nasbench_evo.replays.wallclock import WallclockRow
     from nasbench_evo.suite import Suite
 
 
 def replay(suite: Suite, workers: int, folder: Path, as_json: bool) -> None:
     """Search on 1 and on `workers` simulated workers; write and print regret against hours."""
-    from nasbench_evo.analysis import wallclock
     from nasbench_evo.execution import writable
     from nasbench_evo.figures import wallclock as figures
+    from nasbench_evo.replays import wallclock
     from nasbench_evo.suite import units
 
     wallclock.require_times(suite)

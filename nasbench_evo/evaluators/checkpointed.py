@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.evaluators.options import training_module
 from nasbench_evo.evaluators.probing import genotypes
 from nasbench_evo.evaluators.settings import SupernetSettings, read
+from nasbench_evo.evaluators.specifications import training_module
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces import Genotype
 

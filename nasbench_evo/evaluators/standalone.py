@@ -17,9 +17,9 @@ from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSes
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe
+from nasbench_evo.training.data.sources import SOURCES
 from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan
 from nasbench_evo.training.pool import TrainingPool
-from nasbench_evo.training.sources import SOURCES
 from nasbench_evo.training.teachers import Teacher
 
 

@@ -24,8 +24,8 @@ from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training import Dataset, Execution, Recipe, checkpoint, weights_generator
 from nasbench_evo.training.individuals import DataOptions, Trained
-from nasbench_evo.training.shared import SharedTraining
-from nasbench_evo.training.shared_accuracy import Measurement, SharedAccuracy
+from nasbench_evo.training.supernet import SharedTraining
+from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.analysis import ablation_text, ablation_traces, report
-from nasbench_evo.analysis.ablation import Effect, Factor, Runs, factors
-from nasbench_evo.analysis.ablation_stored import Stored, read
-from nasbench_evo.analysis.ablation_text import Section
-from nasbench_evo.analysis.ablation_traces import MEANING, Generation
-from nasbench_evo.analysis.pareto import Fronts
-from nasbench_evo.figures import factors as factor_figures
-from nasbench_evo.figures import final, generations, pareto, regret, style, trained
-from nasbench_evo.figures import paper_figures as papers
+from nasbench_evo.figures import pareto, style
+from nasbench_evo.figures.ablations import factors as factor_figures
+from nasbench_evo.figures.ablations import generations
+from nasbench_evo.figures.ablations import paper_figures as papers
+from nasbench_evo.figures.suites import final, regret, trained
+from nasbench_evo.replays import generations as ablation_traces
+from nasbench_evo.replays.generations import MEANING, Generation
+from nasbench_evo.replays.pareto import Fronts
+from nasbench_evo.results import ablation_text, manifest
+from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
+from nasbench_evo.results.ablation_text import Section
+from nasbench_evo.results.folder import Stored, read
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +53,7 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     if len(made.sections) == 1:
         return made.paths
     suite = stored.suite
-    notes = report.notes(suite, stored.collected)
+    notes = manifest.notes(suite, stored.collected)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
     return made.paths + ablation_text.write(folder, text, content)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo import tables
-from nasbench_evo.analysis.pareto import LABELS, FrontRow, Fronts, costs, front
 from nasbench_evo.figures import style
+from nasbench_evo.replays.pareto import LABELS, FrontRow, Fronts, costs, front
 from nasbench_evo.suite import Suite
 from nasbench_evo.tables import Table
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_evo.analysis.wallclock import WallclockRow
 from nasbench_evo.figures import style
+from nasbench_evo.replays.wallclock import WallclockRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from nasbench_evo.errors import unknown
-from nasbench_evo.networks import (
-    binary_stages,
-    darts_cell,
-    darts_supernet,
-    layer_graph,
-    micro_cell,
-    micro_cell_supernet,
-    nasbench201,
-    nasbench201_supernet,
+from nasbench_evo.networks import binary_stages, layer_graph
+from nasbench_evo.networks.darts import network, supernet
+from nasbench_evo.networks.micro_cell import network as micro_cell
+from nasbench_evo.networks.micro_cell import supernet as micro_cell_supernet
+from nasbench_evo.networks.nasbench201 import (
+    network as nasbench201,
+)
+from nasbench_evo.networks.nasbench201 import (
+    supernet as nasbench201_supernet,
 )
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype, Space
@@ -28,12 +28,12 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "binary_stages": binary_stages.build,
     "layer_graph": layer_graph.build,
     "micro_cell": micro_cell.build,
-    "darts_cell": darts_cell.build,
+    "darts_cell": network.build,
 }
 SUPERNETS: dict[str, Callable[..., Supernet]] = {
     "nasbench201": nasbench201_supernet.build_supernet,
     "micro_cell": micro_cell_supernet.build_supernet,
-    "darts_cell": darts_supernet.build_supernet,
+    "darts_cell": supernet.build_supernet,
 }
 _GIVEN = {"genotype", "space", "classes", "generator", "in_channels", "image_size"}
 

@@ -6,14 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasbench_evo.networks.operations import (
-    check_sizes,
-    construct,
-    conv_bn_relu,
-    global_average,
-)
-from nasbench_evo.spaces.layer_graph import LayerGraph
-from nasbench_evo.spaces.layer_graph_structure import Graph
+from nasbench_evo.networks.operations import check_sizes, construct, conv_bn_relu, global_average
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
+from nasbench_evo.spaces.layer_graph.structure import Graph
 
 
 class LayerGraphNetwork(nn.Module):

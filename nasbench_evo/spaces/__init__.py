@@ -6,7 +6,7 @@ from nasbench_evo.errors import unknown
 from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.spaces.darts_cell import DartsCell
-from nasbench_evo.spaces.layer_graph import LayerGraph
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
 

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from nasbench_evo.suite.files import PUBLISHED, bundled_folders, find, load, require_table
 from nasbench_evo.suite.model import Entry, Suite
-from nasbench_evo.suite.units import (
-    Row,
-    Unit,
-    identity,
-    lookup,
-    rows,
-    search_epochs,
-    sha256,
-    units,
-)
+from nasbench_evo.suite.units import Row, Unit, identity, lookup, rows, search_epochs, sha256, units
 
 __all__ = [
     "PUBLISHED",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from nasbench_evo import tables
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.evaluators import options
+from nasbench_evo.evaluators import specifications
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import rows, search_epochs
@@ -64,9 +64,9 @@ def require_table(suite: Suite) -> None:
 def _check_training(suite: Suite) -> None:
     """Raise InputError where the settings of a suite's trainings are wrong; needs no data."""
     if suite.evaluator == "standalone":
-        space = options.check(suite.space, suite.evaluator_set, suite.datasets)
+        space = specifications.check(suite.space, suite.evaluator_set, suite.datasets)
     else:
-        space = options.check_supernet(
+        space = specifications.check_supernet(
             suite.space, suite.evaluator_set, suite.final_set, suite.datasets, suite.devices
         )
         _check_truth(suite, space)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nasbench_evo import algorithms, tables
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.evaluators import options
+from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.evaluators.probing import Probe
@@ -23,7 +23,7 @@ from nasbench_evo.store import canonical, unit_key
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Entry, Suite
 
 if TYPE_CHECKING:
-    from nasbench_evo.evaluators.options import Trainer
+    from nasbench_evo.evaluators.specifications import Trainer
 
 _UNUSED = {  # keys that do not change a suite's results
     "lookup": {"evaluator", "space", "evaluator_set", *OF_SUPERNETS},
@@ -56,7 +56,9 @@ class Unit:
     dataset: str
     table: str
     budget: Budget
-    training: options.TrainingOptions | options.SupernetOptions | None = None  # None: the table
+    training: specifications.TrainingOptions | specifications.SupernetOptions | None = (
+        None  # None: the table
+    )
     table_dataset: str | None = None  # where the table's name of the data set is another one
 
     def evaluator(self) -> Evaluator:
@@ -73,7 +75,7 @@ class Unit:
         """
         if self.training is None:
             raise Unsupported(f"{self.row.label} reads a table and trains nothing.")
-        return options.trainer(self.training, self.dataset, folder, workers)
+        return specifications.trainer(self.training, self.dataset, folder, workers)
 
     def describe(self) -> dict[str, Any]:
         """Return all that the results depend on, but for the seed, as plain JSON."""
@@ -129,7 +131,7 @@ def units(suite: Suite) -> list[Unit]:
     training = None
     if suite.evaluator == "standalone":
         settings = canonical(suite.evaluator_set)
-        training = options.TrainingOptions(suite.space, settings, tuple(suite.devices))
+        training = specifications.TrainingOptions(suite.space, settings, tuple(suite.devices))
     return [
         Unit(row, dataset, suite.table, budget, training)
         for dataset in suite.datasets
@@ -144,7 +146,7 @@ def _on_supernet(suite: Suite, row: Row, dataset: str) -> Unit:
     if row.on_table and suite.truth is not None:
         return Unit(row, dataset, table, budget, None, suite.truth.dataset)
     probe = suite.rank_correlation
-    training = options.SupernetOptions(
+    training = specifications.SupernetOptions(
         suite.space,
         canonical(suite.evaluator_set),
         tuple(suite.devices),

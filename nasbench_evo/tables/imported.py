@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError, InputError, unknown
 from nasbench_evo.spaces.nasbench201 import SIZE
 from nasbench_evo.tables import container
-from nasbench_evo.tables.collector import Collector
 from nasbench_evo.tables.container import Container
-from nasbench_evo.tables.files import Progress, md5, read_file, read_folder
-from nasbench_evo.tables.official import known_as
+from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.files import Progress, md5, read_file, read_folder
+from nasbench_evo.tables.importing.official import known_as
 from nasbench_evo.tables.table import Table
 
 _SUFFIX = ".table"
@@ -193,14 +193,14 @@ def import_path(
     collector = Collector(str(path))
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
-        from nasbench_evo.tables import adapter
+        from nasbench_evo.tables.importing import adapter
 
         adapter.collect(adapter.open_api(path, via), collector)
         source["via"] = via
     elif path.is_dir():
         read_folder(path, collector, progress)
     elif path.suffix.lower() in (".csv", ".parquet", ".json"):
-        from nasbench_evo.tables import tabular
+        from nasbench_evo.tables.importing import tabular
 
         tabular.read(path, collector)
     else:

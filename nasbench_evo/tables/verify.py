@@ -13,7 +13,7 @@ from nasbench_evo.errors import DataError
 from nasbench_evo.spaces import isomorphism
 from nasbench_evo.spaces.nasbench201 import OPERATIONS, SIZE
 from nasbench_evo.tables import container, embedded, imported
-from nasbench_evo.tables.collector import UNKNOWN_PARAMETERS
+from nasbench_evo.tables.importing.collector import UNKNOWN_PARAMETERS
 from nasbench_evo.tables.table import Table
 
 OK, FAILED, NOTE = "ok", "FAILED", "note"

@@ -19,7 +19,7 @@ from nasbench_evo.networks import counting
 from nasbench_evo.networks.binary_stages import BinaryStagesNetwork
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.tables.packed import write_atomically
-from nasbench_evo.training.augmentation import Pipeline
+from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.individuals import TrainingPlan, threads
 from nasbench_evo.training.measure import evaluate
 from nasbench_evo.training.parts import Part

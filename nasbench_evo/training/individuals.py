@@ -18,7 +18,7 @@ from torch import nn
 
 from nasbench_evo.networks import build
 from nasbench_evo.spaces.base import Genotype, Space
-from nasbench_evo.training.datasets import Dataset, load_dataset
+from nasbench_evo.training.data.datasets import Dataset, load_dataset
 from nasbench_evo.training.execution import Execution
 from nasbench_evo.training.joint import JointTraining
 from nasbench_evo.training.measure import evaluate

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.networks.nasbench201 import NASBench201Network
-from nasbench_evo.training.augmentation import Pipeline
-from nasbench_evo.training.batches import BatchStream
-from nasbench_evo.training.datasets import Dataset
+from nasbench_evo.networks.nasbench201.network import NASBench201Network
+from nasbench_evo.training.data.augmentation import Pipeline
+from nasbench_evo.training.data.batches import BatchStream
+from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
 from nasbench_evo.training.joint_network import JointNetwork
 from nasbench_evo.training.measure import autocast, model_dtype

@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.nasbench201 import NASBench201Network, ResidualBlock, SearchCell
+from nasbench_evo.networks.nasbench201.network import (
+    NASBench201Network,
+    ResidualBlock,
+    SearchCell,
+)
 from nasbench_evo.spaces.nasbench201 import OPERATIONS
 from nasbench_evo.training.joint_layers import (
     NETWORKS,

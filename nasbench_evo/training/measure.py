@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.training.augmentation import Augmentation, Pipeline
-from nasbench_evo.training.datasets import Dataset
+from nasbench_evo.training.data.augmentation import Augmentation, Pipeline
+from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import first_output
 from nasbench_evo.training.parts import Part
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.training.augmentation import Augmentation
+from nasbench_evo.training.data.augmentation import Augmentation
 
 Unit = Literal["epochs", "iterations"]
 Schedule = Literal["cosine", "step"]

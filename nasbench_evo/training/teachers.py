@@ -11,7 +11,7 @@ from filelock import FileLock
 from nasbench_evo.networks import wide_densenet
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.training import checkpoint
-from nasbench_evo.training.datasets import Dataset
+from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import Ensemble
 from nasbench_evo.training.execution import Execution
 from nasbench_evo.training.recipes import Recipe

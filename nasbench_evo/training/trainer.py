@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.training import checkpoint
-from nasbench_evo.training.augmentation import Pipeline
-from nasbench_evo.training.batches import BatchStream
-from nasbench_evo.training.datasets import Dataset
+from nasbench_evo.training.data.augmentation import Pipeline
+from nasbench_evo.training.data.batches import BatchStream
+from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import first_output, training_loss
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
 from nasbench_evo.training.measure import autocast, measure, model_dtype

@@ -174,7 +174,7 @@ def test_fronts_dominate_more_than_those_of_random_search(
     name: str, preset: str, cost: str, table: Table, cifar10: LookupEvaluator
 ) -> None:
     """Mean hypervolume of the true means of what 30 runs of 300 evaluations visited."""
-    from nasbench_evo.analysis import pareto
+    from nasbench_evo.replays import pareto
 
     accuracy, costs = table.mean_accuracy[0], pareto.costs(table, "cifar10", cost)
 

@@ -20,9 +20,12 @@ import numpy as np
 from gate_mutants import MUTANTS
 
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import gate, gate_baseline, gate_layers, gate_runs, report, statistics
-from nasbench_evo.analysis.gate_runs import GOLDEN_SEEDS, Sample
+from nasbench_evo.analysis import statistics
 from nasbench_evo.execution import default_workers
+from nasbench_evo.gate import baseline, judgement, layers
+from nasbench_evo.gate import measured as gate_runs
+from nasbench_evo.gate.measured import GOLDEN_SEEDS, Sample
+from nasbench_evo.results import manifest as report
 
 FIRST_SEED = 100_000  # far from the seeds of every suite
 SIZES = (50, 200)
@@ -59,20 +62,20 @@ def picked(measured, chosen):
 
 
 def baseline_of(measured):
-    return gate_baseline.of(measured, {"seeds": 0})
+    return baseline.of(measured, {"seeds": 0})
 
 
 def smallest_p(before, after):
     """Return layer B's smallest adjusted p value, over both measures of all cells."""
-    regrets = gate_layers.scales(after)
+    regrets = layers.scales(after)
     pairs = [(before[key].sample, after[key].sample) for key in after]
-    p = gate_layers.worse(pairs, [regrets[dataset] for _, dataset in after])
+    p = layers.worse(pairs, [regrets[dataset] for _, dataset in after])
     return min(min(both) for both in p)
 
 
 def disordered(measured):
     """Return whether layer C finds the order of the methods broken."""
-    return not all(o.passed for o in gate_layers.ordering(measured, gate.tuned(measured)))
+    return not all(o.passed for o in layers.ordering(measured, judgement.tuned(measured)))
 
 
 def detection(sound, mutants, sizes, repetitions, rng):
@@ -93,7 +96,7 @@ def detection(sound, mutants, sizes, repetitions, rng):
                     after[k].hashes[:GOLDEN_SEEDS] != before[k].hashes[:GOLDEN_SEEDS]
                     for k in broken
                 )
-                b = smallest_p(before, after) < gate_layers.ALPHA
+                b = smallest_p(before, after) < layers.ALPHA
                 c = disordered(after)
                 for layer, hit in zip(found, (a, b, c, a or b, b or c), strict=True):
                     found[layer] += hit
@@ -134,13 +137,13 @@ def false_alarms(sound, committed, sizes, repetitions, strict_repetitions, rng):
 
 def _not_shown(before, after):
     """Return whether some cell is not shown to be non-inferior: what --strict fails."""
-    base = gate_baseline.Baseline({"seeds": 0}, {k: _entry(m) for k, m in before.items()})
-    cells = gate_layers.distribution(base, after, {k: m.sample for k, m in after.items()})
+    base = baseline.Baseline({"seeds": 0}, {k: _entry(m) for k, m in before.items()})
+    cells = layers.distribution(base, after, {k: m.sample for k, m in after.items()})
     return any(cell.verdict in ("not shown", "inferior") for cell in cells)
 
 
 def _entry(m):
-    return gate_baseline.Entry({}, m.sample, ())
+    return baseline.Entry({}, m.sample, ())
 
 
 def _alarm(against, rule, n, repetitions, hits):
@@ -189,7 +192,7 @@ runs without replacement (a bootstrap of the gate, not new runs each time).
 ## Injected bugs
 
 Share of repetitions in which a layer fails: A the golden traces of {GOLDEN_SEEDS} seeds, B the
-distribution over n paired seeds at its level of {gate_layers.ALPHA}, C the ordering. B and C are
+distribution over n paired seeds at its level of {layers.ALPHA}, C the ordering. B and C are
 what is left when a change of behaviour is intended (`--allow-changed-traces`). A bug that leaves
 the quality of the search alone is rightly not found by B: A is there for it.
 
@@ -216,7 +219,7 @@ def main():
     options = parser.parse_args()
     started = time.monotonic()
     rng = np.random.default_rng(0)
-    committed = gate_baseline.load(BASELINE, "nasbench-evo check")
+    committed = baseline.load(BASELINE, "nasbench-evo check")
     sound, mutants = pools(options.seeds, options.mutant_seeds, options.workers)
     detected = list(detection(sound, mutants, SIZES, options.repetitions, rng))
     alarms = list(false_alarms(sound, committed, SIZES, options.alarm_repetitions, 100, rng))

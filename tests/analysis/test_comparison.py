@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import comparison
-from nasbench_evo.analysis.published import PublishedRow
 from nasbench_evo.analysis.statistics import Interval
-from nasbench_evo.analysis.summary import SummaryRow
+from nasbench_evo.results import comparison
+from nasbench_evo.results.published import PublishedRow
+from nasbench_evo.results.summary import SummaryRow
 
 SUITE = suites.load(suites.find("nb201"))
 ROW = PublishedRow(

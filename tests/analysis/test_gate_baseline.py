@@ -10,10 +10,11 @@ import pytest
 
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
-from nasbench_evo.analysis import gate_baseline, gate_report
-from nasbench_evo.analysis.gate_baseline import Baseline, Entry
-from nasbench_evo.analysis.gate_runs import Sample, Trace, scale
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.gate import baseline as gate_baseline
+from nasbench_evo.gate import report
+from nasbench_evo.gate.baseline import Baseline, Entry
+from nasbench_evo.gate.measured import Sample, Trace, scale
 from nasbench_evo.store import RESULT_FORMAT
 
 SUITE = suites.Suite.model_validate(
@@ -131,7 +132,7 @@ def test_missing_and_orphaned_rows_are_refused() -> None:
 def test_old_and_new_stand_side_by_side() -> None:
     regrets = {"cifar10": scale(tables.load(), "cifar10")}
     only = Baseline({}, {(LABELS[0], "cifar10"): baseline().entries[LABELS[0], "cifar10"]})
-    section = gate_report.side_by_side(only, baseline(), regrets)
+    section = report.side_by_side(only, baseline(), regrets)
     first, second = section.rows
     assert first[1] == LABELS[0]
     assert first[2] == first[3]

@@ -15,16 +15,22 @@ from scipy.stats import mannwhitneyu
 
 from nasbench_evo import suite as suites
 from nasbench_evo.algorithms.random_search import RandomSearch
-from nasbench_evo.analysis import (
-    gate,
-    gate_baseline,
-    gate_layers,
-    gate_runs,
-    gate_traces,
-    statistics,
-)
-from nasbench_evo.analysis.gate_runs import Sample, Scale, Trace
+from nasbench_evo.analysis import statistics
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.gate import (
+    baseline as gate_baseline,
+)
+from nasbench_evo.gate import (
+    judgement,
+    layers,
+)
+from nasbench_evo.gate import (
+    measured as gate_runs,
+)
+from nasbench_evo.gate import (
+    traces as gate_traces,
+)
+from nasbench_evo.gate.measured import Sample, Scale, Trace
 from nasbench_evo.store import Record, canonical
 from nasbench_evo.tables import Table
 
@@ -96,10 +102,10 @@ def test_p_values_are_mann_whitney_with_holm_over_both_measures_of_all_pairs() -
     before, after = samples(low, high)
     scale = Scale(np.arange(20), 0.01)
     p = mannwhitneyu(high, low, alternative="greater").pvalue
-    changed, equal = gate_layers.worse([(before, after), (before, before)], [scale] * 2)
+    changed, equal = layers.worse([(before, after), (before, before)], [scale] * 2)
     assert changed == (pytest.approx(4 * p), pytest.approx(4 * p))
     assert equal == (1.0, 1.0)
-    assert gate_layers.worse([(after, before)], [scale])[0] == (1.0, 1.0)
+    assert layers.worse([(after, before)], [scale])[0] == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -113,24 +119,24 @@ def test_p_values_are_mann_whitney_with_holm_over_both_measures_of_all_pairs() -
     ],
 )
 def test_verdicts(changed: int, p: tuple[float, float], upper: float, expected: str) -> None:
-    assert gate_layers.verdict(changed, p, upper, 0.1) == expected
+    assert layers.verdict(changed, p, upper, 0.1) == expected
 
 
 def test_the_upper_bound_is_one_sided_and_above_the_difference() -> None:
     rng = np.random.default_rng(0)
     before = rng.normal(size=400)
     after = before + 0.3 + 0.1 * rng.normal(size=400)
-    bound = gate_layers.upper_bound(after, before)
+    bound = layers.upper_bound(after, before)
     difference = statistics.iqm(after) - statistics.iqm(before)
     assert difference < bound < difference + 0.05
-    assert gate_layers.upper_bound(before, before) == 0.0
-    assert gate_layers.upper_bound(before + 0.5, before) == pytest.approx(0.5)
+    assert layers.upper_bound(before, before) == 0.0
+    assert layers.upper_bound(before + 0.5, before) == pytest.approx(0.5)
 
 
 def test_unchanged_code_passes_every_layer(
     runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
 ) -> None:
-    outcome = gate.judge(baseline, runs, suite="small")
+    outcome = judgement.judge(baseline, runs, suite="small")
     assert outcome.passed
     assert outcome.verdict.startswith("PASS (small, 20 seeds): 15 of 15 traces equal")
     assert {cell.verdict for cell in outcome.cells} == {"equal"}
@@ -143,7 +149,7 @@ def test_a_search_that_got_worse_fails_a_and_b(
     runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
 ) -> None:
     broken = runs | measured(MUTANTS["tournament_inverted"].units(UNITS))
-    outcome = gate.judge(baseline, broken, suite="small")
+    outcome = judgement.judge(baseline, broken, suite="small")
     cell = next(c for c in outcome.cells if c.label == RE)
     assert cell.verdict == "inferior"
     assert cell.changed == 20
@@ -154,7 +160,7 @@ def test_a_search_that_got_worse_fails_a_and_b(
     assert trace.difference is not None
     assert "evaluation 1" in trace.difference  # the first population is the same
     assert not any(passed for passed, _ in outcome.layers.values())
-    allowed = gate.judge(baseline, broken, suite="small", allow_changed_traces=True)
+    allowed = judgement.judge(baseline, broken, suite="small", allow_changed_traces=True)
     assert [passed for passed, _ in allowed.layers.values()] == [True, False, False]
 
 
@@ -162,11 +168,11 @@ def test_an_intended_change_passes_with_changed_traces_allowed(
     runs: dict[gate_runs.Key, gate_runs.Measured], baseline: gate_baseline.Baseline
 ) -> None:
     other = gate_runs.measure(UNITS[:1], range(1000, 1020), engine="serial")
-    outcome = gate.judge(baseline, runs | other, suite="small", allow_changed_traces=True)
+    outcome = judgement.judge(baseline, runs | other, suite="small", allow_changed_traces=True)
     assert outcome.passed
     (cell,) = (c for c in outcome.cells if c.label == RS)
     assert cell.verdict == "not shown"  # 20 seeds are too few for the margin
-    strict = gate.judge(
+    strict = judgement.judge(
         baseline, runs | other, suite="small", allow_changed_traces=True, strict=True
     )
     assert not strict.passed
@@ -229,36 +235,36 @@ def test_the_departure_is_located(
 def test_a_baseline_without_a_gap_or_a_reference_can_judge_nothing(
     baseline: gate_baseline.Baseline, runs: dict[gate_runs.Key, gate_runs.Measured]
 ) -> None:
-    scales = gate_layers.scales(runs)
+    scales = layers.scales(runs)
     entries = dict(baseline.entries)
     swapped = entries | {
         (RS, "cifar10"): entries[RE, "cifar10"],
         (RE, "cifar10"): entries[RS, "cifar10"],
     }
     with pytest.raises(InputError, match="does not beat"):
-        gate_layers.margins(gate_baseline.Baseline({}, swapped), scales)
+        layers.margins(gate_baseline.Baseline({}, swapped), scales)
     del entries[RE, "cifar10"]
     with pytest.raises(InputError, match="needs the rows"):
-        gate_layers.margins(gate_baseline.Baseline({}, entries), scales)
+        layers.margins(gate_baseline.Baseline({}, entries), scales)
 
 
 def test_the_margin_is_a_tenth_of_the_gap(
     baseline: gate_baseline.Baseline, runs: dict[gate_runs.Key, gate_runs.Measured]
 ) -> None:
-    (margin,) = gate_layers.margins(baseline, gate_layers.scales(runs)).values()
-    cells = {c.label: c for c in gate.judge(baseline, runs, suite="small").cells}
+    (margin,) = layers.margins(baseline, layers.scales(runs)).values()
+    cells = {c.label: c for c in judgement.judge(baseline, runs, suite="small").cells}
     assert margin == pytest.approx(0.1 * (cells[RS].iqm_before - cells[RE].iqm_before))
 
 
 def test_a_suite_that_trains_is_not_for_the_gate() -> None:
     with pytest.raises(Unsupported, match="small trains"):
-        gate.prepared(SUITE.model_copy(update={"evaluator": "standalone"}), 20)
+        judgement.prepared(SUITE.model_copy(update={"evaluator": "standalone"}), 20)
 
 
 def test_too_few_seeds_and_unknown_algorithms_are_refused() -> None:
     with pytest.raises(InputError, match="needs 20 seeds"):
-        gate.prepared(SUITE, 19)
+        judgement.prepared(SUITE, 19)
     with pytest.raises(InputError, match="Did you mean"):
-        gate.prepared(SUITE, 20, ["eigenn"])
-    own = gate.prepared(SUITE, 20, ["local_search"])
+        judgement.prepared(SUITE, 20, ["eigenn"])
+    own = judgement.prepared(SUITE, 20, ["local_search"])
     assert [row.label for row in suites.rows(own)] == [RS, RE, "local_search (paper)"]

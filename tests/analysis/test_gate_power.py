@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from gate_mutants import MUTANTS
 
-from nasbench_evo.analysis import gate_layers
 from nasbench_evo.execution import default_workers
+from nasbench_evo.gate import layers
 
 KEPT = Path(__file__).parents[2] / "results" / "gate_power"
-RULE = f"B at level {gate_layers.ALPHA}"
+RULE = f"B at level {layers.ALPHA}"
 # What changes how good the search is; the others change its path only, which is for layer A.
 HARMFUL = {
     *("tournament_inverted", "tournament_of_one", "last_edge_fixed", "two_mutations"),

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nasbench_evo.analysis import gate_report
-from nasbench_evo.analysis.gate import Outcome
-from nasbench_evo.analysis.gate_layers import Cell, Order, Verdict
-from nasbench_evo.analysis.gate_traces import TraceCheck
+from nasbench_evo.gate import report
+from nasbench_evo.gate.judgement import Outcome
+from nasbench_evo.gate.layers import Cell, Order, Verdict
+from nasbench_evo.gate.traces import TraceCheck
 
 
 def cell(label: str, verdict: Verdict) -> Cell:
@@ -59,7 +59,7 @@ def failures(xml: bytes) -> dict[str, list[str]]:
 
 
 def test_every_number_is_in_the_tables() -> None:
-    traces, cells, orders = gate_report.sections(outcome())
+    traces, cells, orders = report.sections(outcome())
     assert traces.rows[0] == ("cifar10", "a (x)", "4/5", "seed 3: evaluation 2 is 1 instead of 0")
     assert cells.rows[0] == (
         *("cifar10", "a (x)", "200", "7", "0.250", "0.500", "+0.250", "+0.375", "0.062"),
@@ -78,12 +78,12 @@ def test_the_verdict_is_one_line_with_the_first_of_each_failure() -> None:
 
 
 def test_markdown_has_a_line_a_layer_and_escapes_bars() -> None:
-    text = gate_report.markdown(outcome())
+    text = report.markdown(outcome())
     assert text.startswith("## ❌ Search-quality gate\n\nFAIL")
     assert "| cifar10 | a (x) | 4/5 |" in text
     assert text.count("<details>") == text.count("</details>") == 3
-    section = gate_report.Section("t", ("a|b",), [("c|d",)], "")
-    assert "| c\\|d |" in gate_report.markdown(outcome(), [section])
+    section = report.Section("t", ("a|b",), [("c|d",)], "")
+    assert "| c\\|d |" in report.markdown(outcome(), [section])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_markdown_has_a_line_a_layer_and_escapes_bars() -> None:
 def test_junit_fails_what_the_gate_fails(
     changes: dict[str, object], a: list[str], b: list[str]
 ) -> None:
-    found = failures(gate_report.junit(outcome(**changes), 1.0))
+    found = failures(report.junit(outcome(**changes), 1.0))
     assert found == {"A traces": a, "B distribution": b, "C ordering": ["a beats b"]}
-    root = ElementTree.fromstring(gate_report.junit(outcome(**changes), 1.0))  # noqa: S314
+    root = ElementTree.fromstring(report.junit(outcome(**changes), 1.0))  # noqa: S314
     assert [suite.attrib["failures"] for suite in root] == [str(len(a)), str(len(b)), "1"]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from nasbench_evo import runner, tables
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import pareto
 from nasbench_evo.errors import InputError
 from nasbench_evo.figures import pareto as figures
+from nasbench_evo.replays import pareto
 
 SUITE = """
 name = "fronts"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import nasbench_evo
-from nasbench_evo.analysis.published import PublishedRow, compare, load_published
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.results.published import PublishedRow, compare, load_published
 
 MINIMAL = """
 [algorithms]
@@ -159,7 +159,7 @@ def test_file_is_found_where_a_wheel_puts_it_and_its_absence_is_explained(tmp_pa
     installed = tmp_path / "nasbench_evo"
     shutil.copytree(package, installed, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import nasbench_evo.analysis.published as p\n"
+        "import nasbench_evo.results.published as p\n"
         "from nasbench_evo.errors import DataError\n"
         "try:\n    print(p.__file__, len(p.load_published()))\n"
         "except DataError as e:\n    print(p.__file__, e)"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_evo import spaces, tables
-from nasbench_evo.analysis import rank_files
 from nasbench_evo.errors import InputError
+from nasbench_evo.results import rank_files
 
 SPACE = spaces.get("nasbench201")
 A, B, C, D = (SPACE.from_index(i) for i in (0, 7, 1234, 15624))

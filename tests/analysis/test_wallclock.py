@@ -11,8 +11,8 @@ import pytest
 
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
-from nasbench_evo.analysis import wallclock
-from nasbench_evo.cluster import simulate
+from nasbench_evo.replays import wallclock
+from nasbench_evo.replays.simulated_workers import simulate
 
 SUITE = """
 name = "clock"

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_evo import spaces
-from nasbench_evo.analysis import weight_sharing
 from nasbench_evo.analysis.rank_correlation import rank_correlation
 from nasbench_evo.analysis.statistics import StatisticsWarning
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream, stream
+from nasbench_evo.results import weight_sharing
 
 SPACE = spaces.get("nasbench201")
 SERIAL = SPACE.parse("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|")

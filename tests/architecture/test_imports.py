@@ -26,18 +26,21 @@ ORDER = [
     "training",
     "evaluators",
     "runner",
-    "cluster",
     "store",
     "suite",
     "engines",
     "execution",
     "analysis",
+    "results",
+    "replays",
+    "gate",
     "figures",
+    "report",
     "cli",
     "__main__",
 ]
 TORCH_ROOMS = {"networks", "training"}
-TORCH_FILES = {"evaluators/standalone.py", "evaluators/supernet.py", "tables/adapter.py"}
+TORCH_FILES = {"evaluators/standalone.py", "evaluators/supernet.py", "tables/importing/adapter.py"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

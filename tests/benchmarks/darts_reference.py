@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasbench_evo.networks.darts_supernet import DartsSupernet
+from nasbench_evo.networks.darts.supernet import DartsSupernet
 from nasbench_evo.spaces.darts_cell import OPERATIONS
 
 

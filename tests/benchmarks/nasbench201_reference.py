@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasbench_evo.networks.nasbench201_shared_cell import SharedCell
-from nasbench_evo.networks.nasbench201_supernet import NASBench201Supernet
+from nasbench_evo.networks.nasbench201.search_cell import SharedCell
+from nasbench_evo.networks.nasbench201.supernet import NASBench201Supernet
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, Cell
 
 

@@ -14,7 +14,7 @@ from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.runner import search
 from nasbench_evo.tables import imported
-from nasbench_evo.tables.collector import Collector, Trial
+from nasbench_evo.tables.importing.collector import Collector, Trial
 
 pytestmark = pytest.mark.slow
 

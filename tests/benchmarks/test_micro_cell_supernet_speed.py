@@ -12,7 +12,7 @@ from test_training_speed import (
 )
 
 from nasbench_evo.algorithms.operators import exchange_blocks, flip_genes
-from nasbench_evo.networks.micro_cell_supernet import build_supernet
+from nasbench_evo.networks.micro_cell.supernet import build_supernet
 from nasbench_evo.networks.supernet import Supernet, recalibrated
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.micro_cell import MicroCell

@@ -11,7 +11,7 @@ from test_training_speed import interleaved, one_thread, report  # noqa: F401  #
 from torch import nn
 from torch.nn import functional as F
 
-from nasbench_evo.networks.nasbench201_supernet import build_supernet
+from nasbench_evo.networks.nasbench201.supernet import build_supernet
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ import pytest
 
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import summary
+from nasbench_evo.results import summary
 from nasbench_evo.store import Record, Store
 from nasbench_evo.suite import Suite
 from nasbench_evo.tables import embedded

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nasbench_evo.networks import nasbench201
+from nasbench_evo.networks.nasbench201 import network as nasbench201
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS
 from nasbench_evo.training import (
     Augmentation,
@@ -23,8 +23,8 @@ from nasbench_evo.training import (
     load_dataset,
     weights_generator,
 )
-from nasbench_evo.training.augmentation import Pipeline
-from nasbench_evo.training.batches import BatchStream
+from nasbench_evo.training.data.augmentation import Pipeline
+from nasbench_evo.training.data.batches import BatchStream
 
 pytestmark = pytest.mark.slow
 

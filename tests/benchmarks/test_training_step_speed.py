@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.networks import nasbench201
+from nasbench_evo.networks.nasbench201 import network as nasbench201
 from nasbench_evo.training import (
     Dataset,
     Execution,

@@ -149,13 +149,13 @@ def test_build_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert log.read_bytes().count(b'"training"') == 5
 
     from nasbench_evo import tables
-    from nasbench_evo.evaluators import building
+    from nasbench_evo.evaluators import table_builder
     from nasbench_evo.evaluators.lookup import LookupEvaluator
-    from nasbench_evo.networks import nasbench201
+    from nasbench_evo.networks.nasbench201 import network
     from nasbench_evo.spaces import isomorphism
 
     table = tables.load("mine")
-    cells = building.chosen_cells("3")
+    cells = table_builder.chosen_cells("3")
     answers = {
         line["training"]: line["answer"]
         for line in map(content_of, log.read_text().splitlines()[1:])
@@ -175,7 +175,7 @@ def test_build_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         curve = [point["valid_accuracy"] for point in answer["curve"]]
         assert table.valid_curve[d, index, 0] == pytest.approx(curve)
         cell = table.space.from_index(index)
-        expected = nasbench201.parameter_count(cell, 10, 1, channels=4, cells=1)
+        expected = network.parameter_count(cell, 10, 1, channels=4, cells=1)
         assert table.parameters[d, index] == expected
     session = LookupEvaluator(table, "digits").start(0)
     from nasbench_evo.requests import Evaluate
@@ -191,7 +191,7 @@ def test_build_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_chosen_cells_are_nested_and_unique() -> None:
-    from nasbench_evo.evaluators.building import chosen_cells
+    from nasbench_evo.evaluators.table_builder import chosen_cells
     from nasbench_evo.spaces import isomorphism
 
     assert len(chosen_cells("all")) == 15_625

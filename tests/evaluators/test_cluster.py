@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from support import ON_TABLES
 
-from nasbench_evo import cluster
 from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.replays import simulated_workers
 from nasbench_evo.requests import Evaluation
 from nasbench_evo.runner import Budget, search
 from nasbench_evo.tables import Table
@@ -41,7 +41,7 @@ def test_one_worker_is_the_ordinary_search(name: str, cifar10: LookupEvaluator) 
     algorithm = ALGORITHMS[name].configure()
     budget = Budget(120)
     plain = search(algorithm, cifar10, seed=5, budget=budget)
-    one = cluster.simulate(algorithm, cifar10, 1, seed=5, budget=budget)
+    one = simulated_workers.simulate(algorithm, cifar10, 1, seed=5, budget=budget)
     assert [answer for _, answer in one.history] == plain.history
     assert one.genotype == plain.genotype
     assert one.seconds == pytest.approx(plain.simulated_seconds)
@@ -55,8 +55,8 @@ def test_generations_are_the_same_on_more_workers(name: str, cifar10: LookupEval
     """Only the clock changes: what a generation-wise algorithm sees does not."""
     algorithm = ALGORITHMS[name].configure()
     plain = search(algorithm, cifar10, seed=2, budget=Budget(100))
-    many = cluster.simulate(algorithm, cifar10, 4, seed=2, budget=Budget(100))
-    assert not cluster.is_asynchronous(algorithm)
+    many = simulated_workers.simulate(algorithm, cifar10, 4, seed=2, budget=Budget(100))
+    assert not simulated_workers.is_asynchronous(algorithm)
     assert sorted(a for _, a in many.history) == sorted(plain.history)
     assert plain.simulated_seconds / 4 <= many.seconds < plain.simulated_seconds
 
@@ -64,7 +64,9 @@ def test_generations_are_the_same_on_more_workers(name: str, cifar10: LookupEval
 @pytest.mark.parametrize("name", ON_TABLES)
 @pytest.mark.parametrize("workers", [2, 7])
 def test_never_more_than_k_at_once(name: str, workers: int, cifar10: LookupEvaluator) -> None:
-    result = cluster.simulate(ALGORITHMS[name].configure(), cifar10, workers, budget=Budget(80))
+    result = simulated_workers.simulate(
+        ALGORITHMS[name].configure(), cifar10, workers, budget=Budget(80)
+    )
     assert most_at_once(result.history) <= workers
     times = [time for time, _ in result.history]
     assert times == sorted(times)
@@ -76,8 +78,8 @@ def test_never_more_than_k_at_once(name: str, workers: int, cifar10: LookupEvalu
 @pytest.mark.parametrize("name", ["regularized_evolution", "random_search"])
 def test_asynchronous_workers_never_wait(name: str, cifar10: LookupEvaluator) -> None:
     algorithm = ALGORITHMS[name].configure()
-    result = cluster.simulate(algorithm, cifar10, 5, seed=1, budget=Budget(200))
-    assert cluster.is_asynchronous(algorithm)
+    result = simulated_workers.simulate(algorithm, cifar10, 5, seed=1, budget=Budget(200))
+    assert simulated_workers.is_asynchronous(algorithm)
     last_start = max(end - answer.cost_seconds for end, answer in result.history)
     ends = sorted(end for end, _ in result.history)
     starts = sorted(end - answer.cost_seconds for end, answer in result.history)
@@ -93,9 +95,9 @@ def test_worked_example_on_equal_times(table: Table) -> None:
     """
     evaluator = timed(table, 10.0)
     random = ALGORITHMS["random_search"].configure()
-    assert cluster.simulate(random, evaluator, 4, budget=Budget(100)).seconds == 250
+    assert simulated_workers.simulate(random, evaluator, 4, budget=Budget(100)).seconds == 250
     genetic = ALGORITHMS["genetic_cnn"].configure()
-    found = cluster.simulate(genetic, evaluator, 8, budget=Budget(100))
+    found = simulated_workers.simulate(genetic, evaluator, 8, budget=Budget(100))
     assert found.seconds == 5 * 30
     assert found.busy == pytest.approx(1000 / (8 * 150))
 
@@ -103,7 +105,7 @@ def test_worked_example_on_equal_times(table: Table) -> None:
 def test_a_deadline_on_the_clock(table: Table) -> None:
     evaluator = timed(table, 10.0)
     random = ALGORITHMS["random_search"].configure()
-    result = cluster.simulate(random, evaluator, 3, budget=Budget(None, 45))
+    result = simulated_workers.simulate(random, evaluator, 3, budget=Budget(None, 45))
     assert len(result.history) == 12
     assert result.seconds == 40
 
@@ -114,7 +116,7 @@ def test_evolution_on_workers_still_learns(cifar10: LookupEvaluator) -> None:
     def regret(name: str) -> float:
         algorithm = ALGORITHMS[name].configure()
         results = (
-            cluster.simulate(algorithm, cifar10, 10, seed=seed, budget=Budget(300))
+            simulated_workers.simulate(algorithm, cifar10, 10, seed=seed, budget=Budget(300))
             for seed in range(20)
         )
         return float(np.mean([cifar10.table.regret("cifar10", r.genotype) for r in results]))
@@ -125,8 +127,8 @@ def test_evolution_on_workers_still_learns(cifar10: LookupEvaluator) -> None:
 def test_what_it_refuses(cifar10: LookupEvaluator) -> None:
     random = ALGORITHMS["random_search"].configure()
     with pytest.raises(InputError, match="1 worker or more"):
-        cluster.simulate(random, cifar10, 0)
+        simulated_workers.simulate(random, cifar10, 0)
     with pytest.raises(InputError, match="seed from 0"):
-        cluster.simulate(random, cifar10, 1, seed=-1)
+        simulated_workers.simulate(random, cifar10, 1, seed=-1)
     with pytest.raises(InputError, match="below one training"):
-        cluster.simulate(random, cifar10, 1, budget=Budget(None, 1))
+        simulated_workers.simulate(random, cifar10, 1, budget=Budget(None, 1))

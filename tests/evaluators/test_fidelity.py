@@ -12,14 +12,14 @@ import pytest
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
 from nasbench_evo.algorithms import ALGORITHMS
-from nasbench_evo.analysis.summary import collect, summarise
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.requests import Evaluate
+from nasbench_evo.results.summary import collect, summarise
 from nasbench_evo.runner import Budget, search
 from nasbench_evo.spaces.nasbench201 import SIZE
 from nasbench_evo.tables import imported
-from nasbench_evo.tables.collector import Collector, Trial
+from nasbench_evo.tables.importing.collector import Collector, Trial
 
 SERIES = (("x-valid", "accuracy"), ("x-test", "accuracy"))
 

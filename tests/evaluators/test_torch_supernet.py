@@ -19,7 +19,7 @@ from nasbench_evo.evaluators.supernet import SupernetEvaluator, supernet
 from nasbench_evo.evaluators.supernet_session import CHECKPOINT, SupernetSession
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, TrainMixture, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
-from nasbench_evo.training.shared_accuracy import SharedAccuracy
+from nasbench_evo.training.supernet_accuracy import SharedAccuracy
 
 TINY: dict[str, Any] = {
     "train_size": 60,

@@ -15,10 +15,10 @@ from faults.fault_support import FILE, export, write_suite
 
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import gate_baseline
-from nasbench_evo.analysis.gate_runs import Sample, Trace
 from nasbench_evo.errors import DataError, InputError, NasbenchEvoError
 from nasbench_evo.evaluators.journal import Journal
+from nasbench_evo.gate import baseline as gate_baseline
+from nasbench_evo.gate.measured import Sample, Trace
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.tables import Table, bundled, embedded, imported
 

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from nasbench_evo.figures import architectures, cells, style
-from nasbench_evo.figures.cells import Box, Cell, Layout, Line, layout
+from nasbench_evo.figures import style
+from nasbench_evo.figures.architectures import cells, graphs
+from nasbench_evo.figures.architectures.cells import Box, Cell, Layout, Line, layout
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces import DartsCell, MicroCell
 
@@ -140,7 +141,7 @@ def test_words_stay_in_their_boxes(space: Space, look: str) -> None:
     (genotype,) = space.sample(stream(1, "test"), 1)
     for one in (genotype, space.poorest()):
         with style.using(look):
-            drawing = architectures.figure(space, one, title="a title")
+            drawing = graphs.figure(space, one, title="a title")
             renderer = canvas(drawing).get_renderer()
             drawing.draw(renderer)
             for axes in drawing.axes:
@@ -166,7 +167,7 @@ def canvas(drawing: Figure) -> Any:  # its methods have no types
 @pytest.mark.parametrize("space", [MicroCell(), DartsCell()], ids=["micro_cell", "darts_cell"])
 def test_panels_are_the_cells_side_by_side(space: Space) -> None:
     with style.using("paper"):
-        drawing = architectures.figure(space, space.poorest())
+        drawing = graphs.figure(space, space.poorest())
         canvas(drawing).draw()
     titles = [axes.get_title(loc="left") for axes in drawing.axes]
     known = ["normal cell", "reduction cell"]

@@ -11,10 +11,10 @@ import pytest
 from report.stored_suite import make
 from typer.testing import CliRunner
 
-from nasbench_evo.analysis import export
-from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.cli import app
 from nasbench_evo.errors import Unsupported
+from nasbench_evo.report import export
+from nasbench_evo.results.folder import Stored, read
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,15 @@ import pytest
 from report.stored_suite import make
 
 from nasbench_evo import spaces, tables
-from nasbench_evo.analysis import ablation, ablation_traces
-from nasbench_evo.analysis.ablation import Factor, Runs, factors
-from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.errors import DataError, InputError, Unsupported
-from nasbench_evo.figures import architectures, build, generations, regret, style
+from nasbench_evo.figures import build, style
+from nasbench_evo.figures.ablations import generations
+from nasbench_evo.figures.architectures import graphs
+from nasbench_evo.figures.suites import regret
+from nasbench_evo.replays import generations as ablation_traces
+from nasbench_evo.results import ablation
+from nasbench_evo.results.ablation import Factor, Runs, factors
+from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.suite import Entry, Suite
 
 
@@ -251,9 +255,9 @@ def test_settings_stay_as_they_were() -> None:
     ],
 )
 def test_an_architecture_has_all_its_edges(space: str, text: str, patches: int) -> None:
-    chosen = architectures.space_for(space, text)
+    chosen = graphs.space_for(space, text)
     with style.using("paper"):
-        drawing = architectures.figure(chosen, chosen.parse(text))
+        drawing = graphs.figure(chosen, chosen.parse(text))
     assert sum(len(axes.patches) for axes in drawing.axes) == patches
 
 
@@ -263,7 +267,7 @@ def test_a_space_without_drawing_says_so() -> None:
 
     Other.__abstractmethods__ = frozenset()
     with style.using("paper"), pytest.raises(Unsupported, match="layer_graph"):
-        architectures.figure(Other(), ())  # type: ignore[abstract]
+        graphs.figure(Other(), ())  # type: ignore[abstract]
 
 
 def test_bad_input_is_explained(tmp_path: Path) -> None:

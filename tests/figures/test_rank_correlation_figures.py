@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from nasbench_evo import spaces
-from nasbench_evo.analysis import weight_sharing
 from nasbench_evo.analysis.rank_correlation import RankCorrelation
 from nasbench_evo.analysis.statistics import UNDEFINED, Interval
 from nasbench_evo.figures import rank_correlation as figures
 from nasbench_evo.figures import style
 from nasbench_evo.randomness import Stream
+from nasbench_evo.results import weight_sharing
 
 CEILING = Interval(0.8, 0.75, 0.85)
 

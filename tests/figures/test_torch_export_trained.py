@@ -13,9 +13,10 @@ import pytest
 from report.stored_training import STANDALONE, SUPERNET, make
 from typer.testing import CliRunner
 
-from nasbench_evo.analysis import export, export_tables, run_curves
-from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.cli import app
+from nasbench_evo.report import export, export_tables
+from nasbench_evo.results import runs as run_curves
+from nasbench_evo.results.folder import Stored, read
 
 Scalar = tuple[str, str, float, int]  # folder, tag, value, step
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from report.stored_training import STANDALONE, SUPERNET, make
 
-from nasbench_evo.analysis.ablation_stored import Stored, read
-from nasbench_evo.analysis.summary import UnitRuns
-from nasbench_evo.figures import accuracy, style, trained
+from nasbench_evo.figures import style
+from nasbench_evo.figures.suites import accuracy, trained
+from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.results.summary import UnitRuns
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_accuracy_as_seen_names_each_row_once_and_shortly(standalone: Stored) ->
 
 
 def test_one_epoch_of_fitness_has_whole_numbers_below_it(supernet: Stored, tmp_path: Path) -> None:
-    from nasbench_evo.figures import shared
+    from nasbench_evo.figures.suites import supernet as shared
 
     weights = [runs for runs in supernet.collected if runs.unit.training is not None]
     with style.using():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nasbench_evo.analysis.wallclock import WallclockRow
 from nasbench_evo.figures import style, wallclock
+from nasbench_evo.replays.wallclock import WallclockRow
 
 
 def points(algorithm: str, preset: str, workers: int, last: float) -> list[WallclockRow]:

@@ -9,13 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.binary_stages import (
-    WIDTHS,
-    BinaryStagesNetwork,
-    Stage,
-    Widths,
-    build,
-)
+from nasbench_evo.networks.binary_stages import WIDTHS, BinaryStagesNetwork, Stage, Widths, build
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.binary_stages import EXAMPLES, TABLE_1_BEST, BinaryStages, stage_graph
 

@@ -13,7 +13,7 @@ from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.base import Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.spaces.darts_cell import DartsCell
-from nasbench_evo.spaces.layer_graph import LayerGraph
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
 

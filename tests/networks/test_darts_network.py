@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks import darts_cell
-from nasbench_evo.networks.darts_cell import DartsNetwork, Operation, build
-from nasbench_evo.networks.darts_operations import FactorizedReduce
+from nasbench_evo.networks.darts import network as darts_cell
+from nasbench_evo.networks.darts.network import DartsNetwork, Operation, build
+from nasbench_evo.networks.darts.operations import FactorizedReduce
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.darts_cell import OPERATIONS, DartsCell
 from nasbench_evo.training import Recipe, Training, load_dataset

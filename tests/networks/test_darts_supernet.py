@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.darts_supernet import DartsSupernet, build_supernet
+from nasbench_evo.networks.darts.supernet import DartsSupernet, build_supernet
 from nasbench_evo.networks.supernet import Supernet, recalibrated
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.darts_cell import OPERATIONS, DartsCell
@@ -179,7 +179,7 @@ def test_chunks_of_images_and_individuals(monkeypatch: pytest.MonkeyPatch) -> No
     network = trained(supernet(4, 8, 4, 3, torch.float64), x)
     weights = mixtures(5)[[0, 1, 2, 0, 3, 4]]  # one of them twice
     expected = Supernet.mixtures_together(network, x, weights)
-    module = "nasbench_evo.networks.darts_population."
+    module = "nasbench_evo.networks.darts.population."
     monkeypatch.setattr(module + "_CPU_PIXELS", 2 * 64)
     close(network.mixtures_together(x, weights), expected, 1e-9)
     network.folded = True

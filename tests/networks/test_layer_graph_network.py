@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.layer_graph import LayerGraphNetwork, build
 from nasbench_evo.randomness import stream
-from nasbench_evo.spaces.layer_graph import LayerGraph
-from nasbench_evo.spaces.layer_graph_structure import POOREST, Graph
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
+from nasbench_evo.spaces.layer_graph.structure import POOREST, Graph
 
 
 def generator(seed: int = 0) -> torch.Generator:

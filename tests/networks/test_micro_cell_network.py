@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.networks import micro_cell
-from nasbench_evo.networks.micro_cell import cell_paths, dropped
-from nasbench_evo.networks.micro_cell_supernet import (
+from nasbench_evo.networks.micro_cell import network as micro_cell
+from nasbench_evo.networks.micro_cell.network import cell_paths, dropped
+from nasbench_evo.networks.micro_cell.supernet import (
     MicroCellSupernet,
     Plan,
     average_pooled,

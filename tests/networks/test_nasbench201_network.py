@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks import nasbench201
 from nasbench_evo.networks.counting import measure
-from nasbench_evo.networks.nasbench201 import NASBench201Network, SearchCell, live_edges
+from nasbench_evo.networks.nasbench201 import network as nasbench201
+from nasbench_evo.networks.nasbench201.network import (
+    NASBench201Network,
+    SearchCell,
+    live_edges,
+)
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NASBench201
 
 SPACE = NASBench201()

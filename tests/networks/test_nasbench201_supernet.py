@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.nasbench201 import live_edges
-from nasbench_evo.networks.nasbench201_shared_cell import average_pool
-from nasbench_evo.networks.nasbench201_supernet import NASBench201Supernet, build_supernet
+from nasbench_evo.networks.nasbench201.network import live_edges
+from nasbench_evo.networks.nasbench201.search_cell import average_pool
+from nasbench_evo.networks.nasbench201.supernet import NASBench201Supernet, build_supernet
 from nasbench_evo.networks.supernet import Statistics, Supernet, recalibrated
 
 ZERO: Any = (0, 0, 0, 0, 0, 0)

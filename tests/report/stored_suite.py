@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasbench_evo import execution, suite
-from nasbench_evo.analysis import report, summary
+from nasbench_evo.results import manifest, summary
 
 TEXT = """
 name = "{name}"
@@ -42,7 +42,7 @@ def run(chosen: suite.Suite, target: Path) -> Path:
         execution.execute(work, store, engine="serial", workers=1, progress=lambda n: None)
         collected = summary.collect(chosen, store)
     rows = summary.summarise(chosen, collected)
-    content = report.summary_json(chosen, rows, collected)
-    report.write_summary(target, rows, content)
-    report.write_manifest(target, report.manifest(chosen, runs=1, failed=0, seconds=1.0))
+    content = manifest.summary_json(chosen, rows, collected)
+    manifest.write_summary(target, rows, content)
+    manifest.write_manifest(target, manifest.manifest(chosen, runs=1, failed=0, seconds=1.0))
     return target

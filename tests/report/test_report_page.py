@@ -13,9 +13,9 @@ import pytest
 from report.browser import AVAILABLE, Browser, browser
 from report.stored_suite import make
 
-from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.errors import DataError
-from nasbench_evo.figures import page
+from nasbench_evo.report import page
+from nasbench_evo.results.folder import Stored, read
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 

@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
-from nasbench_evo.analysis import report, run_curves, shared, shared_ranking, trained
-from nasbench_evo.analysis.ablation_stored import Stored, read
 from nasbench_evo.cli import app
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.figures import page, page_trained
+from nasbench_evo.report import page, page_trained
+from nasbench_evo.results import manifest, ranking, supernet, trained
+from nasbench_evo.results import runs as run_curves
+from nasbench_evo.results.folder import Stored, read
 
 KINDS = ["standalone", "supernet"]
 COSTLY = ["standalone", pytest.param("supernet", marks=pytest.mark.slow)]
@@ -136,8 +137,8 @@ def test_a_column_in_which_no_row_has_anything_is_left_out(
     assert "standalone test %" not in head  # the table has no test accuracies
     assert {len(cells) for cells in found} == {len(head)}
     stored = read(folders["supernet"])
-    rankings = shared_ranking.rankings(stored.suite, stored.collected)
-    rows = shared.summarise(stored.suite, stored.collected, rankings)
+    rankings = ranking.rankings(stored.suite, stored.collected)
+    rows = supernet.summarise(stored.suite, stored.collected, rankings)
     assert [cells[head.index("regret")] for cells in found] == [f"{r.regret:.2f}" for r in rows]
 
 
@@ -209,7 +210,7 @@ def test_runs_of_a_gpu_are_read_without_one(
         for unit, runs in zip(suites.units(suite), stored.collected, strict=True):
             store.add_units({unit.key(): unit.describe()})
             store.add([record._replace(unit=unit.key()) for record in runs.records])
-    report.write_manifest(tmp_path / "gpu", {**stored.manifest, "devices": ["cuda:0"]})
+    manifest.write_manifest(tmp_path / "gpu", {**stored.manifest, "devices": ["cuda:0"]})
     text = page.write(tmp_path / "gpu").read_text()
     assert f"--seeds {suite.seeds} --devices cuda:0" in text
     assert "These ran on cuda:0: a CUDA GPU is needed." in text

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_evo.randomness import stream
-from nasbench_evo.spaces.layer_graph import LayerGraph
-from nasbench_evo.spaces.layer_graph_mutations import MUTATIONS
-from nasbench_evo.spaces.layer_graph_structure import CHANNELS, POOREST, Graph
+from nasbench_evo.spaces.layer_graph.mutations import MUTATIONS
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
+from nasbench_evo.spaces.layer_graph.structure import CHANNELS, POOREST, Graph
 
 SPACE = LayerGraph(8)
 CHAIN = "conv3x3@32(0) pool(1) global(2)"

@@ -8,8 +8,8 @@ import pytest
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import stream
-from nasbench_evo.spaces.layer_graph import LayerGraph
-from nasbench_evo.spaces.layer_graph_structure import POOREST, duplicate_blocks
+from nasbench_evo.spaces.layer_graph.space import LayerGraph
+from nasbench_evo.spaces.layer_graph.structure import POOREST, duplicate_blocks
 
 SPACE = LayerGraph(8)
 

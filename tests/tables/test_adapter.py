@@ -12,9 +12,10 @@ import pytest
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, InputError, Unsupported
-from nasbench_evo.tables import adapter, imported
-from nasbench_evo.tables.adapter import NASBench201Adapter
-from nasbench_evo.tables.collector import Collector
+from nasbench_evo.tables import imported
+from nasbench_evo.tables.importing import adapter
+from nasbench_evo.tables.importing.adapter import NASBench201Adapter
+from nasbench_evo.tables.importing.collector import Collector
 
 SETS = {"cifar10": "cifar10-valid", "cifar100": "cifar100", "ImageNet16-120": "ImageNet16-120"}
 

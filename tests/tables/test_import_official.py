@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, InputError
-from nasbench_evo.tables import container, files, imported, official
-from nasbench_evo.tables.collector import Collector
+from nasbench_evo.tables import container, imported
+from nasbench_evo.tables.importing import files, official
+from nasbench_evo.tables.importing.collector import Collector
 
 WRITERS = {
     "zip.pth": support.write_zip,

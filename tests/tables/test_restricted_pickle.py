@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.tables import pickle_reader, restricted_pickle
-from nasbench_evo.tables.restricted_pickle import RestrictedUnpickler
+from nasbench_evo.tables.importing import pickle_reader, restricted_pickle
+from nasbench_evo.tables.importing.restricted_pickle import RestrictedUnpickler
 
 
 def load(data: bytes) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.training import Augmentation, load_dataset
-from nasbench_evo.training.augmentation import (
+from nasbench_evo.training.data.augmentation import (
     Pipeline,
     Whitening,
     contrast_normalise,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.networks import nasbench201
+from nasbench_evo.networks.nasbench201 import network as nasbench201
 from nasbench_evo.training import (
     Augmentation,
     Execution,

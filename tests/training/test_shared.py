@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks import nasbench201_supernet
+from nasbench_evo.networks.nasbench201 import supernet as nasbench201_supernet
 from nasbench_evo.networks.supernet import recalibrated
 from nasbench_evo.training import Execution, Recipe, Training, load_dataset, recipe
-from nasbench_evo.training.shared import SharedTraining
-from nasbench_evo.training.shared_accuracy import Measurement, SharedAccuracy
+from nasbench_evo.training.supernet import SharedTraining
+from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
 
 CELL = (3, 1, 2, 4, 3, 2)
 FP64 = Execution(precision="fp64")

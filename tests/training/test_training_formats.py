@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.training import load_dataset, sources
-from nasbench_evo.training.formats import DIGESTS, read_idx, unpickle
+from nasbench_evo.training import load_dataset
+from nasbench_evo.training.data import sources
+from nasbench_evo.training.data.formats import DIGESTS, read_idx, unpickle
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,1 @@
+"""What hyper-parameters change, generation by generation, and the papers' own figures."""

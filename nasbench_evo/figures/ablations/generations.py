@@ -1,0 +1,224 @@
+"""Progress by generation: quality of what stands for a generation, and single runs in detail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo import tables
+from nasbench_evo.algorithms.eigen import Eigen
+from nasbench_evo.figures import style
+from nasbench_evo.replays.generations import MEANING, Generation, primary_end
+from nasbench_evo.results.ablation import Factor, Runs
+from nasbench_evo.results.summary import UnitRuns
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+Found = Mapping[tuple[str, str], Sequence[Sequence[Generation]]]  # by row label and data set
+_SHOWN = 12.0  # percentage points below the best cell
+_ENOUGH = 0.9  # of the runs must have reached a generation for it to be drawn
+
+
+def quality(runs: UnitRuns, found: Sequence[Sequence[Generation]]) -> list[Array]:
+    """Return for each run the true mean accuracy by generation, percent; one [generations] a run.
+
+    It is of the champion, or averaged over the members (see `MEANING`).
+    """
+    table = tables.reported(runs.unit.table)
+    means = table.mean_accuracy[table.row(runs.unit.dataset)]
+    average = MEANING[runs.unit.row.algorithm].startswith("average")
+    return [
+        np.array(
+            [means[list(g.members)].mean() if average else means[g.champion] for g in generations]
+        )
+        for generations in found
+    ]
+
+
+def aligned(values: Sequence[Array]) -> Array:
+    """Return runs [n, generations] as far as most runs go; a run that ended keeps its last value.
+
+    Most is 90 of 100.
+    """
+    lengths = np.sort([len(value) for value in values])
+    last = int(lengths[len(lengths) - math.ceil(_ENOUGH * len(lengths))])
+    rows = [np.concatenate([v[:last], np.full(max(0, last - len(v)), v[-1])]) for v in values]
+    return np.stack(rows)
+
+
+def progress(factor: Factor, runs: Runs, found: Found) -> tuple[Figure, str]:
+    """Return one line a level, a panel a data set, with the spread over runs, and the caption.
+
+    EIGEN's Fig. 3, Genetic CNN's Fig. 3 and EG-NAS's Fig. 3. Call it inside `style.using`.
+    """
+    from matplotlib.figure import Figure
+
+    datasets = runs.suite.datasets
+    drawing = Figure(figsize=style.sized(3.2 * len(datasets) + 0.8, 3.9), layout="constrained")
+    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    colours = style.levels(len(factor.levels))
+    seeds = 0
+    for axes, dataset in zip(panels, datasets, strict=True):
+        lows = []
+        for i, level in enumerate(factor.levels):
+            key = (level.row, dataset)
+            if key not in found or not found[key]:
+                continue
+            values = aligned(quality(runs.units[key], found[key]))
+            seeds = max(seeds, len(values))
+            lows.append(_line(axes, values, colours[i], i, level.text))
+        _frame(axes, runs, dataset, lows)
+        axes.set_title(dataset)
+        axes.set_xlabel("epoch" if factor.algorithm == "eg_nas" else "generation")
+    panels[0].set_ylabel("mean validation accuracy (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawing.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=min(4, len(labels)),
+        fontsize=style.text(8),
+        title_fontsize=style.text(9),
+        title=f"{factor.algorithm} ({factor.preset})",
+        alignment="left",
+    )
+    text = (
+        f"Accuracy of the {MEANING[factor.algorithm]} by {_unit(factor)}, percent (mean over a "
+        f"cell's trials, not the noisy value that the search saw); mean of {seeds} runs, bands: "
+        "one standard deviation of the runs to each side. Lines end where fewer than 90% of the "
+        "runs go on; runs that ended keep their last value. Dotted: the best cell of the table."
+    )
+    style.note(drawing, text)
+    return drawing, text
+
+
+def _unit(factor: Factor) -> str:
+    return "epoch" if factor.algorithm == "eg_nas" else "generation"
+
+
+def _line(axes: Axes, values: Array, colour: object, i: int, label: str) -> float:
+    """Draw one level; return the accuracy in the middle of its line."""
+    mean, spread = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else 0 * values[0]
+    x = np.arange(len(mean))
+    axes.plot(
+        x, mean, color=colour, label=label, marker=style.MARKERS[i % len(style.MARKERS)],
+        markersize=4, markevery=max(1, len(x) // 6), linestyle=style.DASHES[i % 2], linewidth=1.5,
+    )  # fmt: skip
+    axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.07, linewidth=0)
+    return float(mean[len(mean) // 2])
+
+
+def _frame(axes: Axes, runs: Runs, dataset: str, lows: Sequence[float]) -> None:
+    """Frame the accuracies of interest: the start from poor cells would hide the rest."""
+    table = tables.reported(runs.suite.table)
+    best = float(table.best[table.row(dataset)])
+    axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
+    if lows:
+        low = best - 1.6 * (best - min(lows))
+        axes.set_ylim(low, best + 0.06 * (best - low))
+
+
+def succession(runs: UnitRuns, found: Sequence[Generation]) -> tuple[Figure, str]:
+    """Return one EIGEN run as its Fig. 4 shows it, and the caption. Inside `style.using`.
+
+    The accuracy of the parent, the parameters of every individual, the end of the primary
+    succession.
+    """
+    from matplotlib.figure import Figure
+
+    configured = runs.unit.row.configured
+    table = tables.reported(runs.unit.table)
+    d = table.row(runs.unit.dataset)
+    drawing = Figure(figsize=style.sized(5.6, 3.5), layout="constrained")
+    axes = drawing.subplots()
+    right = axes.twinx()
+    x = np.arange(len(found))
+    _parameters(right, found, table.parameters[d])
+    accuracy = [table.mean_accuracy[d, g.champion] for g in found]
+    axes.plot(x, accuracy, color="#0072B2", linewidth=1.8, marker="o", markersize=3)
+    axes.set_ylim(min(accuracy[1:] or accuracy) - 0.4, max(accuracy) + 0.2)
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    end = primary_end(found, configured) if isinstance(configured, Eigen) else None
+    if end is not None:
+        axes.axvline(end, color="#D55E00", linewidth=1.4)
+        axes.text(end, 0.03, " primary succession ends", color="#D55E00", fontsize=style.text(8),
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+    axes.set_xlabel("generation")
+    axes.set_ylabel("accuracy of the parent (%)", color="#0072B2")
+    axes.set_title(
+        f"{runs.unit.row.label}, {runs.unit.dataset}", loc="left", fontsize=style.text(9)
+    )
+    text = (
+        f"One EIGEN run (seed {runs.records[0].seed}): mean validation accuracy of the best "
+        "individual so far (line, left axis) and the parameters of every individual that was "
+        "trained at all in a generation (dots, right axis). The poorest individual, with which the "
+        f"run starts, has {accuracy[0]:.1f}%: below the frame."
+    )
+    style.note(drawing, text)
+    return drawing, text
+
+
+def _parameters(axes: Axes, found: Sequence[Generation], parameters: NDArray[np.int64]) -> None:
+    """Draw the parameters [G] of every individual of every generation, in millions."""
+    dots = [(i, m) for i, g in enumerate(found) for m in sorted(set(g.members))]
+    sizes = [parameters[m] / 1e6 for _, m in dots]
+    x = [i for i, _ in dots]
+    axes.scatter(x, sizes, s=9, color="#999999", alpha=0.55, linewidths=0)
+    axes.set_ylabel("parameters of each individual (millions)", color="#777777")
+    axes.grid(visible=False)
+    axes.spines["right"].set_visible(True)
+
+
+def population(
+    runs: Mapping[str, UnitRuns], found: Mapping[str, Sequence[Sequence[Generation]]]
+) -> tuple[Figure, str]:
+    """Return average, best and worst of the population by generation, and the caption.
+
+    Genetic CNN's Fig. 3: a line for each row label, bars from the worst to the best individual.
+    Call it inside `style.using`.
+    """
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=style.sized(6.4, 3.7), layout="constrained")
+    axes = drawing.subplots()
+    colours = style.levels(len(runs))
+    for i, (text, unit_runs) in enumerate(runs.items()):
+        table = tables.reported(unit_runs.unit.table)
+        means = table.mean_accuracy[table.row(unit_runs.unit.dataset)]
+        stats = [
+            aligned([np.array([f(means[list(g.members)]) for g in run]) for run in found[text]])
+            for f in (np.mean, np.min, np.max)
+        ]
+        average, worst, best = (stat.mean(axis=0) for stat in stats)
+        x = np.arange(len(average))
+        shift = 0.28 * (i - (len(runs) - 1) / 2)
+        axes.errorbar(
+            x + shift, average, yerr=[average - worst, best - average], color=colours[i],
+            marker=style.MARKERS[i], markersize=3.5, linewidth=1.3, elinewidth=0.7, label=text,
+            linestyle=style.DASHES[i % 2],
+        )  # fmt: skip
+    axes.set_xlabel("generation")
+    axes.set_ylabel("mean validation accuracy (%)")
+    axes.legend(loc="lower right")
+    first = next(iter(runs.values()))
+    table = tables.reported(first.unit.table)
+    best = float(table.best[table.row(first.unit.dataset)])
+    axes.set_ylim(best - _SHOWN, best + 0.5)
+    axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
+    axes.set_title(f"{first.unit.row.algorithm}, {first.unit.dataset}", loc="left")
+    text = (
+        f"Average over the population by generation, and bars from its worst to its best "
+        f"individual; each the mean over {len(found[next(iter(runs))])} runs, percent. Dotted: "
+        "the best cell of the table. "
+        f"What is {_SHOWN:g} points worse is outside the frame."
+    )
+    style.note(drawing, text)
+    return drawing, text

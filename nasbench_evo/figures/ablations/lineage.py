@@ -1,0 +1,98 @@
+"""Parents and children of Genetic CNN (its Fig. 4): do good parents have good children?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_evo.analysis import statistics
+from nasbench_evo.analysis.statistics import Interval
+from nasbench_evo.figures import style
+from nasbench_evo.randomness import stream
+from nasbench_evo.results.summary import UnitRuns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Births = Sequence[tuple[str, float, float]]  # kind, parents' accuracy, child's; percent
+_DRAWN = 1500  # points; more only make a blot
+_KINDS = {"mutation": ("#0072B2", "o"), "crossover": ("#D55E00", "^")}
+_FEWEST = 5  # births of a run for a correlation
+
+
+def correlations(by_run: Sequence[Births]) -> dict[str, tuple[Interval, int]]:
+    """Return by kind the mean over runs of Spearman's rho, with its interval, and the runs counted.
+
+    Runs with fewer than 5 births of a kind, or without spread, are not counted.
+    """
+    from scipy.stats import ConstantInputWarning, spearmanr
+
+    result = {}
+    for kind in _KINDS:
+        values = []
+        for births in by_run:
+            pairs = np.array([(p, c) for k, p, c in births if k == kind])
+            if len(pairs) >= _FEWEST:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConstantInputWarning)
+                    rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+                if np.isfinite(rho):
+                    values.append(rho)
+        if len(values) >= 2:
+            rng = stream(0, "bootstrap of the lineage").generator
+            interval = statistics.bootstrap_interval(values, "mean", rng=rng)
+            result[kind] = (interval, len(values))
+    return result
+
+
+def scatter(runs: UnitRuns, by_run: Sequence[Births], floor: float) -> tuple[Figure, str]:
+    """Return children against parents, and the caption. Call it inside `style.using`.
+
+    `floor` is the lowest accuracy drawn, percent; how many births lie below is said.
+    """
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=style.sized(4.6, 4.3), layout="constrained")
+    axes = drawing.subplots()
+    every = [birth for births in by_run for birth in births]
+    step = max(1, len(every) // _DRAWN)
+    for kind, (colour, marker) in _KINDS.items():
+        shown = np.array([(p, c) for k, p, c in every[::step] if k == kind]).reshape(-1, 2)
+        axes.scatter(
+            shown[:, 0], shown[:, 1], s=12, color=colour, marker=marker, alpha=0.45,
+            linewidths=0, label=kind,
+        )  # fmt: skip
+    top = max(max(p, c) for _, p, c in every) if every else floor + 1
+    axes.plot([floor, top], [floor, top], color=style.foreground(), linewidth=0.9, linestyle=":")
+    axes.set_xlim(floor, top + 0.3)
+    axes.set_ylim(floor, top + 0.3)
+    axes.set_aspect("equal")
+    axes.set_xlabel("parent (mean of both in a crossover), accuracy (%)")
+    axes.set_ylabel("child, accuracy (%)")
+    axes.legend(loc="lower right")
+    axes.set_title(
+        f"{runs.unit.row.label}, {runs.unit.dataset}", loc="left", fontsize=style.text(9)
+    )
+    hidden = sum(min(p, c) < floor for _, p, c in every)
+    text = (
+        f"Mean validation accuracy of parents and of children that differ from them: one "
+        f"in {step} of the {len(every)} births in {len(by_run)} runs; {hidden} births lie below "
+        f"{floor:g}%. Dotted: equal."
+    )
+    style.note(drawing, text)
+    return drawing, text
+
+
+def sentence(runs: UnitRuns, by_run: Sequence[Births]) -> str:
+    """Return what the correlations say."""
+    parts = [
+        f"{kind} {value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}] ({n} runs)"
+        for kind, (value, n) in correlations(by_run).items()
+    ]
+    return (
+        f"{runs.unit.dataset}, {runs.unit.row.label}: Spearman correlation of a child's accuracy "
+        f"with its parents', mean over runs with 95% bootstrap interval: {', '.join(parts)}."
+    )

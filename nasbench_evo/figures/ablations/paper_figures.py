@@ -1,0 +1,147 @@
+"""Figures and tables that one paper has and others do not, for the suites that can make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_evo import tables
+from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
+from nasbench_evo.analysis import statistics
+from nasbench_evo.figures.ablations import generations, lineage
+from nasbench_evo.figures.architectures import graphs
+from nasbench_evo.randomness import stream
+from nasbench_evo.replays.generations import Generation, births
+from nasbench_evo.results.ablation import Factor, Runs
+from nasbench_evo.results.ablation_text import Section
+from nasbench_evo.results.summary import UnitRuns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Drawn = tuple[str, Callable[[], tuple["Figure", str]]]
+_PRINTED = (0, 1, 2, 3, 5, 8, 10, 20, 30, 40, 50)  # generations of Genetic CNN's Table 1
+_LINEAGES = 30  # runs whose births are counted
+_BELOW_BEST = 12.0  # percentage points: births that are worse are counted, not drawn
+
+
+def sections(
+    factor: Factor, runs: Runs, traces: generations.Found
+) -> Iterator[tuple[Section, list[Drawn]]]:
+    """Yield further sections of a factor with what to draw in each."""
+    dataset = runs.suite.datasets[0]
+    reference = factor.levels[factor.reference].row
+    if (reference, dataset) not in traces:
+        return
+    own = runs.units[reference, dataset]
+    found = traces[reference, dataset]
+    if factor.algorithm == "eigen" and factor.names == ("secondary_step",):
+        yield (
+            Section("Succession progress of one run (EIGEN, Fig. 4)"),
+            [("eigen_succession", lambda: generations.succession(own, found[0]))],
+        )
+    if factor.algorithm == "eigen" and factor.names == ("extinction",):
+        yield _saved_cost(factor, runs, traces), []
+    if factor.algorithm == "genetic_cnn" and factor.names == ("initial",):
+        yield from _genetic_cnn(factor, runs, traces)
+
+
+def _genetic_cnn(
+    factor: Factor, runs: Runs, traces: generations.Found
+) -> Iterator[tuple[Section, list[Drawn]]]:
+    dataset = runs.suite.datasets[0]
+    by_text = {level.text: level.row for level in factor.levels if (level.row, dataset) in traces}
+    units = {text: runs.units[row, dataset] for text, row in by_text.items()}
+    found = {text: traces[row, dataset] for text, row in by_text.items()}
+    reference = factor.levels[factor.reference]
+    own, mine = units[reference.text], found[reference.text]
+    yield (
+        Section("Initialisation: average, best and worst individual (Genetic CNN, Fig. 3)"),
+        [("genetic_cnn_population", lambda: generations.population(units, found))],
+    )
+    title = f"Generations of one run, seed {own.records[0].seed} (Genetic CNN, Table 1)"
+    yield Section(title, table=_table_1(own, mine[0])), []
+    title = f"The same statistics as means over {len(mine)} runs"
+    yield Section(title, table=_table_1_means(mine)), []
+    yield _lineage(own)
+    yield (
+        Section("Cells that two independent runs found (Genetic CNN, Fig. 5)"),
+        [("genetic_cnn_cells", lambda: graphs.found_cells(own, 2))],
+    )
+
+
+def _lineage(own: UnitRuns) -> tuple[Section, list[Drawn]]:
+    by_run = [births(own.unit, record.seed) for record in own.records[:_LINEAGES]]
+    table = tables.reported(own.unit.table)
+    floor = round(float(table.best[table.row(own.unit.dataset)]) - _BELOW_BEST)
+    return (
+        Section(
+            "Parents and children (Genetic CNN, Fig. 4)", said=(lineage.sentence(own, by_run),)
+        ),
+        [("genetic_cnn_lineage", lambda: lineage.scatter(own, by_run, floor))],
+    )
+
+
+def _table_1(own: UnitRuns, found: Sequence[Generation]) -> tuple[tuple[str, ...], ...]:
+    """Return Table 1 of one run: what the search saw of each generation, percent."""
+    space = tables.reported(own.unit.table).space
+    lines = [("Gen", "Max %", "Min %", "Avg %", "Med %", "Std-D", "Best cell")]
+    for number in _PRINTED:
+        if number < len(found):
+            generation = found[number]
+            stats = [f"{value:.2f}" for value in _statistics(generation)]
+            cell = space.from_index(generation.champion)
+            lines.append((f"{number:02}", *stats, f"`{''.join(map(str, cell))}`"))  # type: ignore[arg-type]
+    return tuple(lines)
+
+
+def _statistics(generation: Generation) -> tuple[float, float, float, float, float]:
+    seen = np.array(generation.fitness)
+    spread = float(seen.std(ddof=1)) if len(seen) > 1 else 0.0
+    return float(seen.max()), float(seen.min()), float(seen.mean()), float(np.median(seen)), spread
+
+
+def _table_1_means(found: Sequence[Sequence[Generation]]) -> tuple[tuple[str, ...], ...]:
+    """Return Table 1 averaged over runs, with the 95% interval of the mean of the average."""
+    genuine = GeneticCNN().generations
+    lines = [("Gen", "runs", "Max %", "Min %", "Avg % [95% interval]", "Med %", "Std-D")]
+    for number in (n for n in _PRINTED if n <= genuine):
+        stats = np.array([_statistics(run[number]) for run in found if number < len(run)])
+        if len(stats) < 2:
+            continue
+        high, low, _, middle, spread = (f"{value:.2f}" for value in stats.mean(axis=0))
+        rng = stream(0, "bootstrap of Table 1").generator
+        mean, *limits = statistics.bootstrap_interval(stats[:, 2], "mean", rng=rng)
+        text = f"{mean:.2f} [{limits[0]:.2f}, {limits[1]:.2f}]"
+        lines.append((f"{number:02}", f"{len(stats)}", high, low, text, middle, spread))
+    return tuple(lines)
+
+
+def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found) -> Section:
+    """Return what a generation costs with and without extinction, in full trainings."""
+    said = []
+    for dataset in runs.suite.datasets:
+        costs = {
+            level.text: np.array([_per_generation(run) for run in traces[level.row, dataset]])
+            for level in factor.levels
+            if (level.row, dataset) in traces
+        }
+        parts = []
+        for text, values in costs.items():
+            rng = stream(0, "bootstrap of the extinction").generator
+            if np.ptp(values) == 0:
+                parts.append(f"{values[0]:.2f} with {text}")
+                continue
+            mean, low, high = statistics.bootstrap_interval(values, "mean", rng=rng)
+            parts.append(f"{mean:.2f} [{low:.2f}, {high:.2f}] with {text}")
+        said.append(
+            f"{dataset}, {factor.algorithm} ({factor.preset}): full trainings spent in a "
+            f"generation, mean over runs with 95% bootstrap interval: {'; '.join(parts)}."
+        )
+    return Section(f"Cost of a generation, {factor.preset} (EIGEN, Algorithm 1)", said=tuple(said))
+
+
+def _per_generation(run: Sequence[Generation]) -> float:
+    return (run[-1].spent - run[0].spent) / max(1, len(run) - 1)

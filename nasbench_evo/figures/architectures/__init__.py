@@ -1,0 +1,1 @@
+"""Architectures as graphs and cells as staircases."""

@@ -1,0 +1,1 @@
+"""What every suite has: regret, accuracy, final rows, shared weights, trainings."""

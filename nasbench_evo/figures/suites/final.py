@@ -1,0 +1,82 @@
+"""Every row of a suite at its last checkpoint: means with intervals, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nasbench_evo.figures import style
+from nasbench_evo.results.summary import BASELINE, SummaryRow
+from nasbench_evo.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_ROWS = 16  # more are a table, not a figure
+
+
+def figure(suite: Suite, rows: Sequence[SummaryRow]) -> tuple[Figure, str]:
+    """Return a panel a data set with the mean regret of each row, and the caption.
+
+    Rows are in the order of their mean over the data sets. Call it inside `style.using`.
+    """
+    from matplotlib.figure import Figure
+
+    last = [row for row in rows if row.evaluations == suite.checkpoints[-1]]
+    names = _order(last)
+    drawing = Figure(
+        figsize=style.sized(2.6 * len(suite.datasets) + 2.4, 0.27 * len(names) + 1.5),
+        layout="constrained",
+    )
+    panels = drawing.subplots(1, len(suite.datasets), squeeze=False, sharey=True)[0]
+    for axes, dataset in zip(panels, suite.datasets, strict=True):
+        _panel(axes, [row for row in last if row.dataset == dataset], names)
+        axes.set_title(dataset)
+        axes.set_xlabel("mean regret (percentage points)")
+    panels[0].set_yticks(
+        range(len(names)), [f"{a} ({p})" for a, p in names], fontsize=style.text(8)
+    )
+    panels[0].invert_yaxis()
+    n = max((row.n for row in last), default=0)
+    text = (
+        f"Mean regret after {suite.checkpoints[-1]} evaluations (full trainings), {n} runs a row, "
+        f"with 95% bootstrap intervals of the mean; lower is better. Vertical line: random search."
+    )
+    if len({(row.algorithm, row.preset) for row in last}) > len(names):
+        text += f" The best {len(names)} rows are drawn."
+    style.note(drawing, text)
+    return drawing, text
+
+
+def _order(rows: Sequence[SummaryRow]) -> list[tuple[str, str]]:
+    """Return (algorithm, preset) by the mean of their ranks; ties by name."""
+    ranks: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        ranks.setdefault((row.algorithm, row.preset), []).append(row.rank)
+    ordered = sorted(ranks, key=lambda name: (sum(ranks[name]) / len(ranks[name]), name))
+    return ordered[:_MOST_ROWS]
+
+
+def _panel(axes: Axes, rows: Sequence[SummaryRow], names: Sequence[tuple[str, str]]) -> None:
+    for row in rows:
+        name = (row.algorithm, row.preset)
+        if row.algorithm == BASELINE:
+            axes.axvline(row.mean_regret, color=style.foreground(), linewidth=0.9, alpha=0.7)
+        if name not in names:
+            continue
+        single = row.n < 2
+        axes.errorbar(
+            row.mean_regret,
+            names.index(name),
+            xerr=None
+            if single
+            else [[row.mean_regret - row.regret_low], [row.regret_high - row.mean_regret]],
+            color=style.colour(row.algorithm),
+            marker=style.MARKERS[sorted({a for a, _ in names}).index(row.algorithm) % 10],
+            markersize=5.5,
+            capsize=2.5,
+            linestyle="none",
+        )
+    axes.set_xlim(left=0)
+    axes.grid(visible=True, axis="y", alpha=0.15)

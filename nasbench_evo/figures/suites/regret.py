@@ -1,0 +1,180 @@
+"""Mean regret against evaluations: the figure of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_evo.figures import style
+from nasbench_evo.results.summary import BASELINE, UnitRuns, mean_intervals, regret_curves
+from nasbench_evo.suite import Row, Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_POINTS = 40
+_MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
+_SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
+_MARKS = 7  # on a line, so that lines are told apart in grey
+_CEILING = 1.5  # the highest regret drawn, as a multiple of random search's at the start
+_FLOOR = 0.5  # the lowest regret drawn, as a share of the lowest that is not zero
+
+
+def draw(
+    suite: Suite,
+    collected: Sequence[UnitRuns],
+    path: Path,
+    *,
+    formats: Sequence[str] = ("png", "svg"),
+    look: str = "paper",
+) -> list[Path]:
+    """Write the regret figure of a suite at `path` plus each format's ending; return the paths."""
+    with style.using(look):
+        return style.save(figure(suite, collected), path, formats)
+
+
+def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
+    """Return one panel a data set; lines are means over the runs of a row, with their intervals.
+
+    Call it inside `style.using`.
+    """
+    from matplotlib.figure import Figure  # imported late: the command line must start fast
+
+    first = max(1, suite.evaluations // _SPAN)
+    points = np.unique(np.geomspace(first, suite.evaluations, _POINTS).round())
+    n = max((len(runs.records) for runs in collected), default=0)
+    drawing = Figure(
+        figsize=style.sized(max(4.1 * len(suite.datasets), 6.4), 5.0), layout="constrained"
+    )
+    panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
+    looks = _looks(collected)
+    names = short_names([runs.unit.row for runs in collected])
+    reduced = False
+    for axes, dataset in zip(panels, suite.datasets, strict=True):
+        present = [r for r in collected if r.unit.dataset == dataset and r.records]
+        chosen = _selected(present, suite.evaluations)
+        reduced = reduced or len(chosen) < len(present)
+        _panel(axes, chosen, points, looks, names)
+        axes.set_title(dataset)
+        axes.set_xlabel("evaluations (full trainings)")
+    panels[0].set_ylabel("mean regret (percentage points)")
+    handles = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(
+        handles.values(),
+        handles,
+        loc="outside upper left",
+        ncols=3 if len(suite.datasets) > 1 else 2,
+        fontsize=style.text(8),
+        handlelength=3.4,
+        title=suite.name,
+        title_fontproperties={"weight": "bold", "size": 10},
+        alignment="left",
+    )
+    style.note(drawing, caption(n, reduced=reduced))
+    return drawing
+
+
+def caption(n: int, *, reduced: bool = False) -> str:
+    """Return what the figure shows: units, number of runs, meaning of the bands."""
+    text = (
+        "Regret of the incumbent: best mean validation accuracy in the table minus that of the "
+        f"cell a search would return, percentage points; mean of {n} runs. Bands: 95% bootstrap "
+        "interval of the mean. Both axes logarithmic: a line that leaves the frame below has "
+        "reached zero regret in every run, one that comes from above it started from poor cells."
+    )
+    return text + (" Of each algorithm the best row is drawn." if reduced else "")
+
+
+def short_names(rows: Sequence[Row]) -> dict[str, str]:
+    """Return by row label a name without the settings that all rows of its algorithm share.
+
+    An algorithm with one row keeps its label.
+    """
+    parts: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        parts.setdefault(row.algorithm, {})[row.label] = row.preset.split(", ")
+    names = {}
+    for algorithm, labels in parts.items():
+        shared = set.intersection(*(set(words) for words in labels.values()))
+        for label, words in labels.items():
+            own = [word for word in words if word not in shared] or words[:1]
+            names[label] = f"{algorithm} ({', '.join(own)})" if len(labels) > 1 else label
+    return names
+
+
+def _selected(drawn: list[UnitRuns], evaluations: int) -> list[UnitRuns]:
+    """Return what a panel can show: all rows, or the best of each algorithm if there are many."""
+    if len(drawn) <= _MOST_LINES:
+        return drawn
+    best: dict[str, tuple[float, UnitRuns]] = {}
+    for runs in drawn:
+        mean = float(regret_curves(runs, [evaluations]).mean())
+        name = runs.unit.row.algorithm
+        if name not in best or mean < best[name][0]:
+            best[name] = (mean, runs)
+    return [runs for _, runs in best.values()]
+
+
+def _looks(collected: Sequence[UnitRuns]) -> dict[str, tuple[str | tuple[float, ...], int]]:
+    """Return the colour and the number among its algorithm's rows of each row label.
+
+    A suite of one algorithm beside random search varies colours instead of dashes.
+    """
+    labels: dict[str, dict[str, None]] = {}
+    for runs in collected:
+        labels.setdefault(runs.unit.row.algorithm, {})[runs.unit.row.label] = None
+    result: dict[str, tuple[str | tuple[float, ...], int]] = {}
+    for algorithm, rows in labels.items():
+        shades = style.levels(len(rows)) if len(rows) > len(style.DASHES) else None
+        for i, label in enumerate(rows):
+            result[label] = (shades[i] if shades else style.colour(algorithm), i)
+    return result
+
+
+def _panel(
+    axes: Axes,
+    drawn: list[UnitRuns],
+    points: np.ndarray,
+    looks: dict[str, tuple[str | tuple[float, ...], int]],
+    names: Mapping[str, str],
+) -> None:
+    lowest, highest = np.inf, 0.0
+    for k, runs in enumerate(drawn):
+        row = runs.unit.row
+        colour, variant = looks[row.label]
+        curves = regret_curves(runs, points.tolist())
+        intervals = mean_intervals(list(curves.T))
+        mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
+        lowest = min(lowest, *mean[mean > 0].tolist(), np.inf)
+        baseline = row.algorithm == BASELINE
+        highest = float(mean[0]) if baseline else highest
+        axes.plot(
+            points,
+            np.where(mean > 0, mean, np.nextafter(0, 1)),  # zero has no place on a log axis
+            color=colour,
+            linestyle=style.DASHES[variant % len(style.DASHES)],
+            linewidth=2.4 if baseline else 1.5,
+            marker=None if baseline else style.MARKERS[k % len(style.MARKERS)],
+            markevery=(k % _MARKS, max(1, len(points) // _MARKS)),
+            markersize=4,
+            label=names[row.label],
+            zorder=3 if baseline else 2,
+        )
+        if len(runs.records) > 1:
+            axes.fill_between(points, low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if highest > 0:
+        axes.set_ylim(top=_CEILING * highest)
+    if np.isfinite(lowest):
+        axes.set_ylim(bottom=max(lowest * _FLOOR, 1e-6))
+    style.log_ticks(axes.xaxis, *axes.get_xlim())
+    style.log_ticks(axes.yaxis, *axes.get_ylim())

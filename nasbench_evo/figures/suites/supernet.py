@@ -1,0 +1,166 @@
+"""The figures of a suite on supernets: ranking by epoch, shared against standalone, final cells."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo import tables
+from nasbench_evo.figures import rank_correlation, style
+from nasbench_evo.figures.labels import short_labels
+from nasbench_evo.results.ranking import Ranking, noise_ceiling
+from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.supernet import fitness as by_epoch
+from nasbench_evo.results.weight_sharing import PairedSearches
+from nasbench_evo.spaces import NASBench201
+from nasbench_evo.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CONVOLUTION = NASBench201.operations.index("nor_conv_3x3")
+_ACROSS = 3  # panels beside each other: more are too small on a page
+
+Pairs = Mapping[str, PairedSearches]
+
+
+def draw(
+    suite: Suite,
+    collected: Sequence[UnitRuns],
+    rankings: Sequence[Ranking],
+    pairs: Pairs,
+    folder: Path,
+) -> list[Path]:
+    """Write the figures that the runs have data for into `folder`; return the paths."""
+    with style.using():
+        return save(suite, collected, rankings, pairs, folder, ("png", "svg"))
+
+
+def save(
+    suite: Suite,
+    collected: Sequence[UnitRuns],
+    rankings: Sequence[Ranking],
+    pairs: Pairs,
+    folder: Path,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Write the figures in some formats, in the style in use; return the paths."""
+    paths: list[Path] = []
+    for dataset in suite.datasets:
+        suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
+        of_weights = [
+            runs
+            for runs in collected
+            if runs.unit.dataset == dataset and runs.records and runs.unit.training is not None
+        ]
+        if of_weights:
+            paths += style.save(fitness(of_weights), folder / f"fitness{suffix}", formats)
+        own = [r for r in rankings if r.unit.dataset == dataset]
+        if own:
+            paths += _save_rankings(suite, dataset, own, folder, suffix, formats)
+    if pairs and suite.truth is not None:
+        table = tables.reported(suite.truth.table)
+        best = float(table.best[table.row(suite.truth.dataset or suite.datasets[0])])
+        one = len(suite.datasets) == 1
+        algorithms = [label.partition(" (")[0] for label in pairs]
+        short = algorithms if len(set(algorithms)) == len(pairs) else list(pairs)
+        results = dict(zip(short, pairs.values(), strict=True))
+        figure = rank_correlation.paired_dots(results, best=best if one else None)
+        paths += style.save(figure, folder / "final_cells", formats)
+    return paths
+
+
+def _save_rankings(
+    suite: Suite,
+    dataset: str,
+    rankings: Sequence[Ranking],
+    folder: Path,
+    suffix: str,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Write tau by epoch, and each ranking's scatter after the last epoch."""
+    ceiling = noise_ceiling(suite, dataset)
+    rows = [ranking.unit.row for ranking in rankings]
+    curves = {
+        label: ranking.curves for label, ranking in zip(short_labels(rows), rankings, strict=True)
+    }
+    figure = rank_correlation.tau_curves(
+        curves, ceiling=None if ceiling is None else ceiling["kendall_tau"]
+    )
+    paths = style.save(figure, folder / f"tau{suffix}", formats)
+    names = _file_names([row.algorithm for row in rows])
+    for name, label, ranking in zip(names, curves, rankings, strict=True):
+        paths += style.save(_scatter(ranking, label), folder / f"scatter_{name}{suffix}", formats)
+    return paths
+
+
+def fitness(collected: Sequence[UnitRuns]) -> Figure:
+    """Return the fitness with shared weights of what each epoch measured, a panel a row.
+
+    The line is the mean of what was measured, the band goes from the lowest to the highest, both
+    as means over runs. Call it inside `style.using`.
+    """
+    from matplotlib.figure import Figure  # imported late: the command line must start fast
+    from matplotlib.ticker import MaxNLocator
+
+    n = len(collected)
+    across = min(n, _ACROSS)
+    down = -(-n // across)
+    size = style.sized(max(3.0 * across, 4.0), 2.7 * down + 0.9)
+    drawing = Figure(figsize=size, layout="constrained")
+    grid = drawing.subplots(down, across, squeeze=False, sharey=True)
+    panels, unused = grid.flat[:n], grid.flat[n:]
+    labels = short_labels([runs.unit.row for runs in collected])
+    for axes, runs, label in zip(panels, collected, labels, strict=True):
+        epochs, values = by_epoch(runs)
+        high, mean, low = values.mean(axis=0).T
+        look = style.colour(label)
+        marker = "o" if len(epochs) == 1 else ""
+        axes.plot(epochs, mean, color=look, marker=marker)
+        axes.plot(epochs, high, color=look, linewidth=0.9, linestyle=style.DASHES[1], marker=marker)
+        axes.fill_between(epochs, low, high, color=look, alpha=0.15, linewidth=0)
+        axes.set_title(textwrap.fill(label, 30), fontsize=style.text(9))
+        axes.set_xlabel("epochs of the supernet")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+    for axes in unused:
+        axes.set_axis_off()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("validation accuracy,\nshared weights (%)")
+    runs_ = sorted({len(runs.records) for runs in collected})
+    style.note(
+        drawing,
+        "What the search measured in each epoch: mean (line), highest (dashed) and lowest (edge of "
+        f"the band), means over {' to '.join(map(str, runs_))} runs.",
+    )
+    return drawing
+
+
+def _file_names(algorithms: Sequence[str]) -> list[str]:
+    """Return a name for each row: its algorithm, numbered where that comes again."""
+    return [
+        name if (before := algorithms[:i].count(name)) == 0 else f"{name}_{before + 1}"
+        for i, name in enumerate(algorithms)
+    ]
+
+
+def _scatter(ranking: Ranking, label: str) -> Figure:
+    counts: NDArray[np.int64] | None = None
+    counted = ""
+    if ranking.unit.training is not None and ranking.unit.training.space == NASBench201.name:
+        counts = (np.array(ranking.genotypes) == _CONVOLUTION).sum(axis=1)
+        counted = "3x3 convolutions"
+    return rank_correlation.scatter(
+        ranking.predicted,
+        ranking.truth,
+        ranking.curves[0][-1][1],
+        labels=(f"{label}: accuracy with shared weights (%)", "standalone accuracy (%)"),
+        counts=counts,
+        counted=counted,
+    )

@@ -1,0 +1,71 @@
+"""Layer A of the gate: golden traces. Any difference is a change of behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nasbench_evo import tables
+from nasbench_evo.gate.baseline import Baseline, Entry
+from nasbench_evo.gate.measured import BLOCK, Key, Measured, Trace
+
+
+@dataclass(frozen=True)
+class TraceCheck:
+    """Layer A for one unit; `difference` says where the first changed trace departs."""
+
+    label: str
+    dataset: str
+    equal: int
+    of: int
+    difference: str | None
+
+
+def check(baseline: Baseline, measured: Mapping[Key, Measured]) -> list[TraceCheck]:
+    """Return every unit's golden traces beside the measured ones."""
+    return [_check(baseline.entries[key], m) for key, m in measured.items()]
+
+
+def _check(entry: Entry, measured: Measured) -> TraceCheck:
+    label, dataset = measured.key
+    space = tables.load(measured.unit.table).space
+
+    def show(index: int) -> str:
+        return "".join(map(str, space.from_index(index)))
+
+    differences = []
+    pairs = zip(entry.traces, measured.traces, strict=True)
+    for (old, now), engine_hash in zip(pairs, measured.hashes, strict=False):
+        if now.sha256 != engine_hash:
+            text = "another trace in another process: randomness from outside its stream"
+            differences.append(f"seed {now.seed}: {text}")
+        elif now != old:
+            differences.append(f"seed {now.seed}: {departure(old, now, show)}")
+    n = len(measured.traces)
+    if not differences:
+        return TraceCheck(label, dataset, n, n, None)
+    changes = _changes(entry.hyperparameters, measured.unit.row.configured.hyperparameters())
+    return TraceCheck(label, dataset, n - len(differences), n, differences[0] + changes)
+
+
+def _changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    changed = [
+        f"{name} {old.get(name)} -> {new.get(name)}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    return f" (hyper-parameters: {', '.join(changed)})" if changed else ""
+
+
+def departure(old: Trace, now: Trace, show: Callable[[int], str]) -> str:
+    """Return where two traces of a seed part, as closely as the golden one tells."""
+    for i, (a, b) in enumerate(zip(old.first, now.first, strict=False)):
+        if a != b:
+            return f"evaluation {i + 1} is {show(b)} instead of {show(a)}"
+    for k, (x, y) in enumerate(zip(old.prefixes, now.prefixes, strict=False)):
+        if x != y:
+            low, high = max(k * BLOCK, len(old.first)) + 1, (k + 1) * BLOCK
+            return f"the first other genotype is among evaluations {low}-{high}"
+    if len(old.prefixes) != len(now.prefixes):
+        return "another number of evaluations"
+    return "the same genotypes with other accuracies or fractions"

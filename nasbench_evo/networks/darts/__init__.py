@@ -1,0 +1,1 @@
+"""The DARTS network and its supernet."""

@@ -1,0 +1,163 @@
+"""Evaluation of many mixtures of the DARTS search network at once (inference only).
+
+Work that edges share is done once a state: ReLU, poolings, and the depthwise convolutions of all
+edges, in two calls and one more for the second halves of separable convolutions. What does not
+depend on the individual is done once for all: the stem, the inputs of the first cell, the first
+input of the second. Individuals are folded into the batch dimension, as many as the memory or the
+cache has room for. `darts_folding` prepares the matrices.
+
+Feature maps are [m, images, h, w, channels]; m is 1 where all individuals share them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasbench_evo.networks.darts.features import (
+    Feature,
+    bypass,
+    features,
+    product,
+    rectified,
+    rows_of,
+    times,
+)
+from nasbench_evo.networks.darts.folding import FoldedNetwork, fold_network
+from nasbench_evo.networks.darts.operations import phases
+from nasbench_evo.networks.supernet import Statistics
+from nasbench_evo.spaces.darts_cell import NODES
+
+if TYPE_CHECKING:
+    from nasbench_evo.networks.darts.supernet import DartsSupernet, SearchCell
+
+_CPU_PIXELS = 2**15  # of all images and individuals in one pass: they stay in the cache
+_MEMORY = 2**32  # bytes that the individuals folded together may take
+
+
+def evaluate(
+    supernet: DartsSupernet, images: Tensor, weights: Tensor, statistics: Statistics
+) -> Tensor:
+    """Return the logits [n, images, classes] of mixtures [n, 2, 14, 8]."""
+    weights = weights.to(supernet.classifier.weight)
+    if not statistics:  # then equal mixtures have equal logits
+        weights, which = torch.unique(weights, dim=0, return_inverse=True)
+    folded = fold_network(supernet, weights, statistics)
+    image_step, step = _steps(supernet, images, len(weights))
+    columns = []
+    for part in torch.split(images, image_step):
+        network = _Network(folded, part)
+        starts = range(0, len(weights), step)
+        columns.append(torch.cat([network.logits(slice(i, i + step)) for i in starts]))
+    logits = torch.cat(columns, 1)
+    return logits if statistics else logits[which]
+
+
+def _steps(supernet: DartsSupernet, images: Tensor, n: int) -> tuple[int, int]:
+    """Return how many images, and how many individuals, one pass takes."""
+    area = images.shape[2] * images.shape[3]
+    folded = images.device.type != "cpu" if supernet.folded is None else supernet.folded
+    if folded:
+        cell = cast("SearchCell", supernet.cells[0])
+        floats = (40 * cell.mixed + 12 * cell.channels) * area * len(images)  # at most, at a time
+        return len(images), max(1, min(n, _MEMORY // (floats * images.element_size())))
+    image_step = min(len(images), max(1, _CPU_PIXELS // area))
+    if supernet.folded is False:
+        return image_step, 1
+    return image_step, max(1, min(n, _CPU_PIXELS // (image_step * area)))
+
+
+class _Maps(NamedTuple):
+    """Feature maps; `shared` says that they are the same for all individuals (then m = 1)."""
+
+    values: Tensor
+    shared: bool
+
+
+class _Input(NamedTuple):
+    """An input of a cell after its preprocessing: what the operations add, what bypasses them."""
+
+    found: list[Feature]
+    rest: Tensor
+
+
+class _Network:
+    """The search network for n individuals, over one part of the images."""
+
+    def __init__(self, folded: FoldedNetwork, images: Tensor) -> None:
+        self.folded = folded
+        self._shared: dict[tuple[int, int], _Input] = {}  # of (cell, input)
+        images = images.contiguous(memory_format=torch.channels_last)
+        y = F.conv2d(images, folded.stem, padding=1).permute(0, 2, 3, 1).unsqueeze(0).contiguous()
+        shared = len(folded.stem_affine[0]) == 1
+        self.stem = _Maps(rectified(y, *folded.stem_affine) if shared else y, shared)
+
+    def logits(self, rows: slice) -> Tensor:
+        """Return the logits of some of the individuals, [n, images, classes]."""
+        first = self.stem
+        if not first.shared:
+            scale, shift = (values[rows] for values in self.folded.stem_affine)
+            first = _Maps(rectified(first.values, scale, shift), False)
+        second = first
+        for i in range(len(self.folded.cells)):
+            if i:
+                second.values.relu_()  # both cells that read it would
+            first, second = second, _Maps(self._cell(i, (first, second), rows), False)
+        weight, bias = self.folded.classifier
+        return second.values.mean((2, 3)) @ weight + bias
+
+    def _cell(self, i: int, inputs: tuple[_Maps, _Maps], rows: slice) -> Tensor:
+        """Return the nodes of cell i, as they are kept: [n, images, h, w, 4 * channels]."""
+        cell = self.folded.cells[i]
+        first, second = (self._input(i, j, inputs[j], rows) for j in (0, 1))
+        rest = first.rest + second.rest
+        n, size = len(cell.bias[rows]), rest.shape[1:4]
+        pixels = size.numel()
+        # All nodes' mixed channels, then what bypassed each node's edges: [n * pixels, 4C]
+        nodes = rest.new_empty(n * pixels, NODES * cell.parts.inputs[0].shape[0])
+        mixed, *bypassed = torch.split(nodes, [cell.bias.shape[1], *[rest.shape[-1]] * NODES], 1)
+        sums = mixed.view(n, pixels, -1)
+        sums.copy_(cell.bias[rows].unsqueeze(1))
+        bypassed[0].view(n, pixels, -1).copy_(rest.flatten(1, 3))
+        _add([*first.found, *second.found], sums)
+        for k in range(NODES - 1):
+            (a, b), (c, d) = cell.parts.mixed[k], cell.parts.bypassed[k]
+            x = torch.addmm(mixed @ a, bypassed[k], b)
+            torch.mm(mixed, c, out=bypassed[k + 1])
+            bypassed[k + 1].addmm_(bypassed[k], d)
+            _add(features(cell.sources[k + 2], x.view(n, *size, -1), rows), sums)
+        return nodes.view(n, *size, -1)
+
+    def _input(self, i: int, j: int, x: _Maps, rows: slice) -> _Input:
+        """Return an input of a cell; what all individuals share is computed once."""
+        cell = self.folded.cells[i]
+        source = cell.sources[j]
+        shared = x.shared and len(cell.preprocess[j][0]) == 1 and source.shared
+        if shared and (i, j) in self._shared:
+            found, rest = self._shared[i, j]
+        else:
+            values = phases(x.values) if cell.halved and j == 0 else x.values
+            weight, bias = (rows_of(v, rows) for v in cell.preprocess[j])
+            state = product(values, weight, bias)
+            mixed, rest = (times(state, part) for part in cell.parts.inputs)
+            rest = bypass(rest, source.stride)
+            found = features(source, mixed, slice(None) if shared else rows)
+            if shared:
+                self._shared[i, j] = _Input(found, rest)
+        if shared:
+            found = [Feature(y, None if out is None else out[rows]) for y, out in found]
+        return _Input(found, rest)
+
+
+def _add(found: list[Feature], sums: Tensor) -> None:
+    """Add features to the nodes' mixed channels, in place: [n, pixels, 4c]."""
+    for values, out in found:
+        if out is None:
+            sums.add_(values)
+        elif len(sums) == 1:
+            sums[0].addmm_(values[0], out[0])
+        else:
+            sums.baddbmm_(values.expand(len(sums), -1, -1), out)

@@ -1,0 +1,233 @@
+"""The DARTS search network (Liu et al. 2019, Section 2) with partial channels (Xu et al. 2019).
+
+EG-NAS searches on it (its Section 4.1): 8 cells, those at 1/3 and 2/3 of the depth reductions. On
+every edge the first 1/k of the channels go through the mixed operation; the others bypass it, max
+pooled where the edge halves the size, and a channel shuffle follows. There is no edge
+normalisation. BatchNorm has no affine parameters but in the stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasbench_evo.errors import InputError
+from nasbench_evo.networks.darts import population
+from nasbench_evo.networks.darts.operations import FactorizedReduce, pointwise
+from nasbench_evo.networks.darts.source import Plan, Source
+from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.supernet import Statistics, Supernet
+from nasbench_evo.spaces.darts_cell import CELL_TYPES, EDGES, NODES, OPERATIONS, DartsCell, Genes
+
+STEM_MULTIPLIER = 3
+_SPACE = DartsCell()
+_SOURCES = NODES + 1  # the last node is no edge's source
+
+Plans = Sequence[Sequence[Plan]]  # of each cell type, of each source
+
+
+class Preprocess(nn.Module):
+    """1x1 convolution (factorised reduction where sizes halve), then BatchNorm; the ReLU is before.
+
+    Both cells that read a cell's output begin with a ReLU, so that is done once, by the network.
+    """
+
+    def __init__(self, inputs: int, outputs: int, reduce: bool) -> None:
+        super().__init__()
+        self.convolution = (FactorizedReduce if reduce else pointwise)(inputs, outputs)
+        self.norm = nn.BatchNorm2d(outputs, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, outputs, h, w] of [batch, inputs, h, w]."""
+        return cast(Tensor, self.norm(self.convolution(x)))
+
+
+class SearchCell(nn.Module):
+    """A cell: two rectified maps, [batch, inputs, h, w], to [batch, 4 * channels, h, w].
+
+    `inputs` counts the channels of the two; `reduced` says that the first is twice as large as
+    the second; a `reduction` cell halves the size.
+    """
+
+    def __init__(
+        self, inputs: tuple[int, int], channels: int, partial: int, reduction: bool, reduced: bool
+    ) -> None:
+        super().__init__()
+        self.channels, self.partial, self.reduction = channels, partial, reduction
+        self.mixed = channels // partial  # channels that go through the operations
+        self.preprocess = nn.ModuleList(
+            [Preprocess(inputs[0], channels, reduced), Preprocess(inputs[1], channels, False)]
+        )
+        self.sources = nn.ModuleList(
+            Source(
+                [node for source, node in EDGES if source == j],
+                self.mixed,
+                2 if reduction and j < 2 else 1,
+            )
+            for j in range(_SOURCES)
+        )
+
+    def forward(self, first: Tensor, second: Tensor, plan: Sequence[Plan], w: Tensor) -> Tensor:
+        """Return the nodes' maps; `w` is [edges, operations], 0 where `plan` has nothing."""
+        sums: dict[int, Tensor] = {}  # of each node, every one of which some edge reaches
+        bypassed: Tensor | None = None
+        nodes: list[Tensor] = []
+        for j, source in enumerate(self.sources):
+            if j < 2:
+                state = self.preprocess[j]((first, second)[j])
+            else:
+                state = self._node(sums[j - 2], bypassed)
+                nodes.append(state)
+            mixed = state[:, : self.mixed].contiguous(memory_format=torch.channels_last)
+            for node, y in source(mixed, plan[j], w[edges_of(j)]):
+                sums[node] = sums[node] + y if node in sums else y
+            if self.partial > 1:
+                rest = self._bypass(state[:, self.mixed :], j)
+                bypassed = rest if bypassed is None else bypassed + rest
+        return torch.cat([*nodes, self._node(sums[NODES - 1], bypassed)], 1)
+
+    def _bypass(self, x: Tensor, state: int) -> Tensor:
+        if self.reduction and state < 2:
+            return F.max_pool2d(x, 2, ceil_mode=True)
+        return x
+
+    def _node(self, mixed: Tensor, bypassed: Tensor | None) -> Tensor:
+        """Return a node: both parts of the channels, shuffled (a sum of shuffles is one)."""
+        if bypassed is None:
+            return mixed
+        x = torch.cat([mixed, bypassed], 1).permute(0, 2, 3, 1)
+        x = x.reshape(*x.shape[:3], self.partial, self.mixed).transpose(3, 4).flatten(3)
+        return x.permute(0, 3, 1, 2)
+
+
+def edges_of(state: int) -> list[int]:
+    """Return the edges that leave a state, as they are numbered in alpha."""
+    return [edge for edge, (source, _) in enumerate(EDGES) if source == state]
+
+
+class DartsSupernet(Supernet):
+    """Images of any size to logits; mixtures are [2, 14, 8], normal cells' and reductions'.
+
+    `folded` says how populations are evaluated: True folds as many individuals into the batch as
+    memory allows, False takes one at a time, None what is faster on the images' device.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        in_channels: int = 3,
+        channels: int = 16,
+        cells: int = 8,
+        partial_channels: int = 4,
+    ) -> None:
+        super().__init__()
+        check_sizes(
+            classes=classes,
+            in_channels=in_channels,
+            channels=channels,
+            cells=cells,
+            partial_channels=partial_channels,
+        )
+        if channels % partial_channels:
+            raise InputError(
+                f"channels must be a multiple of partial_channels, so that 1/k of them can be "
+                f"taken; got channels={channels}, partial_channels={partial_channels}."
+            )
+        self.folded: bool | None = None
+        before = now = STEM_MULTIPLIER * channels
+        self.stem = conv_bn(in_channels, now, 3)
+        self.cells = nn.ModuleList()
+        reduced = False
+        for i in range(cells):
+            reduction = i in (cells // 3, 2 * cells // 3)
+            channels *= 1 + reduction
+            cell = SearchCell((before, now), channels, partial_channels, reduction, reduced)
+            self.cells.append(cell)
+            before, now, reduced = now, NODES * channels, reduction
+        self.classifier = nn.Linear(now, classes)
+
+    def forward_path(self, images: Tensor, genotype: Genes) -> Tensor:
+        """Return the logits of one genotype's sub-network: its 0/1 mixture, zeros left out."""
+        weights = torch.from_numpy(_SPACE.weights(_SPACE.validate(genotype)))
+        return self._forward(images, weights, _plans(weights))
+
+    def forward_mixture(self, images: Tensor, weights: Tensor) -> Tensor:
+        """Return the logits of a mixture; raise InputError unless it is [2, 14, 8]."""
+        _check(weights, 3)
+        return self._forward(images, weights, _plans(torch.ones(_SPACE.alpha_shape)))
+
+    def _forward(self, images: Tensor, weights: Tensor, plans: Plans) -> Tensor:
+        weights = weights.to(self.classifier.weight)
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        first = second = F.relu(x)
+        for cell in self.cells:
+            kind = int(cast(SearchCell, cell).reduction)
+            x = cell(first, second, plans[kind], weights[kind])
+            first, second = second, F.relu(x)
+        return cast(Tensor, self.classifier(global_average(x)))
+
+    def paths_together(
+        self, images: Tensor, genotypes: Sequence[Genes], statistics: Statistics | None = None
+    ) -> Tensor:
+        """Return the logits of several paths in evaluation mode; [n, b, classes]."""
+        rows = [torch.from_numpy(_SPACE.weights(_SPACE.validate(g))) for g in genotypes]
+        return self.mixtures_together(images, torch.stack(rows), statistics)
+
+    @torch.no_grad()
+    def mixtures_together(
+        self, images: Tensor, weights: Tensor, statistics: Statistics | None = None
+    ) -> Tensor:
+        """Return the logits of several mixtures, `weights` [n, 2, 14, 8]; [n, b, classes]."""
+        _check(weights, 4)
+        return population.evaluate(self, images, weights, statistics or {})
+
+
+def _check(weights: Tensor, dimensions: int) -> None:
+    shape = _SPACE.alpha_shape
+    if weights.dim() != dimensions or weights.shape[-3:] != shape:
+        expected = ["n", *shape][-dimensions:]
+        raise InputError(
+            f"Mixtures of the {_SPACE.name} space are {expected}: cell types, edges, operations; "
+            f"got {list(weights.shape)}."
+        )
+
+
+def _plans(weights: Tensor) -> Plans:
+    """Return what to compute where a weight is not zero (nothing ever for `none`)."""
+    used = (weights != 0).tolist()
+    return [
+        [
+            {
+                operation: edges
+                for operation in range(1, len(OPERATIONS))
+                if (
+                    edges := tuple(i for i, e in enumerate(edges_of(j)) if used[kind][e][operation])
+                )
+            }
+            for j in range(_SOURCES)
+        ]
+        for kind in range(len(CELL_TYPES))
+    ]
+
+
+def build_supernet(
+    *,
+    classes: int,
+    generator: torch.Generator,
+    in_channels: int = 3,
+    channels: int = 16,
+    cells: int = 8,
+    partial_channels: int = 4,
+) -> DartsSupernet:
+    """Return the search network (on the CPU), its weights drawn from `generator` alone.
+
+    `channels` is C of the first cells, `partial_channels` k of PC-DARTS; 1 is ordinary DARTS.
+    Raises InputError for a size below 1 or channels that k does not divide.
+    """
+    return construct(
+        lambda: DartsSupernet(classes, in_channels, channels, cells, partial_channels), generator
+    )

@@ -1,0 +1,1 @@
+"""The network of GeneticNAS and its supernet."""

@@ -1,0 +1,237 @@
+"""Accuracy against what a cell costs: objectives from a table, fronts of what searches visited."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo import runner, tables
+from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.suite import Suite, Unit, require_table, units
+from nasbench_evo.tables import Table
+from nasbench_evo.tables.packed import write_atomically
+
+Array = NDArray[np.float64]
+ACCURACY = "accuracy"
+LABELS = {
+    "params": "parameters (millions)",
+    "flops": "FLOPs (millions)",
+    "latency": "latency (ms)",
+}
+
+
+class FrontRow(NamedTuple):
+    """A cell on the front of all that a row's runs visited."""
+
+    dataset: str
+    algorithm: str
+    preset: str
+    objective: str
+    cost: float  # in the unit of LABELS
+    accuracy: float  # percent, mean over the table's trials
+    arch: str
+
+
+class VolumeRow(NamedTuple):
+    """How much of the table's front a row's single runs reach.
+
+    The hypervolume that a run's front dominates, as a part of that of the whole table's front;
+    the reference point is the table's lowest mean accuracy and its highest cost.
+    """
+
+    dataset: str
+    algorithm: str
+    preset: str
+    objective: str
+    n: int  # runs
+    visited: float  # mean number of distinct cells of a run
+    mean_share: float  # 0..1
+    share_low: float  # bootstrap 95% interval of the mean
+    share_high: float
+
+
+class Fronts(NamedTuple):
+    """The multi-objective view of a suite."""
+
+    fronts: list[FrontRow]
+    volumes: list[VolumeRow]
+
+
+def objectives(text: str) -> list[str]:
+    """Return the costs named in a text such as 'accuracy,params'.
+
+    Raises InputError unless accuracy and at least one cost are there, each once and known.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in (ACCURACY, *LABELS):
+            raise unknown("objective", name, [ACCURACY, *LABELS])
+    chosen = [name for name in names if name != ACCURACY]
+    if len(set(names)) < len(names) or len(chosen) != len(names) - 1 or not chosen:
+        raise InputError(
+            f"Expected accuracy and one or more of {', '.join(LABELS)}, each once; got {text!r}."
+        )
+    return chosen
+
+
+def costs(table: Table, dataset: str, objective: str) -> Array:
+    """Return what every cell costs, in the unit of LABELS; [G].
+
+    Raises InputError where the table does not have it for each of its cells.
+    """
+    d = table.row(dataset)
+    values = _known(table, d, objective)
+    if values is None or np.isnan(values[table.trials[d] > 0]).any():
+        there = ", ".join(available(table, dataset)) or "none"
+        raise InputError(
+            f"The table {table.name} has no {LABELS[objective]} of {dataset}. It has: {there}."
+        )
+    return values
+
+
+def _known(table: Table, d: int, objective: str) -> Array | None:
+    """Return the values of a cost [G], NaN where unknown."""
+    if objective == "params":
+        return np.where(table.parameters[d] < 0, np.nan, table.parameters[d] / 1e6)
+    if objective == "latency":
+        return np.asarray(table.latency_seconds[d] * 1e3)
+    return None if table.flops is None else np.asarray(table.flops[d])
+
+
+def available(table: Table, dataset: str) -> list[str]:
+    """Return the costs that the table has of a data set, in the order of LABELS."""
+    d = table.row(dataset)
+    measured = table.trials[d] > 0
+    found = {name: _known(table, d, name) for name in LABELS}
+    return [
+        name
+        for name, values in found.items()
+        if values is not None and not np.isnan(values[measured]).any()
+    ]
+
+
+def cost_function(
+    table: Table, dataset: str, names: Sequence[str]
+) -> Callable[[Any], tuple[float, ...]]:
+    """Return a function from a cell to its costs, in the order of `names`.
+
+    Raises InputError where the table does not have one of them.
+    """
+    columns = np.stack([costs(table, dataset, name) for name in names], axis=1)
+    index = table.space.index
+    return lambda cell: tuple(columns[index(cell)].tolist())
+
+
+def front(accuracy: Array, cost: Array) -> NDArray[np.int64]:
+    """Return the positions of the points [n] that no other dominates, cost and accuracy rising.
+
+    Of equal points the first stays.
+    """
+    order = np.lexsort((-accuracy, cost))
+    before = np.maximum.accumulate(np.concatenate([[-np.inf], accuracy[order][:-1]]))
+    return np.asarray(order[accuracy[order] > before])
+
+
+def hypervolume(accuracy: Array, cost: Array, lowest: float, highest: float) -> float:
+    """Return the area that points [n] dominate above accuracy `lowest` and below cost `highest`."""
+    kept = front(accuracy, cost)
+    widths = np.diff(np.append(cost[kept], highest))
+    return float(widths @ (accuracy[kept] - lowest))
+
+
+def visited(unit: Unit, seeds: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the indices of the cells that each run evaluated, also in part; sorted, distinct."""
+    evaluator = unit.evaluator()
+    space = tables.reported(unit.table).space
+    found = []
+    for seed in seeds:
+        run = runner.search(unit.row.configured, evaluator, seed=seed, budget=unit.budget)
+        found.append(np.unique([space.index(answer.genotype) for answer in run.history]))
+    return found
+
+
+def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) -> Fronts:
+    """Repeat every run of a suite and return the fronts of what they visited.
+
+    `progress` takes numbers of finished runs. Raises Unsupported for a suite that trains.
+    """
+    require_table(suite)
+    seeds = range(suite.first_seed, suite.first_seed + suite.seeds)
+    result = Fronts([], [])
+    for unit in units(suite):
+        runs = visited(unit, seeds)
+        table = tables.reported(unit.table)
+        for objective in available(table, unit.dataset):
+            result.fronts.extend(_front_rows(unit, table, objective, runs))
+            result.volumes.append(_volume_row(unit, table, objective, runs))
+        progress(len(seeds))
+    return result
+
+
+def _front_rows(
+    unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
+) -> list[FrontRow]:
+    cells = np.unique(np.concatenate(runs))
+    accuracy = table.mean_accuracy[table.row(unit.dataset)][cells]
+    cost = costs(table, unit.dataset, objective)[cells]
+    row, space = unit.row, table.space
+    return [
+        FrontRow(
+            unit.dataset,
+            row.algorithm,
+            row.preset,
+            objective,
+            float(cost[i]),
+            float(accuracy[i]),
+            space.format(space.from_index(int(cells[i]))),
+        )
+        for i in front(accuracy, cost)
+    ]
+
+
+def _volume_row(
+    unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
+) -> VolumeRow:
+    d = table.row(unit.dataset)
+    accuracy, cost = table.mean_accuracy[d], costs(table, unit.dataset, objective)
+    there = np.flatnonzero(table.trials[d] > 0)
+    lowest, highest = float(accuracy[there].min()), float(cost[there].max())
+    whole = hypervolume(accuracy[there], cost[there], lowest, highest)
+    areas = np.array([hypervolume(accuracy[c], cost[c], lowest, highest) for c in runs])
+    shares = areas / whole if whole > 0 else np.ones(len(runs))  # all cells are equally good
+    ((mean, low, high),) = mean_intervals([shares])
+    return VolumeRow(
+        dataset=unit.dataset,
+        algorithm=unit.row.algorithm,
+        preset=unit.row.preset,
+        objective=objective,
+        n=len(runs),
+        visited=float(np.mean([len(cells) for cells in runs])),
+        mean_share=mean,
+        share_low=low,
+        share_high=high,
+    )
+
+
+def write(fronts: Fronts, folder: Path) -> list[Path]:
+    """Write pareto.csv (the fronts) and pareto-hypervolume.csv; return the paths."""
+    return [
+        _write(folder / "pareto.csv", FrontRow._fields, fronts.fronts),
+        _write(folder / "pareto-hypervolume.csv", VolumeRow._fields, fronts.volumes),
+    ]
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
+    return path

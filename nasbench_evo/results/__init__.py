@@ -1,0 +1,1 @@
+"""What is stored, read back: folders, runs, rows, rankings, ablations, published figures."""

@@ -1,0 +1,1 @@
+"""The space of EIGEN: acyclic layer graphs."""

@@ -1,0 +1,1 @@
+"""Every foreign format, read without executing it."""

@@ -1,0 +1,190 @@
+"""Training of shared weights, an epoch at a time, by paths, by a mixture, or with the mixture."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasbench_evo.errors import InputError
+from nasbench_evo.networks.supernet import Supernet
+from nasbench_evo.spaces.base import Genotype
+from nasbench_evo.training.data.batches import BatchStream
+from nasbench_evo.training.data.datasets import Dataset
+from nasbench_evo.training.distillation import training_loss
+from nasbench_evo.training.execution import Execution
+from nasbench_evo.training.measure import autocast
+from nasbench_evo.training.recipes import Recipe
+from nasbench_evo.training.seeding import Seed, words
+from nasbench_evo.training.trainer import Training
+
+Array = NDArray[np.float64]
+_ARCHITECT_BETAS = (0.5, 0.999)  # of Adam on alpha (Liu et al. 2019, Section 3.1)
+_ARCHITECT_WORD = 1  # sets the validation batches' seed apart from the training batches'
+
+
+class EpochReport(NamedTuple):
+    """What an epoch says of itself; means over its mini-batches."""
+
+    seconds: float
+    train_accuracy: float  # percent; NaN where the training diverged or failed
+    train_loss: float
+
+
+class SharedTraining(Training):
+    """The training of a supernet; each call is one of the recipe's epochs.
+
+    Each mini-batch trains what the call chooses, and only what takes part gets gradients. The
+    recipe's length is that of the whole search, in whole epochs. Raises InputError where more
+    epochs are asked for.
+    """
+
+    model: Supernet
+
+    def __init__(
+        self,
+        model: Supernet,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        seed: Seed,
+        execution: Execution | None = None,
+    ) -> None:
+        super().__init__(model, dataset, recipe, seed=seed, execution=execution)
+        if recipe.unit != "epochs" or recipe.length % 1:
+            raise InputError(
+                f"Shared weights are trained in whole epochs; got {recipe.length:g} {recipe.unit}."
+            )
+        self._dtype = next(self.model.parameters()).dtype
+        if recipe.momentum:  # a fused step wants it of every parameter, also of first ones
+            for parameter in self.model.parameters():
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self._choose: Callable[[], Callable[[Tensor], Tensor]] | None = None
+        self._architect: Architect | None = None
+        own = np.random.SeedSequence(words(seed)[0], spawn_key=(_ARCHITECT_WORD,))
+        self._valid_stream = BatchStream(
+            len(dataset.valid), recipe.batch_size, words(own)[0], self.device
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs done."""
+        return self.iteration // self.stream.per_epoch
+
+    @property
+    def problem(self) -> str:
+        """Why the training cannot go on; empty where it can."""
+        progress = self.progress
+        return "" if progress.status == "ok" else f"{progress.status}: {progress.reason}"
+
+    def train_paths(self, sample: Callable[[], Genotype]) -> EpochReport:
+        """Train one path per mini-batch, drawn by `sample`, for an epoch."""
+        return self._epoch(lambda: partial(self.model.forward_path, genotype=sample()))
+
+    def train_mixture(self, alpha: Array) -> EpochReport:
+        """Train for an epoch with the operations mixed by softmax(alpha)."""
+        weights = self.weights(alpha)
+        return self._epoch(lambda: partial(self.model.forward_mixture, weights=weights))
+
+    def train_bilevel(
+        self, alpha: Array, learning_rate: float, weight_decay: float
+    ) -> tuple[EpochReport, Array]:
+        """Train weights and alpha in turn for an epoch (DARTS, first order); return the alpha.
+
+        Adam keeps its moments from one call to the next.
+        """
+        architect = self._architect or Architect(alpha, self.device)
+        self._architect = architect
+        architect.configure(alpha, learning_rate, weight_decay)
+
+        def choose() -> Callable[[Tensor], Tensor]:
+            self._descend(architect)
+            weights = architect.alpha.detach().softmax(-1).to(self._dtype)
+            return partial(self.model.forward_mixture, weights=weights)
+
+        report = self._epoch(choose)
+        return report, architect.alpha.detach().cpu().numpy().copy()
+
+    def weights(self, alphas: Array) -> Tensor:
+        """Return the softmax over the operations of one or several alphas, on the device."""
+        logits = torch.from_numpy(np.ascontiguousarray(alphas)).to(self.device)
+        return logits.softmax(-1).to(self._dtype)
+
+    def _epoch(self, choose: Callable[[], Callable[[Tensor], Tensor]]) -> EpochReport:
+        """Train for an epoch; `choose` gives the forward pass of each mini-batch."""
+        if self.epoch >= self.recipe.length:
+            raise InputError(
+                f"The shared weights have had their {self.recipe.length:g} epochs, as the learning "
+                "rate's schedule was made for; the search asks for more."
+            )
+        before, done = self.progress.seconds, len(self.progress.curve)
+        self._choose = choose
+        self.run((self.epoch + 1) / self.recipe.length)
+        seconds = self.progress.seconds - before
+        if len(self.progress.curve) == done:
+            return EpochReport(seconds, float("nan"), float("nan"))
+        point = self.progress.curve[-1]
+        return EpochReport(seconds, point.train_accuracy, point.train_loss)
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        if self._choose is not None:
+            self._forward = self._choose()
+        super()._step(images, labels)
+
+    def _descend(self, architect: Architect) -> None:
+        """Take a step of alpha down the validation loss, the weights fixed."""
+        for images, labels in self.dataset.valid.batches(self._valid_stream.take(1)):
+            inputs = self.pipeline.training(images, self._valid_stream.generator)
+            with autocast(self.device, self.execution.precision):
+                weights = architect.alpha.softmax(-1).to(self._dtype)
+                output = self.model.forward_mixture(inputs, weights)
+            loss = training_loss(output, labels, self.recipe, None)
+            (architect.alpha.grad,) = torch.autograd.grad(loss, architect.alpha)
+        architect.adam.step()
+
+    def _validate(self) -> None:
+        """Do nothing: shared weights have no accuracy of their own, only its paths have."""
+
+    # -- state -----------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of everything that the rest of the training depends on."""
+        return {
+            **super().state(),
+            "architect": None if self._architect is None else self._architect.state(),
+            "valid_stream": self._valid_stream.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken; raise DataError if it is of another training."""
+        super().load_state(state)
+        self._valid_stream.load(state["valid_stream"])
+        architect = state["architect"]
+        if architect is not None:
+            self._architect = Architect(architect["alpha"].cpu().numpy(), self.device)
+            self._architect.adam.load_state_dict(architect["adam"])
+
+
+class Architect:
+    """Alpha as something to optimise, with its Adam."""
+
+    def __init__(self, alpha: Array, device: torch.device) -> None:
+        self.alpha = torch.tensor(alpha, dtype=torch.float64, device=device, requires_grad=True)
+        self.adam = torch.optim.Adam([self.alpha], betas=_ARCHITECT_BETAS)
+
+    @torch.no_grad()
+    def configure(self, alpha: Array, learning_rate: float, weight_decay: float) -> None:
+        """Set alpha and the rates of the next steps."""
+        self.alpha.copy_(torch.from_numpy(alpha))
+        for group in self.adam.param_groups:
+            group.update(lr=learning_rate, weight_decay=weight_decay)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of everything that the next steps depend on."""
+        return {"alpha": self.alpha.detach().clone(), "adam": copy.deepcopy(self.adam.state_dict())}
