@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-import torch
-
-from nasbench_evo.errors import InputError
+from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
 
 # loky restarts a process that grew by 300 MB, with a warning; a training is that large.
@@ -81,15 +79,3 @@ class TrainingPool:
 def _ignore_interrupt() -> None:
     """Leave Ctrl-C to the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def check_device(name: str) -> None:
-    """Raise InputError for what is no device's name, or a device that is not there."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"Expected a device such as cpu or cuda:0; got {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"There is no device {name}: torch sees {torch.cuda.device_count()} CUDA devices here."
-        )
