@@ -137,7 +137,7 @@ class SupernetSession:
     # -- measuring -------------------------------------------------------------------------
 
     def _evaluate(self, request: Evaluate) -> list[Evaluation]:
-        if request.fraction != 1 or request.teacher is not None:
+        if request.fraction != 1 or request.teacher is not None or request.continues is not None:
             raise Unsupported(
                 "Shared weights know neither landmarks nor teachers: every individual is as far "
                 "trained as the supernet. Use extinction=false and mimicry=false, or the "
