@@ -47,6 +47,6 @@ ON_TABLES = sorted(set(ALGORITHMS) - {"darts"})
 
 
 def interruptible() -> None:
-    """Let signals reach a process that is started from one in the background, which ignores some."""
+    """Let signals reach a process that is started from the background, which ignores some."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
