@@ -60,5 +60,6 @@ ON_TABLES = sorted(set(ALGORITHMS) - {"darts"})
 
 
 def interruptible() -> None:
-    """Let Ctrl-C reach a process that is started from one in the background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let signals reach a process that is started from the background, which ignores some."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

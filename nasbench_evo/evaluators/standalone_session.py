@@ -131,7 +131,7 @@ class StandaloneSession:
             training.genotype,
             self._evaluator.training_seed(training.genotype, training.trial, self._seed),
             until=fraction,
-            start=training.source,
+            start=_existing(training.source),
             keep=self._checkpoint(training, fraction) if fraction < 1 else None,
             teacher=self._teacher if training.teacher else None,
         )
@@ -176,6 +176,14 @@ class StandaloneSession:
             paid,
             training.number if fraction < 1 else None,
         )
+
+
+def _existing(checkpoint: Path | None) -> Path | None:
+    """Return a checkpoint to go on from; without it the training starts anew, and gives the same.
+
+    It is gone where the journal was cut back to before the answer that it was used for.
+    """
+    return checkpoint if checkpoint is not None and checkpoint.exists() else None
 
 
 def _fresh(trainings: Sequence[_Training]) -> bool:

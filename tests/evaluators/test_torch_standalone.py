@@ -340,14 +340,22 @@ def test_a_replay_that_asks_for_something_else_is_an_error(tmp_path: Path) -> No
         run("local_search", make(folder=tmp_path), 4)
 
 
-def test_the_journal_of_another_recipe_and_a_damaged_one_are_errors(tmp_path: Path) -> None:
+def test_the_journal_of_another_recipe_is_an_error(tmp_path: Path) -> None:
     run("random_search", make(folder=tmp_path), 2)
     with pytest.raises(DataError, match="another run"):
         run("random_search", make(folder=tmp_path, epochs=3), 2)
+
+
+def test_a_damaged_journal_is_trained_again_from_there_on(tmp_path: Path) -> None:
+    """Also where checkpoints that it went on from are gone: landmarks are reached anew."""
+    whole = run("eigen", make(folder=tmp_path), 10)
     journal = tmp_path / "seed-1" / "journal.jsonl"
-    journal.write_bytes(b"{\n" + journal.read_bytes())
-    with pytest.raises(DataError, match="damaged"):
-        run("random_search", make(folder=tmp_path), 2)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for number in (0, len(lines) // 3, len(lines) - 3):
+        journal.write_bytes(b"".join([*lines[:number], b"{\n", *lines[number + 1 :]]))
+        with pytest.warns(UserWarning, match="is damaged"):
+            again = run("eigen", make(folder=tmp_path), 10)
+        assert again.trace_sha256 == whole.trace_sha256
 
 
 PROGRAM = """
