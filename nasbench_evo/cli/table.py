@@ -219,9 +219,8 @@ def query(
     if as_json:
         out(json.dumps(content, indent=1))
         return
-    out(
-        f"{content['arch']}\nofficial index {content['official_index']}, digits {''.join(map(str, genotype))}"
-    )
+    digits = "".join(map(str, genotype))
+    out(f"{content['arch']}\nofficial index {content['official_index']}, digits {digits}")
     out(space.draw(genotype))
     for dataset_, facts in content["datasets"].items():
         out(f"\n{dataset_}")

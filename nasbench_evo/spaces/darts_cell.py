@@ -162,8 +162,8 @@ class DartsCell(IntegerSpace):
     def parse(self, text: str) -> Genes:
         """Return the genotype that `text` spells: the published text, or its genes with commas.
 
-        The published text may start with 'name = ', as a log line does with a time, and a node's two terms come in either order.
-        Raises InputError for anything else.
+        The published text may start with 'name = ', as a log line does with a time, and a node's
+        two terms come in either order. Raises InputError for anything else.
         """
         text = "".join(text.split())
         if _GENES.fullmatch(text):

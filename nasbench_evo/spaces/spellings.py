@@ -1,9 +1,9 @@
 """How people write a NAS-Bench-201 cell, and which integer means which cell.
 
 Read as they are: the published string, six operation digits in edge order, '#' and the official
-index, AutoDL-Projects' nested tuples and `Structure(...)`, nni's dictionary of edges. Refused unless
-the caller says how to read them: integers (an index in one of two orders, or digits that lost
-their zeros) and NASLib's six numbers (other operations, other edge order).
+index, AutoDL-Projects' nested tuples and `Structure(...)`, nni's dictionary of edges. Refused
+unless the caller says how to read them: integers (an index in one of two orders, or digits that
+lost their zeros) and NASLib's six numbers (other operations, other edge order).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def official_order() -> tuple[int, ...]:
     with seed 88 by Python's generator.
     """
     order = list(range(SIZE))
-    random.Random(88).shuffle(order)
+    random.Random(88).shuffle(order)  # noqa: S311  (the published order)
     return tuple(order)
 
 
@@ -113,7 +113,7 @@ def _bare(text: str) -> str:
     known = " or ".join(meanings) or f"an index, but those end at {SIZE - 1}"
     return (
         f"{text!r} does not say which cell it is: it may be {known}. Write '#' before an official "
-        "index or all six digits, or say --index official, base5 or digits for a column of integers."
+        "index, or all six digits; --index official, base5 or digits says it for whole columns."
     )
 
 
