@@ -105,7 +105,7 @@ def search(
     from nasbench_evo.evaluators.lookup import LookupEvaluator
     from nasbench_evo.replays import pareto as analysis
 
-    names = analysis.objectives(objective)
+    names = analysis.objectives(objective, table)
     costs = analysis.cost_function(table, dataset, names)
     algorithm = nsga2.NSGA2(base, costs)
     result = runner.search(algorithm, LookupEvaluator(searched, dataset), seed=seed, budget=budget)
@@ -127,7 +127,7 @@ def search(
         "preset": preset,
         "hyperparameters": base.hyperparameters(),
         "objectives": [analysis.ACCURACY, *names],
-        "units": {name: analysis.LABELS[name] for name in names},
+        "units": {name: analysis.label(name) for name in names},
         "dataset": dataset,
         "table": searched.name,
         "searched_epochs": searched.epochs,
@@ -146,7 +146,7 @@ def search(
 
 
 def _print_set(content: dict[str, Any], names: list[str]) -> None:
-    from nasbench_evo.replays.pareto import LABELS
+    from nasbench_evo.replays.pareto import label
 
     members = content["non_dominated"]
     out(
@@ -154,7 +154,7 @@ def _print_set(content: dict[str, Any], names: list[str]) -> None:
         f"seed {content['seed']}: {len(members)} cells that no other dominates, by what the "
         f"search saw in {content['evaluations']:g} full trainings\n"
     )
-    columns = ["seen %", "mean %", *(LABELS[name] for name in names), "cell"]
+    columns = ["seen %", "mean %", *(label(name) for name in names), "cell"]
     out("  ".join(f"{column:>{max(8, len(column))}}" for column in columns))
     for member in members:
         values = [member["seen_accuracy"], member["valid_accuracy"], *(member[n] for n in names)]
