@@ -17,6 +17,7 @@ PACKAGE = Path(nasbench_evo.__file__).parent
 # A room imports only from rooms above it (and from its own).
 ORDER = [
     "errors",
+    "lifetime",
     "randomness",
     "spaces",
     "requests",
