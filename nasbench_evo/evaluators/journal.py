@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import digest
 
 FILE = "journal.jsonl"
 FORMAT = 1
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
