@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import through
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, Unsupported
@@ -74,8 +75,7 @@ def test_a_search_asks_for_validation_and_pays_for_it(tmp_path: Path) -> None:
     """Train time x fraction + validation time, on the curve of one trial."""
     evaluator = LookupEvaluator(bring(tmp_path / "mine.csv", EXAMPLE), "mine")
     session = evaluator.start(0)
-    (early,) = session.answer(Evaluate([(3, 3, 3, 1, 0, 3)], fraction=1 / 3))
-    (late,) = session.answer(Evaluate([(3, 3, 3, 1, 0, 3)], fraction=1.0))
+    ((early,), (late,)) = through(session, [(3, 3, 3, 1, 0, 3)], (1 / 3, 1.0))
     assert (early.valid_accuracy, late.valid_accuracy) in [(40.5, 61.125), (41.0, 62.123456)]
     assert early.cost_seconds == pytest.approx(40 / 3 + 3)
     assert late.cost_seconds == pytest.approx(40 * 2 / 3 + 3)
