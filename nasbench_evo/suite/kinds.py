@@ -13,9 +13,9 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.files import canonical
 from nasbench_evo.runner import Budget
 from nasbench_evo.spaces import Space
-from nasbench_evo.store import canonical
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Suite
 from nasbench_evo.suite.units import Row, Unit, rows, search_epochs
 
