@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from nasbench_evo.algorithms import ALGORITHMS
+from nasbench_evo.evaluators.base import Session
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluation
+from nasbench_evo.requests import Evaluate, Evaluation
 from nasbench_evo.tables import Table
 
 
@@ -29,6 +31,17 @@ class Scripted(Stream):
 def evaluation(genotype: object, accuracy: float, loss: float | None = None) -> Evaluation:
     """A full training's answer."""
     return Evaluation(genotype, accuracy, loss, 1.0, 1.0, "table", 1.0)
+
+
+def through(
+    session: Session, genotypes: Sequence[Any], fractions: Sequence[float], teacher: Any = None
+) -> list[list[Evaluation]]:
+    """Train genotypes through landmarks, each its own training; return the answers of each."""
+    answers: list[list[Evaluation]] = []
+    for fraction in fractions:
+        continues = [answer.training for answer in answers[-1]] if answers else None
+        answers.append(session.answer(Evaluate(genotypes, fraction, teacher, continues)))
+    return answers
 
 
 def constant(table: Table) -> Table:

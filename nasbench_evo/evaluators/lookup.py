@@ -134,7 +134,8 @@ class LookupSession:
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer one request.
 
-        Raises InputError for a genotype that is not in the space, and Unsupported for a teacher.
+        Raises InputError for a genotype that is not in the space, Unsupported for a teacher, and
+        ProtocolError for a training that cannot be continued.
         """
         if type(request) is Evaluate:
             if request.teacher is not None:
@@ -142,9 +143,9 @@ class LookupSession:
                     "A lookup table cannot distil from a teacher (mimicry): its accuracies are "
                     "final. Use mimicry=false, or an evaluator that trains."
                 )
-            if request.fraction == 1.0 and not self._partial.stopped:
+            if request.fraction == 1.0 and request.continues is None:
                 return self._full(request.genotypes, self._cells)
-            return self._trained(request.genotypes, request.fraction)
+            return self._trained(request)
         if type(request) is EvaluateMixtures:
             return self._mixtures(self._evaluator.space.discretize(request.alphas))
         if isinstance(request, TrainBilevel):
@@ -163,31 +164,36 @@ class LookupSession:
             answers.append(row[int(random() * len(row))])
         return answers
 
-    def _trained(self, genotypes: Sequence[Cell], fraction: float) -> list[Evaluation]:
+    def _trained(self, request: Evaluate) -> list[Evaluation]:
         """Train on from a landmark, or to one.
 
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
+        genotypes, fraction, _, continues = request
         cells, random, partial, curves = self._cells, self._random, self._partial, self._curves
         if fraction < 1:
             self.notes["landmark_source"] = "curve" if curves else "trial"
         answers = []
-        for genotype in genotypes:
+        for genotype, number in zip(genotypes, continues or [None] * len(genotypes), strict=True):
             row = cells[genotype]
             trial = int(random() * len(row))
-            start, earlier = partial.resume(genotype, fraction)
-            if earlier is not None:
+            start = 0.0
+            if number is not None:
+                start, earlier = partial.resume(number, genotype, fraction)
                 trial = earlier if curves else (earlier + 1) % len(row)
-            _, accuracy, loss, seconds, _, source, _ = row[trial]
+            _, accuracy, loss, seconds, _, source, _, training = row[trial]
             if fraction < 1:
-                partial.stop(genotype, fraction, trial)
+                training = partial.begin() if number is None else number
+                partial.stop(training, genotype, fraction, trial)
                 if curves:
                     accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
             paid = fraction - start
             validation = self._evaluator.validation_seconds(genotype)
             cost = (seconds - validation) * paid + validation
-            answers.append(Evaluation(genotype, accuracy, loss, cost, fraction, source, paid))
+            answers.append(
+                Evaluation(genotype, accuracy, loss, cost, fraction, source, paid, training)
+            )
         return answers
 
     def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:

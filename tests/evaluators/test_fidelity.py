@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import through
 
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
@@ -78,7 +79,7 @@ def test_a_proxy_is_another_evaluator_than_the_full_table() -> None:
 def test_costs_are_training_times_fraction_and_validation() -> None:
     session = LookupEvaluator(tables.load("made"), "made").start(0)
     cell = (1, 2, 3, 4, 0, 1)
-    costs = [session.answer(Evaluate([cell], fraction=f))[0].cost_seconds for f in (0.25, 0.5, 1)]
+    costs = [answer.cost_seconds for (answer,) in through(session, [cell], (0.25, 0.5, 1))]
     assert costs == pytest.approx([20 + 2, 20 + 2, 40 + 2])
     assert session.answer(Evaluate([cell]))[0].cost_seconds == 82
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import through
 
 from nasbench_evo import algorithms
 from nasbench_evo.errors import DataError, InputError, Unsupported
@@ -84,7 +85,7 @@ def test_repeated_evaluations_are_independent_and_depend_on_no_order() -> None:
 
 def test_landmarks_continue_and_end_like_an_uninterrupted_training() -> None:
     evaluator = make()
-    parts = ask(evaluator, *(Evaluate([CELL], f) for f in (0.2, 0.8, 1.0)))
+    parts = [answer for (answer,) in through(evaluator.start(0), [CELL], (0.2, 0.8, 1.0))]
     (whole,) = ask(evaluator, Evaluate([CELL]))
     assert [a.cost for a in parts] == pytest.approx([0.2, 0.6, 0.2])
     assert [a.fraction for a in parts] == [0.2, 0.8, 1.0]
@@ -96,16 +97,20 @@ def test_landmarks_continue_and_end_like_an_uninterrupted_training() -> None:
 
 def test_twins_at_a_landmark_have_a_training_each() -> None:
     evaluator = make()
-    answers = ask(evaluator, Evaluate([CELL, CELL], 0.5), Evaluate([CELL, CELL]))
-    assert answers[0].valid_loss != answers[1].valid_loss
-    assert figures(answers[2:]) == [
+    early, final = through(evaluator.start(0), [CELL, CELL], (0.5, 1.0))
+    assert early[0].valid_loss != early[1].valid_loss
+    assert figures(final) == [
         a._replace(cost=0.5, cost_seconds=0.0) for a in ask(evaluator, Evaluate([CELL, CELL]))
     ]
 
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing() -> None:
-    requests = [Evaluate([CELL, OTHER, CELL], 0.5), Evaluate([CELL, OTHER]), Evaluate([OTHER])]
+    requests = [
+        Evaluate([CELL, OTHER, CELL], 0.5),
+        Evaluate([CELL, OTHER], continues=[2, 1]),
+        Evaluate([OTHER]),
+    ]
     evaluator = make(workers=2)
     try:
         assert figures(ask(evaluator, *requests)) == figures(ask(make(), *requests))
