@@ -73,6 +73,7 @@ class TrainingPlan:
             generator=weights_generator(seed),
             in_channels=channels,
             image_size=height,
+            initialisation=self.recipe.initialisation,
             **dict(self.network),
         )
 
