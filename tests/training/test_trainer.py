@@ -20,6 +20,8 @@ from nasbench_evo.training import (
     weights_generator,
 )
 
+pytestmark = pytest.mark.torch
+
 AUGMENTED = Recipe(
     "test", 4, batch_size=60, nesterov=True,
     augmentation=Augmentation(flip=0.5, crop_padding=1, cutout=2),
