@@ -105,6 +105,7 @@ def search(
     An interruption says how to go on and exits.
     """
     from nasbench_evo import runner
+    from nasbench_evo.evaluators.base import TEACHER
 
     shared = trainer.name == "supernet"
     total = search_length(algorithm, budget, shared=shared)
@@ -113,7 +114,7 @@ def search(
             watched = Watched(trainer, advance, shared=shared)
             result = runner.search(algorithm, watched, seed=seed, budget=budget)
         seen = runner.incumbent_accuracies(result.history)[-1][2]
-        final = trainer.report(result.genotype, seed)
+        final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
     except KeyboardInterrupt:
         again = shlex.join(["nasbench-evo", *sys.argv[1:]])
         kept = "To go on" if trainer.folder else "Nothing is kept without --journal DIR. To repeat"
