@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.options import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
@@ -49,6 +50,8 @@ def import_(
         str | None, typer.Option(help="Read through a package instead: nas-bench-201.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a table there.")] = False,
+    spelling: Spelling = None,
+    index: Index = None,
 ) -> None:
     """Import an official benchmark file or folder, or a table of your own.
 
@@ -57,7 +60,15 @@ def import_(
     from nasbench_evo.tables import imported
 
     with _progress(f"import {path.name}") as report:
-        file = imported.import_path(path, name, progress=report, replace=replace, via=via)
+        file = imported.import_path(
+            path,
+            name,
+            progress=report,
+            replace=replace,
+            via=via,
+            spelling=spelling,
+            index=index,
+        )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
         known = source["known_as"] or "not among the known published files"
@@ -180,7 +191,8 @@ def query(
     arch: Annotated[
         str,
         typer.Argument(
-            help="A cell: the published string, six operation digits (333103), or an index (#123)."
+            help="A cell: the published string, six operation digits (333103), or '#' and the "
+            "official index (#123)."
         ),
     ],
     dataset: Annotated[str | None, typer.Option(help="One data set only.")] = None,
@@ -190,6 +202,7 @@ def query(
 ) -> None:
     """Print what the table knows of a cell: trials, mean, regret, rank, size, cost."""
     from nasbench_evo import tables
+    from nasbench_evo.spaces import spellings
 
     table = tables.load(name, epochs)
     space = table.space
@@ -199,14 +212,15 @@ def query(
     content: dict[str, Any] = {
         "arch": space.format(genotype),
         "genotype": list(genotype),
-        "index": index,
+        "official_index": spellings.official_index()[index],
         "epochs": table.epochs,
         "datasets": {table.datasets[d]: _facts(table, d, index) for d in rows},
     }
     if as_json:
         out(json.dumps(content, indent=1))
         return
-    out(f"{content['arch']}\nindex {index}, digits {''.join(map(str, genotype))}")
+    digits = "".join(map(str, genotype))
+    out(f"{content['arch']}\nofficial index {content['official_index']}, digits {digits}")
     out(space.draw(genotype))
     for dataset_, facts in content["datasets"].items():
         out(f"\n{dataset_}")

@@ -43,14 +43,21 @@ def _little(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
+def describe(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, str, list[int], str]]:
+    """Return name, type, shape and SHA-256 of each array as it is written."""
+    return [
+        (name, little.dtype.str, list(little.shape), hashlib.sha256(little.data).hexdigest())
+        for name, little in ((name, _little(array)) for name, array in arrays.items())
+    ]
+
+
 def write(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write a container and return its identity; `path` is at every moment absent, old or whole."""
     described, offset = [], 0
-    for name, array in arrays.items():
-        little = _little(array)
-        digest = hashlib.sha256(little.data).hexdigest()
-        described.append([name, little.dtype.str, list(little.shape), offset, digest])
-        offset += little.nbytes + -little.nbytes % _ALIGNMENT
+    for name, dtype, shape, digest in describe(arrays):
+        described.append([name, dtype, shape, offset, digest])
+        nbytes = arrays[name].nbytes
+        offset += nbytes + -nbytes % _ALIGNMENT
     header = json.dumps({**fields, "arrays": described}).encode() + b"\n"
     sha256 = hashlib.sha256(header).hexdigest()
     head = MAGIC + sha256.encode() + b"\n" + header

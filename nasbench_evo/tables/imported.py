@@ -7,6 +7,8 @@ there whole or not at all.
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError, InputError, unknown
-from nasbench_evo.spaces.nasbench201 import SIZE
+from nasbench_evo.spaces import spellings
+from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
 from nasbench_evo.tables import container
 from nasbench_evo.tables.container import Container
 from nasbench_evo.tables.importing.collector import Collector
@@ -105,7 +108,7 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     return Table(
         name=name if chosen == known[-1] else f"{name}@{chosen}",
         label=f"{file.fields['label']}, {chosen} epochs",
-        sha256=file.sha256,
+        sha256=identity(file),
         epochs=chosen,
         **fields,
         **arrays,
@@ -117,6 +120,20 @@ def _spread(curves: NDArray[Any], cells: NDArray[np.int64]) -> NDArray[Any]:
     result = np.full((curves.shape[0], SIZE, *curves.shape[2:]), np.nan, dtype=curves.dtype)
     result[:, cells] = curves
     return result
+
+
+def identity(file: Container) -> str:
+    """Return the hash that runs on a table carry: of its numbers, not of who imported it when.
+
+    Files of earlier versions have none; theirs is the hash of the whole file.
+    """
+    return str(file.fields.get("content_sha256", file.sha256))
+
+
+def _content_sha256(recipes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the hash of what a table says: its numbers and what they are called."""
+    content = {"recipes": recipes, "arrays": sorted(container.describe(arrays))}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def details(name: str) -> Mapping[str, NDArray[Any]]:
@@ -160,6 +177,7 @@ def save(
         "source": dict(source),
         "imported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "recipes": recipes,
+        "content_sha256": _content_sha256(recipes, arrays),
     }
     try:
         container.write(path, fields, arrays)
@@ -181,16 +199,26 @@ def free_path(name: str, *, replace: bool) -> Path:
 
 
 def import_path(
-    path: Path, name: str, *, progress: Progress, replace: bool = False, via: str | None = None
+    path: Path,
+    name: str,
+    *,
+    progress: Progress,
+    replace: bool = False,
+    via: str | None = None,
+    spelling: str | None = None,
+    index: str | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
+
+    `spelling` and `index` say what the numbers of a table of one's own mean; see
+    `spaces.spellings`.
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
     free_path(name, replace=replace)  # fails before the long part
     if not path.exists():
         raise InputError(f"There is no {path}.")
-    collector = Collector(str(path))
+    collector = Collector(str(path), spellings.reader(NASBench201(), spelling, index))
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
         from nasbench_evo.tables.importing import adapter

@@ -145,7 +145,7 @@ def test_table_commands() -> None:
     assert info["genotypes"] == 15625
     assert info["has_test_accuracy"] is False
     assert info["datasets"]["cifar10"]["best_arch"] == BEST
-    for spelling in (BEST, "333132", "#11667"):
+    for spelling in (BEST, "333132", "#6111"):
         query = json.loads(cli("table", "query", spelling, "--json").stdout)
         assert query["arch"] == BEST
         assert query["datasets"]["cifar10"]["rank"] == 1

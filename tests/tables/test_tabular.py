@@ -19,6 +19,13 @@ from nasbench_evo.tables import imported
 from nasbench_evo.tables.table import FIXED_POINT
 
 SPACE = NASBench201()
+
+
+def digits(index: int) -> str:
+    """The six digits of the cell in row `index` of a table."""
+    return "".join(map(str, SPACE.from_index(index)))
+
+
 HEAD = "arch,dataset,epochs,split,trial,accuracy,loss,seconds,params,flops,latency,epoch\n"
 # The worked example of docs/tables.md: one cell, two trials, a curve of three epochs.
 EXAMPLE = HEAD + (
@@ -115,7 +122,14 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyarrow import parquet
 
     rows = [
-        {"arch": f"#{i}", "dataset": "m", "epochs": 9, "split": "valid", "trial": 0, "accuracy": a}
+        {
+            "arch": digits(i),
+            "dataset": "m",
+            "epochs": 9,
+            "split": "valid",
+            "trial": 0,
+            "accuracy": a,
+        }
         for i, a in ((3, 50.5), (4, 60.25))
     ]
     file = tmp_path / "x.parquet"
@@ -137,7 +151,9 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_two_sets_and_lengths(tmp_path: Path) -> None:
     rows = ["arch,dataset,epochs,split,trial,accuracy"]
-    rows += [f"#{i},{d},{e},x-valid,7,{i % 7 + e}" for i in (1, 2) for d in "ab" for e in (5, 20)]
+    rows += [
+        f"{digits(i)},{d},{e},x-valid,7,{i % 7 + e}" for i in (1, 2) for d in "ab" for e in (5, 20)
+    ]
     table = bring(tmp_path / "x.csv", "\n".join(rows))
     assert table.datasets == ("a", "b")
     assert imported.epochs_of("own") == [5, 20]
@@ -151,8 +167,8 @@ GOOD = "arch,dataset,epochs,split,trial,accuracy\n#1,a,5,valid,0,50\n"
 BAD: dict[str, tuple[str, str]] = {
     "duplicate row": (GOOD + "#1,a,5,valid,0,51\n", "line 3: a second row for #1, a, valid"),
     "duplicate spelling": (
-        GOOD + "000001,a,5,valid,0,51\n",
-        "line 3: a second row for 000001, a, valid, trial 0, epoch 5",
+        GOOD + "334131,a,5,valid,0,51\n",
+        "line 3: a second row for 334131, a, valid, trial 0, epoch 5",
     ),
     "accuracy above": (GOOD + "#2,a,5,valid,0,100.1\n", r"line 3: accuracy must be 0\.\.100"),
     "accuracy below": (GOOD + "#2,a,5,valid,0,-1\n", r"line 3: accuracy must be 0\.\.100"),
@@ -211,7 +227,7 @@ BAD_JSON: dict[str, tuple[Any, str]] = {
     "a number": ("5", "expected a list of rows"),
     "cut": ('{"#1": 5', "no JSON table"),
     "twice": ('{"#1": 5, "#1": 6}', "the key '#1' is there twice"),
-    "two spellings": ('{"#1": 5, "000001": 6}', "a second row for 000001"),
+    "two spellings": ('{"#1": 5, "334131": 6}', "a second row for 334131"),
     "above": ('{"#1": 500}', r"entry '#1': accuracy must be 0\.\.100"),
     "text": ('{"#1": "x"}', "entry '#1': could not convert"),
     "yes": ('{"#1": true}', "entry '#1': accuracy is no number"),
@@ -231,5 +247,42 @@ def test_bad_json(name: str, tmp_path: Path) -> None:
 
 def test_sixth_decimals_survive(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, FIXED_POINT, 500) / 1e6
-    table = bring(tmp_path / "x.json", json.dumps({f"#{i}": v for i, v in enumerate(values)}))
+    table = bring(tmp_path / "x.json", json.dumps({digits(i): v for i, v in enumerate(values)}))
     assert table.valid_accuracy[0, :500, 0].tolist() == values.tolist()
+
+
+def test_a_tables_hash_is_of_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imported again, elsewhere, from another file name and in another row order: one hash."""
+    first = bring(tmp_path / "mine.csv", EXAMPLE, "a")
+    head, *rows = EXAMPLE.splitlines()
+    monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path / "another lab"))
+    again = bring(tmp_path / "renamed.csv", "\n".join([head, *reversed(rows)]), "a")
+    assert first.sha256 == again.sha256
+    assert first.label != again.label
+    identities = [LookupEvaluator(table, "mine").identity() for table in (first, again)]
+    assert identities[0] == identities[1]
+    other = bring(tmp_path / "other.csv", EXAMPLE.replace("62.123456", "62.123457"), "b")
+    assert other.sha256 != first.sha256
+
+
+def test_a_table_of_an_earlier_version_keeps_its_hash() -> None:
+    """The bundled table has no hash of its content: that of its file stays in the unit keys."""
+    table = tables.load("digits")
+    file = imported.open_file("digits")
+    assert "content_sha256" not in file.fields
+    assert table.sha256 == file.sha256
+
+
+def test_a_column_of_integers_says_what_they_are(tmp_path: Path) -> None:
+    from nasbench_evo.spaces import spellings
+
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"4242": 50.0, "7": 60.0}))
+    with pytest.raises(DataError, match="entry '4242': '4242' does not say which cell"):
+        imported.import_path(file, "no", progress=lambda done, total: None)
+    for index, rows in (
+        ("official", [spellings.official_order()[i] for i in (4242, 7)]),
+        ("base5", [4242, 7]),
+    ):
+        imported.import_path(file, index, progress=lambda done, total: None, index=index)
+        assert tables.load(index).mean_accuracy[0, rows].tolist() == [50.0, 60.0]

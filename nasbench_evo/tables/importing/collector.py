@@ -6,14 +6,14 @@ one cell from one seed. Curves are kept as float32, last values as float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
+from nasbench_evo.spaces.nasbench201 import SIZE, Cell, NASBench201
 from nasbench_evo.tables.importing.roles import Role, roles
 from nasbench_evo.tables.table import FIXED_POINT, missing
 
@@ -43,9 +43,11 @@ class Trial(NamedTuple):
 class Collector:
     """Gathers the trials of one import; `origin` is what errors call the source."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, read: Callable[[str], Cell] | None = None) -> None:
         self.origin = origin
         self.space = NASBench201()
+        self._read = read or self.space.parse  # of a cell's text
+        self._known: dict[str, int] = {}
         # epochs -> training -> cell index -> trials in seed order
         self.trials: dict[int, dict[str, dict[int, list[Trial]]]] = {}
 
@@ -53,10 +55,13 @@ class Collector:
         """Return the index of a printed cell; raise DataError with the place if it is none."""
         if type(arch) is not str:
             raise DataError(f"{self.origin}, {place}: expected a cell's text; got {arch!r:.60}.")
-        try:
-            return self.space.index(self.space.parse(arch))
-        except ValueError as error:
-            raise DataError(f"{self.origin}, {place}: {error}") from error
+        index = self._known.get(arch)
+        if index is None:
+            try:
+                index = self._known[arch] = self.space.index(self._read(arch))
+            except ValueError as error:
+                raise DataError(f"{self.origin}, {place}: {error}") from error
+        return index
 
     def add(self, index: int, epochs: int, training: str, trials: Iterable[Trial]) -> None:
         """Add all trials of a cell; raise DataError if it has some already or repeats a seed."""
