@@ -405,7 +405,7 @@ def test_a_damaged_journal_is_trained_again_from_there_on(tmp_path: Path) -> Non
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_torch_standalone import make, run
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
@@ -413,7 +413,9 @@ print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 
 @pytest.mark.slow
 def test_kill_9_loses_no_finished_training(tmp_path: Path) -> None:
-    program = PROGRAM.format(tests=os.path.dirname(__file__), folder=str(tmp_path / "a"))
+    own = Path(__file__).parent
+    tests = [str(own), str(own.parent)]
+    program = PROGRAM.format(tests=tests, folder=str(tmp_path / "a"))
     journal = tmp_path / "a" / "seed-1" / "journal.jsonl"
     lines = 0
     for _ in range(2):
