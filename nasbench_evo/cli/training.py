@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.files import RESULTS
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
@@ -81,7 +82,7 @@ def train(
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
 
     chosen: Genotype = trainer.space.parse(genotype)
-    where = folder or Path("results") / f"train-{space}-{dataset}"
+    where = folder or RESULTS / f"train-{space}-{dataset}"
     own_seed = trainer.training_seed(chosen, 0, seed, "final")
     teacher = _teacher(trainer, where)
     run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices, teacher)
@@ -165,7 +166,7 @@ def build(
     from nasbench_evo.tables import bundled, imported
 
     table = name or dataset
-    where = log or Path("results") / "tables" / f"{table}.jsonl"
+    where = log or RESULTS / "tables" / f"{table}.jsonl"
     assignments = [*table_builder.DEFAULTS.get(dataset, ()), *(settings_ or [])]
     if epochs is not None:
         assignments.append(f"epochs={epochs}")

@@ -10,8 +10,9 @@ from typing import Any
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.files import canonical
 from nasbench_evo.runner import Result, incumbent_accuracies, search
-from nasbench_evo.store import Record, canonical
+from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.

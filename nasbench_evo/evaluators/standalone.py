@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.evaluators.journal import digest
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
+from nasbench_evo.files import digest
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe

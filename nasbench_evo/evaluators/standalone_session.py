@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.base import TEACHER
-from nasbench_evo.evaluators.journal import FILE, Journal, digest
+from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
+from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators import probing
 from nasbench_evo.evaluators.journal import FILE, Journal
+from nasbench_evo.files import canonical
 from nasbench_evo.randomness import seed_sequence, stream
 from nasbench_evo.requests import (
     Evaluate,
@@ -103,7 +103,7 @@ class SupernetSession:
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
             self._probes.append((self._epoch, answer["probe"]))
-            self.notes[probing.NOTE] = _json(self._probes)
+            self.notes[probing.NOTE] = canonical(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
         return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
@@ -189,7 +189,7 @@ class SupernetSession:
         """Keep what was measured in this epoch, for the figure of fitness by epoch."""
         self._fitness.setdefault(self._epoch, []).extend(accuracies)
         rows = [(e, max(v), sum(v) / len(v), min(v)) for e, v in self._fitness.items()]
-        self.notes[probing.FITNESS] = _json(rows)
+        self.notes[probing.FITNESS] = canonical(rows)
 
     def _measured(self, measure: Any, n: int) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
@@ -227,10 +227,6 @@ def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
 
 def _digest(values: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype="<f8").tobytes()).hexdigest()
-
-
-def _json(values: Any) -> str:
-    return json.dumps(values, separators=(",", ":"))
 
 
 def _finite(value: float) -> float | None:

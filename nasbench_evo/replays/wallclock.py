@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +12,10 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.errors import Unsupported
+from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.replays.simulated_workers import ClusterResult, is_asynchronous, simulate
 from nasbench_evo.results.summary import mean_intervals, regrets
 from nasbench_evo.suite import Suite, Unit, units
-from nasbench_evo.tables.packed import write_atomically
 
 _POINTS = 40
 
@@ -113,8 +111,4 @@ def _rows(
 
 def write(rows: Sequence[WallclockRow], path: Path) -> None:
     """Write the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(WallclockRow._fields)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_text(path, csv_text(WallclockRow._fields, rows))

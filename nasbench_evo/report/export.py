@@ -14,12 +14,12 @@ from typing import Any
 
 from nasbench_evo import tables
 from nasbench_evo.errors import Unsupported
+from nasbench_evo.files import write_text
 from nasbench_evo.report import export_tables
 from nasbench_evo.results import runs as run_curves
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.summary import UnitRuns, regrets
 from nasbench_evo.store import Record
-from nasbench_evo.tables.packed import write_atomically
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -77,17 +77,12 @@ def escape_markdown(text: str) -> str:
 
 def write_latex(stored: Stored) -> list[Path]:
     """Write summary.tex; return its path."""
-    return _text(stored.folder / "summary.tex", latex(stored))
+    return [write_text(stored.folder / "summary.tex", latex(stored))]
 
 
 def write_markdown(stored: Stored) -> list[Path]:
     """Write summary.md; return its path."""
-    return _text(stored.folder / "summary.md", markdown(stored))
-
-
-def _text(path: Path, text: str) -> list[Path]:
-    write_atomically(path, text.encode())
-    return [path]
+    return [write_text(stored.folder / "summary.md", markdown(stored))]
 
 
 def write_parquet(stored: Stored) -> list[Path]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import write_text
 from nasbench_evo.report import page_lookup, page_trained
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.suite import Suite, require_table
-from nasbench_evo.tables.packed import write_atomically
 
 FILE = "report.html"
 DRILL = 50  # runs of a row that the page lets one look into, by default
@@ -27,9 +27,7 @@ def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
     if gate is not None:
         require_table(stored.suite)
     text = render(stored, runs=runs, gate=_gate(gate))
-    path = folder / FILE
-    write_atomically(path, text.encode())
-    return path
+    return write_text(folder / FILE, text)
 
 
 def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = None) -> str:

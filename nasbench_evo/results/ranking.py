@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import warnings
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from nasbench_evo import tables
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.analysis.statistics import StatisticsWarning
 from nasbench_evo.evaluators import probing, specifications
+from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
 from nasbench_evo.results.summary import UnitRuns
@@ -26,7 +25,6 @@ from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.suite.model import Truth
 from nasbench_evo.tables import Table
-from nasbench_evo.tables.packed import write_atomically
 
 Array = NDArray[np.float64]
 _RESAMPLES = 300  # of the interval of each epoch's rank correlation
@@ -114,9 +112,4 @@ def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
 def write_rankings(path: Path, content: dict[str, Any]) -> Path:
     """Write the rank correlations of summary.json's `content` as CSV, one row an epoch."""
     rows = content["rank_correlation"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-    return path
+    return write_text(path, csv_text(list(rows[0]), (row.values() for row in rows)))

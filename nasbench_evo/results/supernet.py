@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from nasbench_evo import tables
 from nasbench_evo.engines import REPORT
 from nasbench_evo.evaluators import probing
+from nasbench_evo.files import plain_fields
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import manifest, trained, weight_sharing
 from nasbench_evo.results.ranking import Ranking, final_genotypes, standalone_accuracy
@@ -195,28 +195,18 @@ def summary_json(
     return {
         **trained.about(suite),
         "truth": None if suite.truth is None else suite.truth.model_dump(),
-        "rows": [_rounded(dataclasses.asdict(row)) for row in rows],
+        "rows": [plain_fields(dataclasses.asdict(row)) for row in rows],
         "rank_correlation": [
             {"algorithm": r.unit.row.label, "dataset": r.unit.dataset, "seed": seed, "epoch": epoch}
-            | _rounded(figures.to_json())
+            | plain_fields(figures.to_json())
             for r in found
             for seed, curve in zip(r.seeds, r.curves, strict=True)
             for epoch, figures in curve
         ],
-        "paired": {label: _rounded(result.to_json()) for label, result in paired.items()},
+        "paired": {label: plain_fields(result.to_json()) for label, result in paired.items()},
         "sentences": [weight_sharing.sentence(result, label) for label, result in paired.items()],
         "notes": [
             *shortfalls(suite, collected),
             *manifest.explain(trained.without_notes(runs, _HIDDEN) for runs in collected),
         ],
-    }
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Return floats rounded to what is exact everywhere, and None for NaN."""
-    return {
-        key: (None if math.isnan(value) else float(f"{value:.9g}"))
-        if isinstance(value, float)
-        else value
-        for key, value in values.items()
     }

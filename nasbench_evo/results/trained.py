@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from nasbench_evo.analysis import statistics
 from nasbench_evo.engines import REPORT
+from nasbench_evo.files import plain_fields
 from nasbench_evo.results import manifest as report
 from nasbench_evo.results.summary import BASELINE, UnitRuns, mean_intervals, shortfalls
 from nasbench_evo.suite import Suite
@@ -159,10 +160,9 @@ def summary_json(
     suite: Suite, rows: Sequence[TrainedRow], collected: Sequence[UnitRuns]
 ) -> dict[str, Any]:
     """Return the content of summary.json: plain JSON types, null for what is undefined."""
-    plain = [{key: _plain(value) for key, value in dataclasses.asdict(row).items()} for row in rows]
     return {
         **about(suite),
-        "rows": plain,
+        "rows": [plain_fields(dataclasses.asdict(row)) for row in rows],
         "notes": [
             *shortfalls(suite, collected),
             *report.explain(map(without_notes, collected)),
@@ -188,12 +188,6 @@ def without_notes(runs: UnitRuns, hidden: Sequence[str] = (REPORT,)) -> UnitRuns
         notes = {k: v for k, v in json.loads(record.notes).items() if k not in hidden}
         records.append(record._replace(notes=json.dumps(notes)))
     return UnitRuns(runs.unit, records)
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.9g}")
 
 
 def manifest(suite: Suite, *, runs: int, failed: int, seconds: float) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.files import canonical, digest
 from nasbench_evo.runner import Budget
-from nasbench_evo.store import canonical, unit_key
+from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Entry, Suite
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def sha256(suite: Suite) -> str:
     """Return the hash of the whole suite, seeds included."""
     content = {**json.loads(identity(suite)), "seeds": suite.seeds}
     content["description"] = suite.description
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+    return digest(content)
 
 
 def search_epochs(algorithm: Algorithm) -> int:

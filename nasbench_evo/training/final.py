@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.files import write_json
 from nasbench_evo.networks import counting
 from nasbench_evo.networks.binary_stages import BinaryStagesNetwork
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.tables.packed import write_atomically
 from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.individuals import TrainingPlan, threads
 from nasbench_evo.training.measure import evaluate
@@ -148,6 +147,4 @@ class FinalTraining:
 
     def write(self, path: Path, content: dict[str, Any]) -> Path:
         """Write a report as JSON; return the path."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-        return path
+        return write_json(path, content)
