@@ -19,7 +19,7 @@ from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSes
 from nasbench_evo.files import digest
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
-from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe
+from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
 from nasbench_evo.training.data.sources import SOURCES
 from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan, threads
 from nasbench_evo.training.pool import TrainingPool
@@ -83,12 +83,12 @@ class StandaloneEvaluator:
             "evaluator": self.name,
             "data": {**asdict(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
-            "recipe": asdict(plan.recipe),
+            "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
             "execution": {**asdict(plan.execution), "threads": plan.threads},
             "device": sorted({slot.split(":")[0] for slot in self.slots}),
             "jointly": self.jointly,
-            "teacher": None if teacher is None else asdict(teacher),
+            "teacher": None if teacher is None else recipes.identity(teacher),
             "report_trials": self.report_trials,
         }
 
@@ -120,7 +120,7 @@ class StandaloneEvaluator:
         Raises Unsupported where no teacher is configured.
         """
         teacher = self.teacher
-        key = digest([asdict(teacher), self.data.sha256])[:16]
+        key = digest([recipes.identity(teacher), self.data.sha256])[:16]
         parent = folder or (self._scratch if self.folder is None else self.folder.parent)
         dataset = self.plan.data.load(self.slots[0])
         with threads(self.plan.threads):
@@ -193,7 +193,7 @@ def standalone(
     """Return the evaluator of a space and a data set by name; raise InputError or DataError."""
     chosen = settings or Settings()
     chosen.check_space(space)
-    data = data_of(chosen, dataset)
+    data = data_of(chosen, space, dataset)
     # Layer graphs depend on the image size; the others need no data set to be described.
     image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
@@ -220,12 +220,12 @@ def standalone(
     )
 
 
-def data_of(settings: TrainingSettings, dataset: str) -> DataOptions:
+def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions:
     """Return the data set and split that the settings stand for."""
     return DataOptions(
         dataset,
         settings.split_seed,
-        settings.valid_fraction,
+        settings.validation_share(space, dataset),
         settings.valid_source,
         settings.train_size,
         settings.image_size,

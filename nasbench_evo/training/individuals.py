@@ -80,6 +80,7 @@ class TrainingPlan:
             generator=weights_generator(seed),
             in_channels=channels,
             image_size=height,
+            initialisation=self.recipe.initialisation,
             **dict(self.network),
         )
 

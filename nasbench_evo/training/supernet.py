@@ -69,7 +69,11 @@ class SharedTraining(Training):
         self._architect: Architect | None = None
         own = np.random.SeedSequence(words(seed)[0], spawn_key=(_ARCHITECT_WORD,))
         self._valid_stream = BatchStream(
-            len(dataset.valid), recipe.batch_size, words(own)[0], self.device
+            len(dataset.valid),
+            recipe.batch_size,
+            words(own)[0],
+            self.device,
+            keep_last=recipe.keep_last_batch,
         )
 
     @property

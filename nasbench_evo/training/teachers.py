@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from nasbench_evo.networks import wide_densenet
+from nasbench_evo.networks.operations import initialise
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.training import checkpoint
 from nasbench_evo.training.data.datasets import Dataset
@@ -50,14 +51,17 @@ class Teacher:
         return dict(network.state_dict())
 
     def _network(self, dataset: Dataset, i: int) -> wide_densenet.WideDenseNet:
-        seed = seed_sequence(dataset.split_seed, "teacher", i)
-        return wide_densenet.build(
+        generator = weights_generator(seed_sequence(dataset.split_seed, "teacher", i))
+        network = wide_densenet.build(
             classes=dataset.classes,
-            generator=weights_generator(seed),
+            generator=generator,
             in_channels=dataset.shape[0],
             depth=self.depth,
             growth=self.growth,
         )
+        if self.recipe.initialisation != "kaiming":
+            initialise(network, generator, self.recipe.initialisation)
+        return network
 
     def accuracy(self, path: Path, dataset: Dataset) -> float:
         """Return the accuracy of the trained ensemble on the validation part, percent."""

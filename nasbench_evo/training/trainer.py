@@ -22,7 +22,7 @@ from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import first_output, training_loss
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
 from nasbench_evo.training.measure import autocast, measure, model_dtype
-from nasbench_evo.training.recipes import Recipe
+from nasbench_evo.training.recipes import Recipe, identity
 from nasbench_evo.training.results import Progress, TrainingResult
 from nasbench_evo.training.seeding import Seed, TorchState, words
 from nasbench_evo.training.teacher_logits import ask, known_logits
@@ -58,7 +58,13 @@ class Training:
             self.execution.placed(teacher, self.device).eval()
         self._check()
         batch_seed, dropout_seed, _ = words(seed)
-        self.stream = BatchStream(len(dataset.train), recipe.batch_size, batch_seed, self.device)
+        self.stream = BatchStream(
+            len(dataset.train),
+            recipe.batch_size,
+            batch_seed,
+            self.device,
+            keep_last=recipe.keep_last_batch,
+        )
         self.total = recipe.iterations(self.stream.per_epoch)
         dtype = model_dtype(self.execution.precision)
         self.pipeline = Pipeline(dataset, recipe.augmentation, dtype)
@@ -82,7 +88,7 @@ class Training:
 
     def _fingerprint(self, batch_seed: int) -> str:
         content = [
-            asdict(self.recipe), self.dataset.sha256, batch_seed, self.execution.precision,
+            identity(self.recipe), self.dataset.sha256, batch_seed, self.execution.precision,
             self.teacher is not None,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

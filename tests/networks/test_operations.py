@@ -54,6 +54,19 @@ def test_initial_values() -> None:
     assert norm.num_batches_tracked == 0
 
 
+def test_initial_values_as_torch_itself_draws_them() -> None:
+    def layers() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(6, 8, 3, groups=2), nn.BatchNorm2d(8), nn.Linear(40, 30))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        expected = layers().state_dict()
+    module = layers()
+    initialise(module, torch.Generator().manual_seed(3), "torch")
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+
+
 def test_unknown_layers_are_refused() -> None:
     with pytest.raises(InputError, match=r"got '1', a PReLU"):
         initialise(nn.Sequential(nn.ReLU(), nn.PReLU()), torch.Generator())

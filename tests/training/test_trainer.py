@@ -80,6 +80,7 @@ def same(a, b):
         (dataclasses.replace(AUGMENTED, drop_path=0.3, gradient_clip=0.5), Execution()),
         (dataclasses.replace(AUGMENTED, augmentation=Augmentation(whitening=True)), Execution()),
         (AUGMENTED.scaled(23, "iterations"), Execution(deterministic=True, valid_every=2)),
+        (dataclasses.replace(AUGMENTED, batch_size=150, keep_last_batch=True), Execution()),
         (AUGMENTED, Execution(precision="bf16", channels_last=False)),
     ],
 )
@@ -110,12 +111,16 @@ def test_landmarks_equal_one_run_bit_for_bit(digits, tmp_path, recipe, execution
     assert [point.epoch for point in found.curve] == [1, 2, 3, 4]
 
 
-def test_it_equals_a_plain_loop(digits):
-    """The same in the usual style: NCHW, default optimizer, torch's scheduler."""
-    recipe = Recipe("plain", 3, batch_size=100, label_smoothing=0.1, nesterov=True)
+@pytest.mark.parametrize(("batch_size", "batches"), [(100, 4), (150, 3)])
+def test_it_equals_a_plain_loop(digits, batch_size, batches):
+    """The same in the usual style: NCHW, default optimizer, torch's scheduler; 150, 150, 100."""
+    recipe = Recipe(
+        "plain", 3, batch_size=batch_size, keep_last_batch=True, label_smoothing=0.1, nesterov=True
+    )
     execution = Execution(precision="fp64", valid_every=3)
     training = Training(NoDropout(), digits, recipe, seed=1, execution=execution)
     order = [training.stream.take(9)]
+    assert len(order[0]) == batches
     training = Training(NoDropout(), digits, recipe, seed=1, execution=execution)
     result = training.run()
 
@@ -123,7 +128,7 @@ def test_it_equals_a_plain_loop(digits):
     optimizer = torch.optim.SGD(
         model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=False
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3 * batches)
     generator = torch.Generator().manual_seed(seed_of(training))
     mean, std = digits.mean[0], digits.std[0]
     images = ((digits.train.images.double() / 255) - mean) / std
@@ -131,7 +136,7 @@ def test_it_equals_a_plain_loop(digits):
         permutation = torch.randperm(400, generator=generator)
         if epoch == 0:
             assert torch.equal(torch.cat(order[0]), permutation)
-        for index in permutation.split(100):
+        for index in permutation.split(batch_size):
             loss = nn.functional.cross_entropy(
                 model(images[index]), digits.train.labels[index], label_smoothing=0.1
             )
