@@ -12,7 +12,6 @@ import numpy as np
 from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators import probing
 from nasbench_evo.evaluators.journal import FILE, Journal
-from nasbench_evo.files import canonical
 from nasbench_evo.randomness import seed_sequence, stream
 from nasbench_evo.requests import (
     Evaluate,
@@ -40,7 +39,7 @@ class SupernetSession:
     """One run: its shared weights, its journal, and what was measured along the way."""
 
     def __init__(self, evaluator: SupernetEvaluator, seed: int) -> None:
-        self.notes = {
+        self.notes: dict[str, Any] = {
             "weights": "shared",
             "batch_norm": evaluator.plan.measurement.batch_norm,
         }
@@ -103,7 +102,7 @@ class SupernetSession:
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
             self._probes.append((self._epoch, answer["probe"]))
-            self.notes[probing.NOTE] = canonical(self._probes)
+            self.notes[probing.NOTE] = list(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
         return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
@@ -189,7 +188,7 @@ class SupernetSession:
         """Keep what was measured in this epoch, for the figure of fitness by epoch."""
         self._fitness.setdefault(self._epoch, []).extend(accuracies)
         rows = [(e, max(v), sum(v) / len(v), min(v)) for e, v in self._fitness.items()]
-        self.notes[probing.FITNESS] = canonical(rows)
+        self.notes[probing.FITNESS] = rows
 
     def _measured(self, measure: Any, n: int) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nasbench_evo import runner, tables
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.files import csv_text, write_text
-from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
 from nasbench_evo.tables import Table
 
@@ -208,7 +208,7 @@ def _volume_row(
     return VolumeRow(
         dataset=unit.dataset,
         algorithm=unit.row.algorithm,
-        preset=unit.row.preset,
+        preset=unit.row.setting,
         objective=objective,
         n=len(runs),
         visited=float(np.mean([len(cells) for cells in runs])),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from nasbench_evo.evaluators import probing, specifications
 from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.weight_sharing import Curve
-from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.spaces import Genotype
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.suite.model import Truth
 from nasbench_evo.tables import Table
@@ -46,9 +45,9 @@ class Ranking:
     truth: Array
 
 
-def final_genotypes(runs: UnitRuns, space: Space) -> list[Genotype]:
+def final_genotypes(runs: UnitRuns) -> list[Genotype]:
     """Return the final genotype of each run, in seed order."""
-    return [space.validate(json.loads(record.genotype)) for record in runs.records]
+    return [run.genotype for run in runs.records]
 
 
 def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:
@@ -79,9 +78,9 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
     standalone = standalone_accuracy(table, truth.dataset or runs.unit.dataset, genotypes)
     known = np.isfinite(standalone)  # a table may lack some cells
     curves, last = [], standalone
-    for record in runs.records:
-        probes = json.loads(json.loads(record.notes)[probing.NOTE])
-        epochs, rows = [epoch for epoch, _ in probes], np.array([values for _, values in probes])
+    for run in runs.records:
+        epochs = [epoch for epoch, _ in run.probes]
+        rows = np.array([values for _, values in run.probes])
         curves.append(
             weight_sharing.correlation_curve(
                 rows[:, known], standalone[known], epochs, bootstrap=_RESAMPLES
@@ -89,7 +88,7 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
         )
         last = rows[-1] if len(curves) == 1 else last
     kept = [genotype for genotype, ok in zip(genotypes, known, strict=True) if ok]
-    seeds = [record.seed for record in runs.records]
+    seeds = [run.seed for run in runs.records]
     return Ranking(runs.unit, kept, seeds, curves, last[known], standalone[known])
 
 

@@ -89,12 +89,12 @@ def test_search_prints_for_people() -> None:
 
 
 def test_run_writes_prints_and_resumes(tiny: Path, tmp_path: Path) -> None:
-    done = cli("run", tiny, cwd=tmp_path)
+    done = cli("run", tiny, "--verbose", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "tiny"
     names = {path.name for path in folder.iterdir()}
     assert {"summary.csv", "summary.json", "manifest.json", "regret.png", "regret.svg"} <= names
-    for part in ("eg_nas (nb201)", "P(better)", "published: EG-NAS", "not comparable", "landmark"):
+    for part in ("eg_nas (nb201)", "P(better)", "published EG-NAS", "not comparable", "landmark"):
         assert part in done.stdout
     assert "9 new runs" in done.stderr
     assert str(Path("results/tiny/summary.csv")) in done.stderr

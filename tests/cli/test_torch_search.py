@@ -35,9 +35,12 @@ def test_json_holds_the_fitness_of_each_epoch_and_the_final_trainings() -> None:
     result = search(*SHARED, *final, "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
-    assert [row[0] for row in content["fitness_by_epoch"]] == [1, 2, 3]
-    assert all(high >= mean >= low for _, high, mean, low in content["fitness_by_epoch"])
-    assert 0 <= content["final_trainings"][0]["test_accuracy"] <= 100
+    details = content["details"]
+    assert [row[0] for row in details["fitness_by_epoch"]] == [1, 2, 3]
+    assert all(high >= mean >= low for _, high, mean, low in details["fitness_by_epoch"])
+    assert details["final_trainings"][0]["test_accuracy"] == content["test_accuracy"]
+    assert 0 <= content["test_accuracy"] <= 100
+    assert content["regret"] is content["rank"] is None  # there is no table
     assert content["notes"] == {"weights": "shared", "batch_norm": "recalibrated"}
 
 
