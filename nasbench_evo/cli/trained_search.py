@@ -99,6 +99,7 @@ def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
     An interruption says how to go on and exits.
     """
     from nasbench_evo import runner
+    from nasbench_evo.evaluators.base import TEACHER
     from nasbench_evo.results import answer as answers
 
     shared = trainer.name == "supernet"
@@ -108,7 +109,8 @@ def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
             watched = Watched(trainer, advance, shared=shared)
             result = runner.search(asked.algorithm, watched, seed=asked.seed, budget=limit)
         seen = runner.incumbent_accuracies(result.history)[-1][2]
-        final = trainer.report(result.genotype, asked.seed)
+        taught = TEACHER in result.notes
+        final = trainer.report(result.genotype, asked.seed, taught=taught)
     except KeyboardInterrupt:
         again = shlex.join(["nasbench-evo", *sys.argv[1:]])
         kept = "To go on" if trainer.folder else "Nothing is kept without --journal DIR. To repeat"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.base import TEACHER
 from nasbench_evo.files import canonical
 from nasbench_evo.runner import Result, incumbent_accuracies, search
 from nasbench_evo.store import Record
@@ -84,7 +85,8 @@ def execute(task: Task) -> Outcome:
 
 def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, Any]]:
     """Return curve and notes of a run of trainings: with accuracies, and the final trainings."""
-    final = task.unit.trainer(task.folder, task.workers).report(result.genotype, seed)
+    trainer = task.unit.trainer(task.folder, task.workers)
+    final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
     plain = [{**asdict(trained), "curve": None} for trained in final]
     return incumbent_accuracies(result.history), {**result.notes, REPORT: plain}
 

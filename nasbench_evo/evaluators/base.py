@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from nasbench_evo.requests import Evaluation, Request
 from nasbench_evo.spaces.base import Space
 
+TEACHER = "teacher"  # the note of a run whose trainings were taught
+
 
 class Session(Protocol):
     """One run's view of an evaluator: its noise, its partial trainings, its weights."""

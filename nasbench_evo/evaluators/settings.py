@@ -49,6 +49,7 @@ _RECIPE = {
     "alpha": "alpha",
     "temperature": "temperature",
 }
+_OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
 _AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
@@ -179,6 +180,12 @@ class Settings(TrainingSettings):
         super().check_space(space)
         if self.epochs is not None and self.iterations is not None:
             raise InputError("Give epochs or iterations, not both.")
+        for name in _OF_TEACHER if not self.teacher_networks else ():
+            if name in self.model_fields_set:
+                raise InputError(
+                    f"The setting {name} is of mimicry and needs a teacher: set teacher_networks, "
+                    "the number of its networks (4 in EIGEN's paper)."
+                )
 
     def length(self) -> tuple[float, Literal["epochs", "iterations"]] | None:
         """Return the length of a training and its unit; None for the recipe's own."""

@@ -154,12 +154,16 @@ class SupernetEvaluator:
         """Return where the run with this seed keeps its journal and checkpoint."""
         return None if self.folder is None else self.folder / f"seed-{seed}"
 
-    def report(self, genotype: Genotype, seed: int) -> list[Trained]:
+    def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> list[Trained]:
         """Return fresh standalone trainings of a search's final genotype, with test accuracy.
 
         For reports only: this is where test data is read. None where no `final` is configured.
+        They distil from the teacher that `final` has, if any.
         """
-        return [] if self.final is None else self.final.report(genotype, seed)
+        if self.final is None:
+            return []
+        taught = taught or self.final.plan.teacher is not None
+        return self.final.report(genotype, seed, taught=taught)
 
     def close(self) -> None:
         """End the processes that train final genotypes."""

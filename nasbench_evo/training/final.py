@@ -28,7 +28,10 @@ _C = 1.0  # of the linear SVM: the library's default; Genetic CNN does not give 
 
 
 class FinalTraining:
-    """Trains `genotype` by a plan on a device; a checkpoint after each epoch."""
+    """Trains `genotype` by a plan on a device; a checkpoint after each epoch.
+
+    With the file of the plan's `teacher` it distils from it (EIGEN's mimicry).
+    """
 
     def __init__(
         self,
@@ -37,13 +40,19 @@ class FinalTraining:
         seed: np.random.SeedSequence,
         checkpoint: Path,
         device: str = "cpu",
+        teacher: Path | None = None,
     ) -> None:
         self.plan, self.genotype, self.checkpoint = plan, genotype, checkpoint
         self.dataset = plan.data.load(device)
         network = plan.network_of(genotype, seed)
         self.size = counting.measure(network, self.dataset.shape)
         self.training = Training(
-            network, self.dataset, plan.recipe, seed=seed, execution=plan.execution
+            network,
+            self.dataset,
+            plan.recipe,
+            seed=seed,
+            execution=plan.execution,
+            teacher=plan.ensemble(teacher, self.dataset),
         )
         self._per_epoch = self.training.stream.per_epoch
         self.epochs = math.ceil(self.training.total / self._per_epoch)

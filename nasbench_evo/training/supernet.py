@@ -136,10 +136,10 @@ class SharedTraining(Training):
         point = self.progress.curve[-1]
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
         if self._choose is not None:
             self._forward = self._choose()
-        super()._step(images, labels)
+        super()._step(images, labels, target)
 
     def _descend(self, architect: Architect) -> None:
         """Take a step of alpha down the validation loss, the weights fixed."""

@@ -15,6 +15,7 @@ from nasbench_evo.training import checkpoint
 from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import Ensemble
 from nasbench_evo.training.execution import Execution
+from nasbench_evo.training.measure import evaluate
 from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.seeding import weights_generator
 from nasbench_evo.training.trainer import Training
@@ -61,6 +62,15 @@ class Teacher:
         if self.recipe.initialisation != "kaiming":
             initialise(network, generator, self.recipe.initialisation)
         return network
+
+    def accuracy(self, path: Path, dataset: Dataset) -> float:
+        """Return the accuracy of the trained ensemble on the validation part, percent."""
+        return evaluate(
+            self.load(path, dataset),
+            dataset,
+            augmentation=self.recipe.augmentation,
+            precision=self.execution.precision,
+        )[0]
 
     def load(self, path: Path, dataset: Dataset) -> Ensemble:
         """Return the trained ensemble on the data set's device, kept for the next call."""

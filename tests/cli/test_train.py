@@ -109,6 +109,35 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
         invoke(*command, str(tmp_path / "a"), "--resume", settings=[*CELLS[:-1], "batch_size=10"])
 
 
+def test_train_distils_when_asked(tmp_path: Path) -> None:
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    command = ["train", "#1234", "--out"]
+    plain = printed(*command, str(tmp_path / "plain"), settings=CELLS)
+    taught = printed(*command, str(tmp_path / "taught"), settings=[*CELLS, *teacher])
+    assert plain["curve"] != taught["curve"]
+    assert "teacher_valid_accuracy" not in plain
+    assert 0 <= taught["teacher_valid_accuracy"] <= 100
+    assert len(list((tmp_path / "taught").glob("teacher-*.pt"))) == 1
+    with pytest.raises(DataError, match="another training"):  # one half cannot be taught alone
+        invoke(*command, str(tmp_path / "plain"), "--resume", settings=[*CELLS, *teacher])
+    again = [*command, str(tmp_path / "taught"), "--resume"]
+    text = invoke(*again, settings=[*CELLS, *teacher]).stdout
+    assert f"its teacher     {taught['teacher_valid_accuracy']:.3f} % valid" in text
+
+
+def test_a_search_with_mimicry_trains_what_it_found_with_mimicry() -> None:
+    command = [
+        "search", "eigen", "--evaluator", "standalone", "--dataset", "digits", "--evaluations", "4",
+        "--set", "extinction=false", "--set", "population_size=2", "--set", "patience=1",
+    ]  # fmt: skip
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    found = printed(*command, "--set", "mimicry=true", settings=[*CELLS, *teacher])
+    assert found["notes"]["teacher"].startswith("validation accuracy ")
+    assert "teacher" not in printed(*command, settings=[*CELLS, *teacher])["notes"]
+    with pytest.raises(Unsupported, match="teacher_networks=4"):
+        invoke(*command, "--set", "mimicry=true", settings=CELLS)
+
+
 def test_a_wider_network_is_another_one(tmp_path: Path) -> None:
     narrow, wide = (
         printed("train", "#1234", "--out", str(tmp_path / w), settings=[*TINY, f"channels={w}"])

@@ -406,3 +406,64 @@ def test_cuda_runs_the_same_code(precision):
     result = Training(Small(), data, AUGMENTED, seed=0, execution=execution).run()
     assert result.status == "ok"
     assert result.valid_accuracy > 30
+
+
+STILL = dataclasses.replace(
+    AUGMENTED, learning_rate=0.01, augmentation=Augmentation(whitening=True)
+)
+
+
+class Counting(nn.Module):
+    """A teacher that counts the images it is asked about."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.asked = Small(seed=8).double(), 0
+
+    def forward(self, x):
+        self.asked += len(x)
+        return self.network(x)
+
+
+def taught(digits, recipe, teacher, until=1.0, seed=2):
+    training = Training(
+        Small(), digits, recipe, seed=seed, teacher=teacher, execution=Execution("fp64")
+    )
+    return training.run(until)
+
+
+def test_a_teacher_is_asked_once_where_no_pixel_moves(digits, monkeypatch):
+    teacher = Ensemble([Counting()])
+    once = taught(digits, STILL, teacher)
+    assert teacher.networks[0].asked == len(digits.train)
+    taught(digits, STILL, teacher, seed=3)  # another individual knows the answers
+    assert teacher.networks[0].asked == len(digits.train)
+
+    monkeypatch.setattr(Augmentation, "moves_pixels", True)
+    each_time = taught(digits, STILL, teacher)
+    images = 4 * (len(digits.train) // 60) * 60
+    assert teacher.networks[0].asked == len(digits.train) + images
+    for a, b in zip(once.curve, each_time.curve, strict=True):
+        assert a.train_loss == pytest.approx(b.train_loss, rel=1e-9)
+        assert a.valid_accuracy == b.valid_accuracy
+
+
+@pytest.mark.parametrize("moves", [{"flip": 0.5}, {"crop_padding": 1}, {"cutout": 2}])
+def test_where_pixels_move_the_teacher_sees_what_the_student_sees(digits, moves):
+    teacher = Ensemble([Counting()])
+    recipe = dataclasses.replace(STILL, augmentation=Augmentation(**moves))
+    taught(digits, recipe, teacher)
+    assert teacher.networks[0].asked == 4 * (len(digits.train) // 60) * 60
+
+
+def test_a_taught_training_stops_and_goes_on_like_a_whole_one(digits):
+    teacher = Ensemble([Counting()])
+
+    def training():
+        return Training(Small(), digits, STILL, seed=2, teacher=teacher)
+
+    whole, first, second = training(), training(), training()
+    teacher.float()
+    first.run(0.3)
+    second.load_state(first.state())
+    assert second.run().curve == whole.run().curve
