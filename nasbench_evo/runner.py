@@ -57,7 +57,7 @@ class Result:
     simulated_seconds: float
     trace_sha256: str
     wall_seconds: float
-    notes: dict[str, str]
+    notes: dict[str, Any]
     history: list[Evaluation] = field(repr=False)
 
 

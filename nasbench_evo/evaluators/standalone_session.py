@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.evaluators.journal import FILE, Journal, digest
+from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
+from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job
@@ -46,7 +48,7 @@ class StandaloneSession:
     """One run: its journal, its count of trials of each genotype, its stopped trainings."""
 
     def __init__(self, evaluator: StandaloneEvaluator, seed: int) -> None:
-        self.notes: dict[str, str] = {}
+        self.notes: dict[str, Any] = {}
         self._evaluator = evaluator
         self._seed = seed
         self._folder = evaluator.run_folder(seed)
@@ -56,6 +58,7 @@ class StandaloneSession:
         # A training with a teacher is another one than a training without.
         self._stopped: PartialTrainings[tuple[int, Path]] = PartialTrainings()
         self._problems: Counter[str] = Counter()
+        self._best_taught = 0.0  # validation accuracy of the best student, percent
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Train what a request wants, or replay it.
@@ -81,6 +84,8 @@ class StandaloneSession:
                 f"The standalone evaluator knows the teacher {DEFAULT_TEACHER!r} only; got "
                 f"{request.teacher!r}."
             )
+        if request.teacher is not None:
+            _ = evaluator.teacher  # an error before anything is trained or written
         genotypes = [evaluator.space.validate(genotype) for genotype in request.genotypes]
         # What a request continues is not part of it here: the trainings' keys tell.
         self._journal.ask([genotypes, request.fraction, request.teacher])
@@ -90,10 +95,24 @@ class StandaloneSession:
             for g, number in zip(genotypes, continues, strict=True)
         ]
         answers = self._answers(wanted, request.fraction)
+        if request.teacher is not None:
+            self._compare([answer["valid_accuracy"] for answer in answers])
         return [
             self._evaluation(training, answer, request.fraction)
             for training, answer in zip(wanted, answers, strict=True)
         ]
+
+    def _compare(self, taught: list[float]) -> None:
+        """Note how good the teacher is, and whether a student is better."""
+        known = self._journal.answer(TEACHER)
+        if known is None:
+            known = {"valid_accuracy": self._evaluator.teacher_accuracy()}
+            self._journal.record(TEACHER, known)
+        accuracy = known["valid_accuracy"]
+        self._best_taught = max(self._best_taught, *taught)
+        self.notes[TEACHER] = f"validation accuracy {accuracy:.2f} %"
+        if self._best_taught > accuracy:
+            self.notes[TEACHER] += ", weaker than its best student"
 
     def _begin(
         self, genotype: Genotype, number: int | None, fraction: float, teacher: str | None
@@ -141,7 +160,7 @@ class StandaloneSession:
 
     @cached_property
     def _teacher(self) -> Path:
-        return self._evaluator.teacher_file(self._scratch)
+        return self._evaluator.teacher_file()
 
     @cached_property
     def _scratch(self) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +11,10 @@ from numpy.typing import NDArray
 
 from nasbench_evo import runner, tables
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.files import csv_text, write_text
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
 from nasbench_evo.tables import Table
-from nasbench_evo.tables.packed import write_atomically
 from nasbench_evo.tables.table import unit as unit_of
 
 Array = NDArray[np.float64]
@@ -223,7 +221,7 @@ def _volume_row(
     return VolumeRow(
         dataset=unit.dataset,
         algorithm=unit.row.algorithm,
-        preset=unit.row.preset,
+        preset=unit.row.setting,
         objective=objective,
         n=len(runs),
         visited=float(np.mean([len(cells) for cells in runs])),
@@ -236,15 +234,6 @@ def _volume_row(
 def write(fronts: Fronts, folder: Path) -> list[Path]:
     """Write pareto.csv (the fronts) and pareto-hypervolume.csv; return the paths."""
     return [
-        _write(folder / "pareto.csv", FrontRow._fields, fronts.fronts),
-        _write(folder / "pareto-hypervolume.csv", VolumeRow._fields, fronts.volumes),
+        write_text(folder / "pareto.csv", csv_text(FrontRow._fields, fronts.fronts)),
+        write_text(folder / "pareto-hypervolume.csv", csv_text(VolumeRow._fields, fronts.volumes)),
     ]
-
-
-def _write(path: Path, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Path:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-    return path

@@ -6,7 +6,6 @@ be a dictionary key and be written as JSON.
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect
@@ -16,6 +15,7 @@ from itertools import accumulate, chain
 from typing import Any, ClassVar
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.files import canonical
 from nasbench_evo.randomness import Stream
 
 Genotype = Any  # a nested tuple of plain values; each space says which
@@ -60,7 +60,7 @@ class Space(ABC):
 
     def encode(self, genotypes: Iterable[Genotype]) -> bytes:
         """Return the canonical bytes of a sequence of genotypes, as trace hashes use them."""
-        return json.dumps(list(genotypes), separators=(",", ":")).encode()
+        return canonical(list(genotypes)).encode()
 
 
 class IntegerSpace(Space):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import replacing
 
 MAGIC = b"nasbench_evo table 2\n"
 _ALIGNMENT = 64
@@ -61,22 +61,12 @@ def write(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     header = json.dumps({**fields, "arrays": described}).encode() + b"\n"
     sha256 = hashlib.sha256(header).hexdigest()
     head = MAGIC + sha256.encode() + b"\n" + header
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(head + bytes(-len(head) % _ALIGNMENT))
-            for array in arrays.values():
-                little = _little(array)
-                file.write(little.data)
-                file.write(bytes(-little.nbytes % _ALIGNMENT))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # for everyone to read, as other data files
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(head + bytes(-len(head) % _ALIGNMENT))
+        for array in arrays.values():
+            little = _little(array)
+            file.write(little.data)
+            file.write(bytes(-little.nbytes % _ALIGNMENT))
     return sha256
 
 

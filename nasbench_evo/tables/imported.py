@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError, InputError, unknown
+from nasbench_evo.files import tables_folder
 from nasbench_evo.spaces import spellings
 from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
 from nasbench_evo.tables import container
@@ -36,19 +36,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MAPPED = "valid_curve"  # too large to copy into every process
 
 
-def folder() -> Path:
-    """Return where imported tables are kept."""
-    chosen = os.environ.get("NASBENCH_EVO_TABLES")
-    if chosen:
-        return Path(chosen)
-    from platformdirs import user_data_path  # only needed here
-
-    return user_data_path("nasbench_evo") / "tables"
-
-
 def names() -> list[str]:
     """Return the names of the imported tables."""
-    return sorted(file.name.removesuffix(_SUFFIX) for file in folder().glob("[!.]*" + _SUFFIX))
+    return sorted(
+        file.name.removesuffix(_SUFFIX) for file in tables_folder().glob("[!.]*" + _SUFFIX)
+    )
 
 
 def path_of(name: str) -> Path:
@@ -58,7 +50,7 @@ def path_of(name: str) -> Path:
             f"A table's name is 1 to 64 letters, digits, '_', '.' and '-', first a letter or "
             f"digit; got {name!r}."
         )
-    return folder() / (name + _SUFFIX)
+    return tables_folder() / (name + _SUFFIX)
 
 
 def open_file(name: str) -> Container:

@@ -16,7 +16,8 @@ from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.requests import Evaluate
-from nasbench_evo.results.summary import collect, summarise
+from nasbench_evo.results import kinds
+from nasbench_evo.results.runs import collect
 from nasbench_evo.runner import Budget, search
 from nasbench_evo.spaces.nasbench201 import SIZE
 from nasbench_evo.tables import imported
@@ -163,11 +164,9 @@ def test_a_suite_on_a_proxy(tmp_path: Path) -> None:
         work = execution.plan(suite, store)
         execution.execute(work, store, engine="serial", workers=1, progress=lambda runs: None)
         collected = collect(suite, store)
-    (row,) = summarise(suite, collected)
+    (row,) = kinds.of(suite).find(suite, collected).rows
     full = tables.load("made")
-    expected = [
-        full.regret("made", tuple(json.loads(record.genotype))) for record in collected[0].records
-    ]
+    expected = [full.regret("made", run.genotype) for run in collected[0].records]
     assert row.mean_regret == pytest.approx(np.mean(expected))
     assert row.mean_regret > 10  # the proxy ranks backwards: only the full table shows it
 

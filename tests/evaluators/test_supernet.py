@@ -21,6 +21,8 @@ from nasbench_evo.requests import Evaluate, EvaluateMixtures, TrainMixture, Trai
 from nasbench_evo.runner import Budget, Result, search
 from nasbench_evo.training.supernet_accuracy import SharedAccuracy
 
+pytestmark = pytest.mark.torch
+
 TINY: dict[str, Any] = {
     "train_size": 60,
     "valid_fraction": 0.2,

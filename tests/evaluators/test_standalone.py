@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -21,6 +22,8 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, incumbent_accuracies, search
 from nasbench_evo.training.trainer import Training
+
+pytestmark = pytest.mark.torch
 
 TINY = {"epochs": 2, "channels": 4, "cells": 1, "train_size": 60, "batch_size": 20, "lr": 0.05}
 CELL = (3, 3, 1, 2, 0, 3)
@@ -139,6 +142,49 @@ def test_a_teacher_is_trained_once_and_changes_the_training(tmp_path: Path) -> N
         ask(evaluator, Evaluate([CELL], teacher="mine"), seed=2)
     with pytest.raises(Unsupported, match="teacher_networks"):
         ask(make(), Evaluate([CELL], teacher="default"))
+
+
+def test_a_teacher_weaker_than_its_student_is_noted(tmp_path: Path) -> None:
+    evaluator = make(epochs=8, folder=tmp_path / "unit", **SMALL_TEACHER)
+    session = evaluator.start(0)
+    (answer,) = session.answer(Evaluate([CELL], teacher="default"))
+    known = evaluator.teacher_accuracy()
+    assert answer.valid_accuracy > known, "the teacher has an epoch, the student eight"
+    note = f"validation accuracy {known:.2f} %, weaker than its best student"
+    assert session.notes == {"teacher": note}
+    (file,) = tmp_path.glob("teacher-*.pt")
+    file.unlink()  # a replay needs no teacher
+    again = evaluator.start(0)
+    again.answer(Evaluate([CELL], teacher="default"))
+    assert again.notes == session.notes
+    assert not file.exists()
+    plain = evaluator.start(1)
+    plain.answer(Evaluate([CELL]))
+    assert plain.notes == {}
+
+
+def test_the_report_is_taught_where_the_search_was() -> None:
+    evaluator = make(report_trials=1, **SMALL_TEACHER)
+    (plain,), (taught,) = evaluator.report(CELL, 0), evaluator.report(CELL, 0, taught=True)
+    assert plain.valid_loss != taught.valid_loss
+    assert taught == dataclasses.replace(
+        evaluator.report(CELL, 0, taught=True)[0], seconds=taught.seconds
+    )
+
+
+def test_mimicry_without_a_teacher_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    session = make(folder=tmp_path).start(0)
+    journal = tmp_path / "seed-0" / "journal.jsonl"
+    before = journal.read_bytes() if journal.exists() else b""
+    with pytest.raises(Unsupported, match="teacher_networks=4"):
+        session.answer(Evaluate([CELL], teacher="default"))
+    assert (journal.read_bytes() if journal.exists() else b"") == before
+
+
+@pytest.mark.parametrize("name", ["teacher_depth", "teacher_epochs", "alpha", "temperature"])
+def test_settings_of_mimicry_need_a_teacher(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is of mimicry"):
+        make(**{name: 1})
 
 
 def test_a_diverged_training_has_the_fitness_of_chance_and_is_noted() -> None:
@@ -361,15 +407,22 @@ def test_a_damaged_journal_is_trained_again_from_there_on(tmp_path: Path) -> Non
 PROGRAM = """
 import sys
 from pathlib import Path
+<<<<<<< HEAD:tests/evaluators/test_standalone.py
 sys.path.insert(0, {tests!r})
-from test_torch_standalone import make, run
+from test_standalone import make, run
+=======
+sys.path[:0] = {tests!r}
+from test_standalone import make, run
+>>>>>>> main:tests/evaluators/test_torch_standalone.py
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
 
 
 @pytest.mark.slow
 def test_kill_9_loses_no_finished_training(tmp_path: Path) -> None:
-    program = PROGRAM.format(tests=os.path.dirname(__file__), folder=str(tmp_path / "a"))
+    own = Path(__file__).parent
+    tests = [str(own), str(own.parent)]
+    program = PROGRAM.format(tests=tests, folder=str(tmp_path / "a"))
     journal = tmp_path / "a" / "seed-1" / "journal.jsonl"
     lines = 0
     for _ in range(2):
