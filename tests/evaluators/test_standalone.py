@@ -407,13 +407,8 @@ def test_a_damaged_journal_is_trained_again_from_there_on(tmp_path: Path) -> Non
 PROGRAM = """
 import sys
 from pathlib import Path
-<<<<<<< HEAD:tests/evaluators/test_standalone.py
-sys.path.insert(0, {tests!r})
-from test_standalone import make, run
-=======
 sys.path[:0] = {tests!r}
 from test_standalone import make, run
->>>>>>> main:tests/evaluators/test_torch_standalone.py
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
 
