@@ -29,18 +29,21 @@ class Evaluation(NamedTuple):
     fraction: float  # of the full training behind the accuracy, in (0, 1]
     source: str  # "table", "training" or "supernet"
     cost: float  # full-training equivalents newly spent; the unit of evaluation budgets
+    training: int | None = None  # which training stopped at `fraction` < 1, for `continues`
 
 
 class Evaluate(NamedTuple):
     """The fitness of each genotype, trained to `fraction` of the full length.
 
-    A genotype that an earlier request of the same run left at a smaller fraction continues from
-    there and pays the difference. `teacher` is what mimicry distils from (EIGEN Eq. 3).
+    `continues` names for each genotype the training of the same run that goes on, by what its
+    Evaluation said, and pays the difference; None is a new training, also where one of the same
+    genotype stopped. `teacher` is what mimicry distils from (EIGEN Eq. 3).
     """
 
     genotypes: Sequence[Genotype]
     fraction: float = 1.0
     teacher: Any = None
+    continues: Sequence[int | None] | None = None  # None: all are new
 
 
 class TrainPaths(NamedTuple):

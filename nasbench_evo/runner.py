@@ -57,7 +57,7 @@ class Result:
     simulated_seconds: float
     trace_sha256: str
     wall_seconds: float
-    notes: dict[str, str]
+    notes: dict[str, Any]
     history: list[Evaluation] = field(repr=False)
 
 
@@ -128,7 +128,7 @@ def search(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
             "hyper-parameters leave nothing to do."
         )
-    genotypes, accuracies, _, seconds, fractions, _, costs = zip(*history, strict=True)
+    genotypes, accuracies, _, seconds, fractions, _, costs, _ = zip(*history, strict=True)
     curve = incumbents(genotypes, accuracies, fractions, costs)
     return Result(
         genotype=curve[-1][1] if final is None else final,
@@ -175,6 +175,11 @@ def _converse(
             request = send(answers)
             if type(request) is Evaluate:
                 n = len(request.genotypes)
+                if request.continues is not None and len(request.continues) != n:
+                    raise ProtocolError(
+                        f"{algorithm.name} asked for {n} individuals and named "
+                        f"{len(request.continues)} trainings that continue: one each, or None."
+                    )
                 limit = n * request.fraction  # continuing an earlier training costs less
                 whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
@@ -210,7 +215,10 @@ def _answer_one_by_one(
         if account.evaluations <= _SLACK:
             break
         if isinstance(request, Evaluate):
-            single: Request = request._replace(genotypes=request.genotypes[i : i + 1])
+            single: Request = request._replace(
+                genotypes=request.genotypes[i : i + 1],
+                continues=request.continues and request.continues[i : i + 1],
+            )
         else:
             single = EvaluateMixtures(request.alphas[i : i + 1])
         (result,) = answer(single)

@@ -73,8 +73,19 @@ class Eigen(Algorithm):
         """Return the extinction thresholds of a run that starts."""
         return Thresholds()
 
-    def _evaluate(self, genotypes: Sequence[Genotype], fraction: float = 1.0) -> Evaluate:
-        return Evaluate(genotypes, fraction, teacher=TEACHER if self.mimicry else None)
+    def _evaluate(
+        self,
+        genotypes: Sequence[Genotype],
+        fraction: float = 1.0,
+        continues: Sequence[int | None] | None = None,
+    ) -> Evaluate:
+        return Evaluate(genotypes, fraction, TEACHER if self.mimicry else None, continues)
+
+    def _go_on(self, alive: Sequence[Evaluation], fraction: float = 1.0) -> Evaluate:
+        """Return the request that trains each of `alive` on: its own network, no twin's."""
+        return self._evaluate(
+            [answer.genotype for answer in alive], fraction, [answer.training for answer in alive]
+        )
 
     def _succession(
         self, parent: Evaluation, step: int, thresholds: Thresholds, space: Space, rng: Stream
@@ -99,15 +110,14 @@ class Eigen(Algorithm):
         self, genotypes: list[Genotype], thresholds: Thresholds
     ) -> Generator[Request, list[Evaluation], list[Evaluation]]:
         """Return those that survive both landmarks, fully trained (Algorithm 1)."""
-        if self.extinction:
-            answers = yield self._evaluate(genotypes, self.first_landmark)
-            genotypes = thresholds.survivors(0, self.p, answers)  # (Eq. 1)
-            if genotypes:
-                answers = yield self._evaluate(genotypes, self.second_landmark)
-                genotypes = thresholds.survivors(1, self.q, answers)  # (Eq. 2)
-        if not genotypes:
-            return []
-        return (yield self._evaluate(genotypes))
+        if not self.extinction:
+            return (yield self._evaluate(genotypes))
+        alive = yield self._evaluate(genotypes, self.first_landmark)
+        alive = thresholds.survivors(0, self.p, alive)  # (Eq. 1)
+        if alive:
+            alive = yield self._go_on(alive, self.second_landmark)
+            alive = thresholds.survivors(1, self.q, alive)  # (Eq. 2)
+        return (yield self._go_on(alive)) if alive else []
 
 
 @dataclass
@@ -116,7 +126,7 @@ class Thresholds:
 
     values: list[float] = field(default_factory=lambda: [-float("inf"), -float("inf")])
 
-    def survivors(self, landmark: int, rank: int, answers: list[Evaluation]) -> list[Genotype]:
+    def survivors(self, landmark: int, rank: int, answers: list[Evaluation]) -> list[Evaluation]:
         """Raise the landmark's threshold to the rank-th best; return who is not below it.
 
         A rank beyond the number alive means the last one.
@@ -124,7 +134,7 @@ class Thresholds:
         fitness = sorted((answer.valid_accuracy for answer in answers), reverse=True)
         v = max(fitness[min(rank, len(fitness)) - 1], self.values[landmark])
         self.values[landmark] = v
-        return [answer.genotype for answer in answers if answer.valid_accuracy >= v]
+        return [answer for answer in answers if answer.valid_accuracy >= v]
 
 
 def mutate_steps(genotype: Genotype, step: int, space: Space, rng: Stream) -> Genotype:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from nasbench_evo.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
+Initialisation = Literal["kaiming", "torch"]
+INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -74,14 +76,22 @@ def construct(factory: Callable[[], M], generator: torch.Generator) -> M:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialise(
+    module: nn.Module, generator: torch.Generator, rule: Initialisation = "kaiming"
+) -> None:
     """Set every parameter and buffer of `module`, drawing only from `generator`.
 
-    Convolutions are Kaiming-normal, fan out (He et al. 2015, Section 2.2); linear layers normal
-    with variance 1/inputs and zero bias; BatchNorm is the identity. Raises InputError for a
+    "kaiming": convolutions are Kaiming-normal, fan out (He et al. 2015, Section 2.2), linear layers
+    normal with variance 1/inputs, biases zero. "torch": as torch's own layers begin, weights and
+    biases uniform within 1/sqrt(inputs). BatchNorm is the identity. Raises InputError for a
     layer that holds parameters or buffers of another kind.
     """
     for name, layer in module.named_modules():
+        if rule == "torch" and isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for values in layer.parameters(recurse=False):
+                values.uniform_(-bound, bound, generator=generator)
+            continue
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(
                 layer.weight, mode="fan_out", nonlinearity="relu", generator=generator

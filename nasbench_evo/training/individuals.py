@@ -19,6 +19,7 @@ from torch import nn
 from nasbench_evo.networks import build
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training.data.datasets import Dataset, load_dataset
+from nasbench_evo.training.distillation import Ensemble
 from nasbench_evo.training.execution import Execution, TooLittleMemory, check_device
 from nasbench_evo.training.joint import JointTraining
 from nasbench_evo.training.measure import evaluate
@@ -66,6 +67,12 @@ class TrainingPlan:
     threads: int = 1  # of torch on a CPU; sums may depend on it, so it is part of the plan
     teacher: Teacher | None = None
 
+    def ensemble(self, file: Path | None, dataset: Dataset) -> Ensemble | None:
+        """Return the trained teacher in a file, on the data set's device; None without one."""
+        if file is None or self.teacher is None:
+            return None
+        return self.teacher.load(file, dataset)
+
     def network_of(self, genotype: Genotype, seed: np.random.SeedSequence) -> nn.Module:
         """Return the untrained network of a genotype, on the CPU."""
         dataset = self.data.load()
@@ -77,6 +84,7 @@ class TrainingPlan:
             generator=weights_generator(seed),
             in_channels=channels,
             image_size=height,
+            initialisation=self.recipe.initialisation,
             **dict(self.network),
         )
 
@@ -133,16 +141,13 @@ def _in_memory(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> lis
 
 
 def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
-    teacher = None
-    if job.teacher is not None and plan.teacher is not None:
-        teacher = plan.teacher.load(job.teacher, dataset)
     training = Training(
         plan.network_of(job.genotype, job.seed),
         dataset,
         plan.recipe,
         seed=job.seed,
         execution=plan.execution,
-        teacher=teacher,
+        teacher=plan.ensemble(job.teacher, dataset),
     )
     if job.start is not None:
         training.load(job.start)

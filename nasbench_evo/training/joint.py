@@ -56,7 +56,13 @@ class JointTraining:
         self.model = self.execution.placed(joint, self.device).train()
         self._joint = joint
         self.streams = [
-            BatchStream(len(dataset.train), recipe.batch_size, words(seed)[0], self.device)
+            BatchStream(
+                len(dataset.train),
+                recipe.batch_size,
+                words(seed)[0],
+                self.device,
+                keep_last=recipe.keep_last_batch,
+            )
             for seed in seeds
         ]
         self.per_epoch = self.streams[0].per_epoch

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
-import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
+from nasbench_evo.lifetime import worker_of
 from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
 
@@ -66,7 +67,9 @@ class TrainingPool:
 
         while len(self._executors) < len(self.slots):
             self._executors.append(
-                ProcessPoolExecutor(1, initializer=_ignore_interrupt, env=_NO_RESTART)
+                ProcessPoolExecutor(
+                    1, initializer=worker_of, initargs=(os.getpid(),), env=_NO_RESTART
+                )
             )
 
     def close(self) -> None:
@@ -74,8 +77,3 @@ class TrainingPool:
         for executor in self._executors:
             executor.shutdown(wait=True, kill_workers=True)
         self._executors = []
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -67,7 +67,11 @@ class SharedTraining(Training):
         self._architect: Architect | None = None
         own = np.random.SeedSequence(words(seed)[0], spawn_key=(_ARCHITECT_WORD,))
         self._valid_stream = BatchStream(
-            len(dataset.valid), recipe.batch_size, words(own)[0], self.device
+            len(dataset.valid),
+            recipe.batch_size,
+            words(own)[0],
+            self.device,
+            keep_last=recipe.keep_last_batch,
         )
 
     @property
@@ -130,10 +134,10 @@ class SharedTraining(Training):
         point = self.progress.curve[-1]
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
         if self._choose is not None:
             self._forward = self._choose()
-        super()._step(images, labels)
+        super()._step(images, labels, target)
 
     def _descend(self, architect: Architect) -> None:
         """Take a step of alpha down the validation loss, the weights fixed."""

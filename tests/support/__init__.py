@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nasbench_evo.algorithms import ALGORITHMS
+from nasbench_evo.evaluators.base import Session
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluation
+from nasbench_evo.requests import Evaluate, Evaluation
 from nasbench_evo.tables import Table
+
+
+def cli(
+    *arguments: object, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with more variables in its environment."""
+    command = [sys.executable, "-m", "nasbench_evo", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
 
 class Scripted(Stream):
@@ -31,6 +52,17 @@ def evaluation(genotype: object, accuracy: float, loss: float | None = None) -> 
     return Evaluation(genotype, accuracy, loss, 1.0, 1.0, "table", 1.0)
 
 
+def through(
+    session: Session, genotypes: Sequence[Any], fractions: Sequence[float], teacher: Any = None
+) -> list[list[Evaluation]]:
+    """Train genotypes through landmarks, each its own training; return the answers of each."""
+    answers: list[list[Evaluation]] = []
+    for fraction in fractions:
+        continues = [answer.training for answer in answers[-1]] if answers else None
+        answers.append(session.answer(Evaluate(genotypes, fraction, teacher, continues)))
+    return answers
+
+
 def constant(table: Table) -> Table:
     """A table on which every cell is equally good: all ties."""
     return replace(table, correct=np.full_like(table.correct, 1000))
@@ -47,5 +79,6 @@ ON_TABLES = sorted(set(ALGORITHMS) - {"darts"})
 
 
 def interruptible() -> None:
-    """Let Ctrl-C reach a process that is started from one in the background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let signals reach a process that is started from the background, which ignores some."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

@@ -35,6 +35,8 @@ from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import DataOptions, Job, TrainingPlan, train
 from nasbench_evo.training.joint import JointTraining
 
+pytestmark = pytest.mark.torch
+
 CELL = (3, 1, 2, 4, 3, 2)
 RECIPE = Recipe(
     "short", 2, batch_size=20, nesterov=True, gradient_clip=5.0,

@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from nasbench_evo.cli import app
 from nasbench_evo.errors import DataError, InputError, Unsupported
 
+pytestmark = pytest.mark.torch
+
 TINY = ["epochs=2", "train_size=60", "batch_size=20", "lr=0.05"]
 CELLS = [*TINY, "channels=4", "cells=1"]
 
@@ -105,6 +107,35 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).stat().st_size > 0
     with pytest.raises(DataError, match="another training"):
         invoke(*command, str(tmp_path / "a"), "--resume", settings=[*CELLS[:-1], "batch_size=10"])
+
+
+def test_train_distils_when_asked(tmp_path: Path) -> None:
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    command = ["train", "#1234", "--out"]
+    plain = printed(*command, str(tmp_path / "plain"), settings=CELLS)
+    taught = printed(*command, str(tmp_path / "taught"), settings=[*CELLS, *teacher])
+    assert plain["curve"] != taught["curve"]
+    assert "teacher_valid_accuracy" not in plain
+    assert 0 <= taught["teacher_valid_accuracy"] <= 100
+    assert len(list((tmp_path / "taught").glob("teacher-*.pt"))) == 1
+    with pytest.raises(DataError, match="another training"):  # one half cannot be taught alone
+        invoke(*command, str(tmp_path / "plain"), "--resume", settings=[*CELLS, *teacher])
+    again = [*command, str(tmp_path / "taught"), "--resume"]
+    text = invoke(*again, settings=[*CELLS, *teacher]).stdout
+    assert f"its teacher     {taught['teacher_valid_accuracy']:.3f} % valid" in text
+
+
+def test_a_search_with_mimicry_trains_what_it_found_with_mimicry() -> None:
+    command = [
+        "search", "eigen", "--evaluator", "standalone", "--dataset", "digits", "--evaluations", "4",
+        "--set", "extinction=false", "--set", "population_size=2", "--set", "patience=1",
+    ]  # fmt: skip
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    found = printed(*command, "--set", "mimicry=true", settings=[*CELLS, *teacher])
+    assert found["notes"]["teacher"].startswith("validation accuracy ")
+    assert "teacher" not in printed(*command, settings=[*CELLS, *teacher])["notes"]
+    with pytest.raises(Unsupported, match="teacher_networks=4"):
+        invoke(*command, "--set", "mimicry=true", settings=CELLS)
 
 
 def test_a_wider_network_is_another_one(tmp_path: Path) -> None:
@@ -214,7 +245,7 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
 
 
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_torch_suites import SUITE
+    from test_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"

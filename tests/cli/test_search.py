@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from nasbench_evo.cli import app
 from nasbench_evo.evaluators.supernet_session import SupernetSession
 
+pytestmark = pytest.mark.torch
+
 TINY = ("train_size=60", "batch_size=20", "channels=2", "cells=1")
 SETTINGS = [text for pair in TINY for text in ("--evaluator-set", pair)]
 SHARED = ["genetic_nas", "--evaluator", "supernet", "--dataset", "digits", "--set", "epochs=3",
@@ -35,9 +37,12 @@ def test_json_holds_the_fitness_of_each_epoch_and_the_final_trainings() -> None:
     result = search(*SHARED, *final, "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
-    assert [row[0] for row in content["fitness_by_epoch"]] == [1, 2, 3]
-    assert all(high >= mean >= low for _, high, mean, low in content["fitness_by_epoch"])
-    assert 0 <= content["final_trainings"][0]["test_accuracy"] <= 100
+    details = content["details"]
+    assert [row[0] for row in details["fitness_by_epoch"]] == [1, 2, 3]
+    assert all(high >= mean >= low for _, high, mean, low in details["fitness_by_epoch"])
+    assert details["final_trainings"][0]["test_accuracy"] == content["test_accuracy"]
+    assert 0 <= content["test_accuracy"] <= 100
+    assert content["regret"] is content["rank"] is None  # there is no table
     assert content["notes"] == {"weights": "shared", "batch_norm": "recalibrated"}
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasbench_evo.analysis.rank_correlation import RankCorrelation
-from nasbench_evo.figures.labels import short_labels
 from nasbench_evo.results.ablation_text import Section
+from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.ranking import Ranking, noise_ceiling
-from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite
 
 _MOST_EPOCHS = 4  # of a search in the table

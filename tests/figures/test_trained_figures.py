@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report.stored_training import STANDALONE, SUPERNET, make
 
-from nasbench_evo.figures import style
-from nasbench_evo.figures.suites import accuracy, trained
+from nasbench_evo.figures import build, style
+from nasbench_evo.figures.suites import accuracy, final_accuracy
 from nasbench_evo.results.folder import Stored, read
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
+
+pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def supernet(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 
 def test_every_figure_of_trainings_is_written(standalone: Stored, tmp_path: Path) -> None:
-    paths = trained.make(standalone, tmp_path, ["png", "svg"], "paper")
+    paths = build.draw(standalone, tmp_path, ["png", "svg"], "paper").paths
     assert [path.name for path in paths] == [
         "accuracy.png", "accuracy.svg", "final_accuracy.png", "final_accuracy.svg",
     ]  # fmt: skip
@@ -36,17 +38,16 @@ def test_every_figure_of_trainings_is_written(standalone: Stored, tmp_path: Path
 def test_the_same_runs_give_the_same_bytes(standalone: Stored, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    first = trained.make(standalone, tmp_path, ["png"], "dark")
-    for path in trained.make(standalone, again, ["png"], "dark"):
+    first = build.draw(standalone, tmp_path, ["png"], "dark").paths
+    for path in build.draw(standalone, again, ["png"], "dark").paths:
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-    assert (
-        first[0].read_bytes() != trained.make(standalone, again, ["png"], "paper")[0].read_bytes()
-    )
+    other = build.draw(standalone, again, ["png"], "paper").paths
+    assert first[0].read_bytes() != other[0].read_bytes()
 
 
 def test_captions_are_given_rather_than_drawn(supernet: Stored, tmp_path: Path) -> None:
-    captions: dict[str, str] = {}
-    paths = trained.make(supernet, tmp_path, ["svg"], "paper", captions=captions)
+    made = build.draw(supernet, tmp_path, ["svg"], "paper", notes=False)
+    captions, paths = dict(made.sections[0].figures), made.paths
     assert list(captions) == [path.stem for path in paths]
     assert list(captions) == [
         "fitness", "tau", "scatter_genetic_nas", "scatter_eg_nas", "final_cells", "final_accuracy",
@@ -56,36 +57,32 @@ def test_captions_are_given_rather_than_drawn(supernet: Stored, tmp_path: Path) 
     drawn = {path.stem: path.read_text() for path in paths}
     with_notes = tmp_path / "notes"
     with_notes.mkdir()
-    for path in trained.make(supernet, with_notes, ["svg"], "paper"):
+    for path in build.draw(supernet, with_notes, ["svg"], "paper").paths:
         shorter = len(drawn[path.stem]) < len(path.read_text())
         assert shorter == (not path.stem.startswith("scatter"))  # those have no note
 
 
 def test_final_accuracy_shows_each_run_and_its_mean(standalone: Stored) -> None:
     with style.using():
-        drawing = trained.final_accuracy(standalone.collected)
-        assert drawing is not None
+        drawing = final_accuracy.figure(standalone.collected)
         (axes,) = drawing.axes
         dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
         diamonds = [line for line in axes.get_lines() if line.get_marker() == "D"]
         labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["random_search (paper)", "eigen (paper)"]
     for runs, dot, diamond in zip(standalone.collected, dots, diamonds, strict=True):
-        tests = [
-            np.mean([one["test_accuracy"] for one in json.loads(json.loads(r.notes)["report"])])
-            for r in runs.records
-        ]
+        tests = [np.mean([one["test_accuracy"] for one in run.final]) for run in runs.records]
         assert list(dot.get_xdata()) == pytest.approx(tests)
         assert np.mean(np.asarray(diamond.get_xdata())) == pytest.approx(np.mean(tests))
 
 
 def test_without_final_trainings_there_is_no_such_figure(standalone: Stored) -> None:
     none = [
-        UnitRuns(runs.unit, [r._replace(notes='{"report":"[]"}') for r in runs.records])
+        UnitRuns(runs.unit, [dataclasses.replace(run, final=()) for run in runs.records])
         for runs in standalone.collected
     ]
-    with style.using():
-        assert trained.final_accuracy(none) is None
+    assert final_accuracy.has(standalone.collected)
+    assert not final_accuracy.has(none)
 
 
 def test_accuracy_as_seen_names_each_row_once_and_shortly(standalone: Stored) -> None:
@@ -95,7 +92,7 @@ def test_accuracy_as_seen_names_each_row_once_and_shortly(standalone: Stored) ->
         lines = drawing.axes[0].get_lines()
     assert labels == ["random_search (paper)", "eigen (paper)"]
     for runs, line in zip(standalone.collected, lines, strict=True):
-        last = [json.loads(record.curve)[-1][2] for record in runs.records]
+        last = [run.seen for run in runs.records]
         assert line.get_ydata()[-1] == pytest.approx(np.mean(last))  # type: ignore[index]
 
 

@@ -21,10 +21,12 @@ from nasbench_evo import execution
 from nasbench_evo import suite as suites
 from nasbench_evo.cli import app
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.report import page, page_trained
-from nasbench_evo.results import manifest, ranking, supernet, trained
-from nasbench_evo.results import runs as run_curves
+from nasbench_evo.report import page
+from nasbench_evo.results import manifest, supernet
 from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.store import Store
+
+pytestmark = pytest.mark.torch
 
 KINDS = ["standalone", "supernet"]
 COSTLY = ["standalone", pytest.param("supernet", marks=pytest.mark.slow)]
@@ -51,7 +53,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-def no_figures(stored: Stored, others: object) -> list[object]:
+def no_figures(stored: Stored) -> list[object]:
     return []  # what is drawn is the concern of other tests
 
 
@@ -118,12 +120,12 @@ def test_the_table_has_the_numbers_of_the_summary(
     folders: dict[str, Path], pages: dict[str, Path]
 ) -> None:
     stored = read(folders["standalone"])
-    rows = trained.summarise(stored.suite, stored.collected)
+    rows = stored.found.rows
     head, *found = cells_of(pages["standalone"].read_text())
-    seen, tests = head.index("seen %"), head.index("final test %")
+    seen, tests = head.index("seen (%)"), head.index("final test (%)")
     assert len(found) == len(rows)
     for row, cells in zip(rows, found, strict=True):
-        assert cells[seen].startswith(f"{row.seen_mean:.2f} ± ")
+        assert cells[seen].startswith(f"{row.seen_mean:.2f} [")
         assert cells[tests].partition(" ")[0] == (
             "" if row.final_test is None else f"{row.final_test:.2f}"
         )
@@ -134,12 +136,11 @@ def test_a_column_in_which_no_row_has_anything_is_left_out(
     folders: dict[str, Path], pages: dict[str, Path]
 ) -> None:
     head, *found = cells_of(pages["supernet"].read_text())
-    assert "standalone test %" not in head  # the table has no test accuracies
+    assert "standalone test (%)" not in head  # the table has no test accuracies
     assert {len(cells) for cells in found} == {len(head)}
     stored = read(folders["supernet"])
-    rankings = ranking.rankings(stored.suite, stored.collected)
-    rows = supernet.summarise(stored.suite, stored.collected, rankings)
-    assert [cells[head.index("regret")] for cells in found] == [f"{r.regret:.2f}" for r in rows]
+    place = head.index("regret (points)")
+    assert [cells[place] for cells in found] == [f"{r.regret:.2f}" for r in stored.found.rows]
 
 
 @pytest.mark.parametrize(("kind", "place"), [("standalone", 1), ("supernet", 0), ("supernet", 1)])
@@ -191,8 +192,8 @@ def test_a_gate_is_of_tables(folders: dict[str, Path], tmp_path: Path) -> None:
 def test_cells_that_the_truth_lacks_leave_a_page(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_trained, "_figures", no_figures)
-    monkeypatch.setattr(run_curves, "truth_of", lambda suite, unit: lambda genotype: math.nan)
+    monkeypatch.setattr(page, "_figures", no_figures)
+    monkeypatch.setattr(supernet, "_truth_of", lambda suite, unit, point: math.nan)
     units = data_of(page.render(read(folders["supernet"])))["units"]
     assert [bool(run["curve"]) for unit in units for run in unit["runs"]] == [
         True, True, False, False, True, True,
@@ -203,13 +204,15 @@ def test_cells_that_the_truth_lacks_leave_a_page(
 def test_runs_of_a_gpu_are_read_without_one(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(page_trained, "_figures", no_figures)
+    monkeypatch.setattr(page, "_figures", no_figures)
     stored = read(folders[kind])
     suite = stored.suite.model_copy(update={"devices": ["cuda:0"]})
+    with Store(folders[kind]) as old:
+        kept = [old.runs(runs.records[0].unit) for runs in stored.collected]
     with execution.opened(suite, tmp_path / "gpu") as store:
-        for unit, runs in zip(suites.units(suite), stored.collected, strict=True):
+        for unit, records in zip(suites.units(suite), kept, strict=True):
             store.add_units({unit.key(): unit.describe()})
-            store.add([record._replace(unit=unit.key()) for record in runs.records])
+            store.add([record._replace(unit=unit.key()) for record in records])
     manifest.write_manifest(tmp_path / "gpu", {**stored.manifest, "devices": ["cuda:0"]})
     text = page.write(tmp_path / "gpu").read_text()
     assert f"--seeds {suite.seeds} --devices cuda:0" in text
@@ -225,11 +228,11 @@ def test_no_console_message(window: Browser, pages: dict[str, Path], kind: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "choice", "name"),
-    [("standalone", "checkpoint", "seen %"), ("supernet", "judged", "regret")],
+    ("kind", "name"),
+    [("standalone", "seen (%)"), ("supernet", "regret (points)")],
 )
 def test_tables_sort_and_filter(
-    window: Browser, pages: dict[str, Path], kind: str, choice: str, name: str
+    window: Browser, pages: dict[str, Path], kind: str, name: str
 ) -> None:
     window.open(pages[kind])
     head = cells_of(pages[kind].read_text())[0]
@@ -237,7 +240,7 @@ def test_tables_sort_and_filter(
     few = len(column(window, place))
     assert click(window, place) == "ascending"
     window.run(
-        f"const c = document.getElementById('{choice}'); c.value = '';"
+        "const c = document.getElementById('choice'); c.value = '';"
         "c.dispatchEvent(new Event('change'))"
     )
     values = [float(text.partition(" ")[0]) for text in column(window, place)]

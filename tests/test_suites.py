@@ -10,8 +10,11 @@ import pytest
 from nasbench_evo import engines, execution
 from nasbench_evo import suite as suites
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.results import summary, trained
+from nasbench_evo.results import kinds
+from nasbench_evo.results.runs import collect
 from nasbench_evo.store import Store
+
+pytestmark = pytest.mark.torch
 
 SUITE = """
 name = "tiny"
@@ -56,7 +59,7 @@ def traces(suite: suites.Suite, folder: Path) -> list[tuple[str, str, str]]:
     with Store(folder) as store:
         records = [r for unit in suites.units(suite) for r in store.runs(unit.key())]
     finals = [
-        str([(one["valid_accuracy"], one["test_accuracy"]) for one in json.loads(notes["report"])])
+        str([(one["valid_accuracy"], one["test_accuracy"]) for one in notes["report"]])
         for notes in (json.loads(record.notes) for record in records)
     ]
     return [(r.trace_sha256, r.curve, final) for r, final in zip(records, finals, strict=True)]
@@ -69,21 +72,27 @@ def test_a_suite_runs_and_reports(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob("*.pt"))  # weights go, journals stay
     assert len(list((tmp_path / "out").rglob("journal.jsonl"))) == 4
     with Store(tmp_path / "out") as store:
-        collected = summary.collect(suite, store)
-    rows = trained.summarise(suite, collected)
-    assert [(row.algorithm, row.evaluations, row.n) for row in rows] == [
-        ("random_search", 2, 2), ("eigen", 2, 2), ("random_search", 4, 2), ("eigen", 4, 2),
-    ]  # fmt: skip
-    for unit, row in zip(collected, rows[2:], strict=True):
-        last = [json.loads(record.curve)[-1][2] for record in unit.records]
-        assert row.seen_mean == pytest.approx(sum(last) / 2)
-        tested = [one["test_accuracy"] for one in trained.finals(unit)]
+        collected = collect(suite, store)
+    kind = kinds.of(suite)
+    found = kind.find(suite, collected)
+    rows = {(row.algorithm, row.evaluations): row for row in found.rows}
+    assert {key: row.n for key, row in rows.items()} == {
+        ("random_search", 2): 2, ("eigen", 2): 2, ("random_search", 4): 2, ("eigen", 4): 2,
+    }  # fmt: skip
+    assert [row.rank for row in found.rows] == [1, 2, 1, 2]
+    for unit in collected:
+        row = rows[unit.unit.row.algorithm, 4]
+        assert row.seen_mean == pytest.approx(sum(run.seen or 0 for run in unit.records) / 2)
+        tested = [one["test_accuracy"] for run in unit.records for one in run.final]
         assert row.final_test == pytest.approx(sum(tested) / 2)
-    assert rows[0].final_test is None
-    assert rows[3].p_value is not None
-    assert rows[2].p_value is None
-    content = trained.summary_json(suite, rows, collected)
-    assert content["notes"] == ["eigen: extinction reads trainings that stopped at each landmark."]
+    assert rows["random_search", 2].final_test is None
+    assert rows["eigen", 4].p_value is not None
+    assert rows["random_search", 4].p_value is None
+    content = kind.summary(found)
+    assert content["notes"] == [
+        "eigen: population_size=2, patience=2 throughout.",
+        "eigen: extinction reads trainings that stopped at each landmark.",
+    ]
     assert json.loads(json.dumps(content)) == content
 
 

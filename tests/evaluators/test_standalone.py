@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import through
 
 from nasbench_evo import algorithms
 from nasbench_evo.errors import DataError, InputError, Unsupported
@@ -20,6 +22,8 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, incumbent_accuracies, search
 from nasbench_evo.training.trainer import Training
+
+pytestmark = pytest.mark.torch
 
 TINY = {"epochs": 2, "channels": 4, "cells": 1, "train_size": 60, "batch_size": 20, "lr": 0.05}
 CELL = (3, 3, 1, 2, 0, 3)
@@ -84,7 +88,7 @@ def test_repeated_evaluations_are_independent_and_depend_on_no_order() -> None:
 
 def test_landmarks_continue_and_end_like_an_uninterrupted_training() -> None:
     evaluator = make()
-    parts = ask(evaluator, *(Evaluate([CELL], f) for f in (0.2, 0.8, 1.0)))
+    parts = [answer for (answer,) in through(evaluator.start(0), [CELL], (0.2, 0.8, 1.0))]
     (whole,) = ask(evaluator, Evaluate([CELL]))
     assert [a.cost for a in parts] == pytest.approx([0.2, 0.6, 0.2])
     assert [a.fraction for a in parts] == [0.2, 0.8, 1.0]
@@ -96,16 +100,20 @@ def test_landmarks_continue_and_end_like_an_uninterrupted_training() -> None:
 
 def test_twins_at_a_landmark_have_a_training_each() -> None:
     evaluator = make()
-    answers = ask(evaluator, Evaluate([CELL, CELL], 0.5), Evaluate([CELL, CELL]))
-    assert answers[0].valid_loss != answers[1].valid_loss
-    assert figures(answers[2:]) == [
+    early, final = through(evaluator.start(0), [CELL, CELL], (0.5, 1.0))
+    assert early[0].valid_loss != early[1].valid_loss
+    assert figures(final) == [
         a._replace(cost=0.5, cost_seconds=0.0) for a in ask(evaluator, Evaluate([CELL, CELL]))
     ]
 
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing() -> None:
-    requests = [Evaluate([CELL, OTHER, CELL], 0.5), Evaluate([CELL, OTHER]), Evaluate([OTHER])]
+    requests = [
+        Evaluate([CELL, OTHER, CELL], 0.5),
+        Evaluate([CELL, OTHER], continues=[2, 1]),
+        Evaluate([OTHER]),
+    ]
     evaluator = make(workers=2)
     try:
         assert figures(ask(evaluator, *requests)) == figures(ask(make(), *requests))
@@ -134,6 +142,49 @@ def test_a_teacher_is_trained_once_and_changes_the_training(tmp_path: Path) -> N
         ask(evaluator, Evaluate([CELL], teacher="mine"), seed=2)
     with pytest.raises(Unsupported, match="teacher_networks"):
         ask(make(), Evaluate([CELL], teacher="default"))
+
+
+def test_a_teacher_weaker_than_its_student_is_noted(tmp_path: Path) -> None:
+    evaluator = make(epochs=8, folder=tmp_path / "unit", **SMALL_TEACHER)
+    session = evaluator.start(0)
+    (answer,) = session.answer(Evaluate([CELL], teacher="default"))
+    known = evaluator.teacher_accuracy()
+    assert answer.valid_accuracy > known, "the teacher has an epoch, the student eight"
+    note = f"validation accuracy {known:.2f} %, weaker than its best student"
+    assert session.notes == {"teacher": note}
+    (file,) = tmp_path.glob("teacher-*.pt")
+    file.unlink()  # a replay needs no teacher
+    again = evaluator.start(0)
+    again.answer(Evaluate([CELL], teacher="default"))
+    assert again.notes == session.notes
+    assert not file.exists()
+    plain = evaluator.start(1)
+    plain.answer(Evaluate([CELL]))
+    assert plain.notes == {}
+
+
+def test_the_report_is_taught_where_the_search_was() -> None:
+    evaluator = make(report_trials=1, **SMALL_TEACHER)
+    (plain,), (taught,) = evaluator.report(CELL, 0), evaluator.report(CELL, 0, taught=True)
+    assert plain.valid_loss != taught.valid_loss
+    assert taught == dataclasses.replace(
+        evaluator.report(CELL, 0, taught=True)[0], seconds=taught.seconds
+    )
+
+
+def test_mimicry_without_a_teacher_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    session = make(folder=tmp_path).start(0)
+    journal = tmp_path / "seed-0" / "journal.jsonl"
+    before = journal.read_bytes() if journal.exists() else b""
+    with pytest.raises(Unsupported, match="teacher_networks=4"):
+        session.answer(Evaluate([CELL], teacher="default"))
+    assert (journal.read_bytes() if journal.exists() else b"") == before
+
+
+@pytest.mark.parametrize("name", ["teacher_depth", "teacher_epochs", "alpha", "temperature"])
+def test_settings_of_mimicry_need_a_teacher(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is of mimicry"):
+        make(**{name: 1})
 
 
 def test_a_diverged_training_has_the_fitness_of_chance_and_is_noted() -> None:
@@ -335,28 +386,38 @@ def test_a_replay_that_asks_for_something_else_is_an_error(tmp_path: Path) -> No
         run("local_search", make(folder=tmp_path), 4)
 
 
-def test_the_journal_of_another_recipe_and_a_damaged_one_are_errors(tmp_path: Path) -> None:
+def test_the_journal_of_another_recipe_is_an_error(tmp_path: Path) -> None:
     run("random_search", make(folder=tmp_path), 2)
     with pytest.raises(DataError, match="another run"):
         run("random_search", make(folder=tmp_path, epochs=3), 2)
+
+
+def test_a_damaged_journal_is_trained_again_from_there_on(tmp_path: Path) -> None:
+    """Also where checkpoints that it went on from are gone: landmarks are reached anew."""
+    whole = run("eigen", make(folder=tmp_path), 10)
     journal = tmp_path / "seed-1" / "journal.jsonl"
-    journal.write_bytes(b"{\n" + journal.read_bytes())
-    with pytest.raises(DataError, match="damaged"):
-        run("random_search", make(folder=tmp_path), 2)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for number in (0, len(lines) // 3, len(lines) - 3):
+        journal.write_bytes(b"".join([*lines[:number], b"{\n", *lines[number + 1 :]]))
+        with pytest.warns(UserWarning, match="is damaged"):
+            again = run("eigen", make(folder=tmp_path), 10)
+        assert again.trace_sha256 == whole.trace_sha256
 
 
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_torch_standalone import make, run
+sys.path[:0] = {tests!r}
+from test_standalone import make, run
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
 
 
 @pytest.mark.slow
 def test_kill_9_loses_no_finished_training(tmp_path: Path) -> None:
-    program = PROGRAM.format(tests=os.path.dirname(__file__), folder=str(tmp_path / "a"))
+    own = Path(__file__).parent
+    tests = [str(own), str(own.parent)]
+    program = PROGRAM.format(tests=tests, folder=str(tmp_path / "a"))
     journal = tmp_path / "a" / "seed-1" / "journal.jsonl"
     lines = 0
     for _ in range(2):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import types
@@ -14,9 +13,11 @@ from report.stored_training import STANDALONE, SUPERNET, make
 from typer.testing import CliRunner
 
 from nasbench_evo.cli import app
-from nasbench_evo.report import export, export_tables
-from nasbench_evo.results import runs as run_curves
+from nasbench_evo.report import export
+from nasbench_evo.results.columns import Sheet
 from nasbench_evo.results.folder import Stored, read
+
+pytestmark = pytest.mark.torch
 
 Scalar = tuple[str, str, float, int]  # folder, tag, value, step
 
@@ -27,6 +28,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
         "standalone": read(make(tmp_path_factory.mktemp("export_standalone"), STANDALONE)),
         "supernet": read(make(tmp_path_factory.mktemp("export_supernet"), SUPERNET)),
     }
+
+
+def sheets(stored: Stored) -> list[Sheet]:
+    return stored.kind.sheets(stored.found)
 
 
 @pytest.fixture
@@ -55,28 +60,30 @@ def scalars(monkeypatch: pytest.MonkeyPatch) -> list[Scalar]:
 
 
 def test_trainings_have_their_table_at_the_end(stored: dict[str, Stored]) -> None:
-    (sheet,) = export_tables.sheets(stored["standalone"])
-    assert sheet.head == ("algorithm (preset)", "n", "seen (%)", "final test (%)", "P(better)", "p")
-    tests = [float(line[3].partition(" ")[0]) for line in sheet.lines]
-    assert tests == sorted(tests, reverse=True)
-    assert sheet.best >= {(0, 3)}
-    assert ", digits, 4 evaluations. " in sheet.caption
+    (sheet,) = sheets(stored["standalone"])
+    assert sheet.head == (
+        *("algorithm (preset)", "n", "seen (%)", "rank", "final valid (%)", "final test (%)"),
+        *("trainings", "s/run", "P(better)", "p"),
+    )
+    ranks = [int(line[3].partition(" ")[0]) for line in sheet.lines]
+    assert ranks == sorted(ranks)
+    assert sheet.title == "digits, 4 evaluations"
     assert {line[0].partition(" ")[0] for line in sheet.lines} == {"random_search", "eigen"}
 
 
 def test_shared_weights_have_a_table_for_each_data_set_of_the_truth(
     stored: dict[str, Stored],
 ) -> None:
-    rows = export_tables.rows_of(stored["supernet"])
-    found = export_tables.sheets(stored["supernet"])
+    rows = stored["supernet"].found.rows
+    found = sheets(stored["supernet"])
     assert len(found) == 3
     for sheet, dataset in zip(found, ("cifar10", "cifar100", "ImageNet16-120"), strict=True):
-        assert f"judged on {dataset}" in sheet.caption
+        assert f"judged on {dataset}" in sheet.title
         place = sheet.head.index("standalone (%)")
         expected = sorted((row.truth for row in rows if row.truth_dataset == dataset), reverse=True)
         shown = [line[place].partition(" ")[0] for line in sheet.lines]
         assert shown == [f"{truth:.2f}" for truth in expected]
-        assert (0, place) in sheet.best
+        assert sheet.marked(sheet.rows[0], sheet.columns[place])
         on_table = next(line for line in sheet.lines if "table" in line)
         assert on_table[sheet.head.index("tau-b")] == ""
 
@@ -87,12 +94,13 @@ def test_tables_are_balanced(stored: dict[str, Stored], kind: str) -> None:
     assert text.count("{") == text.count("}")
     assert re.search(r"(?<!\\)_", text) is None
     tables = export.markdown(stored[kind]).split("\n\n")
-    for sheet in export_tables.sheets(stored[kind]):
+    for sheet in sheets(stored[kind]):
         pipes = len(sheet.head) + 1
         own = next(block for block in tables if block.startswith("| " + sheet.head[0]))
         tables.remove(own)
         assert {line.replace("\\|", "").count("|") for line in own.splitlines()} == {pipes}
-        assert own.count("**") == 2 * len(sheet.best)
+        best = [sheet.marked(row, column) for row in sheet.rows for column in sheet.columns]
+        assert own.count("**") == 2 * sum(best)
 
 
 def test_scalars_are_the_accuracy_as_seen_and_the_final_trainings(
@@ -102,10 +110,10 @@ def test_scalars_are_the_accuracy_as_seen_and_the_final_trainings(
     (folder,) = export.write_tensorboard(some)
     record = some.collected[1].records[0]
     own = [entry[1:] for entry in scalars if "eigen" in entry[0] and entry[0].endswith("seed-0")]
-    curve = [(accuracy, spent) for spent, _, accuracy in json.loads(record.curve)]
+    curve = [(point.seen, point.spent) for point in record.curve]
     seen = [(value, step) for tag, value, step in own if tag == "valid_accuracy_as_seen"]
     assert seen == [(accuracy, -int(-spent // 1)) for accuracy, spent in curve]
-    final = json.loads(json.loads(record.notes)["report"])
+    final = record.final
     (test,) = [value for tag, value, _ in own if tag == "final_test_accuracy"]
     assert test == pytest.approx(sum(one["test_accuracy"] for one in final) / len(final))
     assert {Path(entry[0]).relative_to(folder).parts[0] for entry in scalars} == {"digits"}
@@ -119,9 +127,9 @@ def test_scalars_of_a_search_on_the_table_are_of_the_truth(
     tags = {tag for folder, tag, _, _ in scalars if "on_the_table" in folder}
     assert tags == {"standalone_accuracy"}
     (unit,) = [runs for runs in some.collected if runs.unit.row.on_table]
-    run = run_curves.of_unit(some, unit.unit, unit.records)[0]
+    track = some.kind.track(some.suite, unit.unit)
     last = [value for f, _, value, _ in scalars if "on_the_table" in f and f.endswith("seed-0")][-1]
-    assert last == run.curve[-1][1]
+    assert last == track.value(unit.records[0].curve[-1])
 
 
 def test_an_earlier_export_is_replaced(
@@ -161,7 +169,7 @@ def test_parquet_holds_every_run(stored: dict[str, Stored]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="extra parquet is not installed")
     for some in stored.values():
         summary, runs = (parquet.read_table(path) for path in export.write_parquet(some))
-        assert summary.num_rows == len(export_tables.rows_of(some))
+        assert summary.num_rows == len(some.found.rows)
         records = [record for unit in some.collected for record in unit.records]
         assert runs["trace_sha256"].to_pylist() == [record.trace_sha256 for record in records]
     assert runs["seen"].to_pylist().count(None) == 2  # those on the table
