@@ -21,6 +21,7 @@ from nasbench_evo.evaluators import settings
 from nasbench_evo.files import plain_fields
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import kind, weight_sharing
+from nasbench_evo.results.answer import Judgement, by_table
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Choice, Findings, Track
 from nasbench_evo.results.on_table import budget_options
@@ -253,6 +254,21 @@ class Supernet(Training):
         """Return what trainings give, and what the truth says of the result."""
         standalone = _truth_of(suite, unit, Point(run.evaluations, run.genotype))
         return {**super().facts(suite, unit, run), "standalone": standalone}
+
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what fresh trainings gave, with the truth's regret and rank of the genotype.
+
+        Without fresh trainings the truth's accuracies stand for them.
+        """
+        trained = super().judged_by(suite, unit, run)
+        if suite.truth is None:
+            return trained
+        table = tables.reported(suite.truth.table)
+        truth = by_table(table, suite.truth.dataset or unit.dataset, run.genotype)
+        details = {**truth.details, **trained.details}
+        if not run.final:
+            return dataclasses.replace(truth, details=details)
+        return dataclasses.replace(trained, regret=truth.regret, rank=truth.rank, details=details)
 
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return what trainings tell, and what the truth says of the result."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from nasbench_evo.evaluators import settings
 from nasbench_evo.results import kind
+from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
@@ -130,6 +131,11 @@ class Training(Kind):
             **final,
             "final_trainings": len(run.final),
         }
+
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what fresh trainings of the genotype gave."""
+        details = {"seen_valid_accuracy": run.seen, "fitness_by_epoch": run.fitness or None}
+        return by_training(run.final, details)
 
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return what was seen, what the fresh trainings gave, and the cost."""

@@ -23,6 +23,8 @@ from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainP
 from nasbench_evo.runner import Budget, Result, incumbent_accuracies, search
 from nasbench_evo.training.trainer import Training
 
+pytestmark = pytest.mark.torch
+
 TINY = {"epochs": 2, "channels": 4, "cells": 1, "train_size": 60, "batch_size": 20, "lr": 0.05}
 CELL = (3, 3, 1, 2, 0, 3)
 OTHER = (1, 0, 3, 4, 2, 0)
@@ -408,7 +410,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 sys.path[:0] = {tests!r}
-from test_torch_standalone import make, run
+from test_standalone import make, run
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
 
