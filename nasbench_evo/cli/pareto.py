@@ -97,7 +97,7 @@ def several(
     from nasbench_evo.algorithms import nsga2
     from nasbench_evo.replays import pareto as analysis
 
-    names = analysis.objectives(objective)
+    names = analysis.objectives(objective, table)
     costs = analysis.cost_function(table, asked.dataset, names)
     algorithm = nsga2.NSGA2(asked.algorithm, costs)
 
@@ -117,7 +117,7 @@ def several(
         return {
             "selection": algorithm.name,
             "objectives": [analysis.ACCURACY, *names],
-            "units": {name: analysis.LABELS[name] for name in names},
+            "units": {name: analysis.label(name) for name in names},
             "non_dominated": members,
         }
 
@@ -126,7 +126,7 @@ def several(
 
 def show_set(found: Answer) -> None:
     """Print the non-dominated set of a search for several objectives."""
-    from nasbench_evo.replays.pareto import LABELS
+    from nasbench_evo.replays.pareto import label
 
     members, names = found.details["non_dominated"], list(found.details["units"])
     out(
@@ -134,7 +134,7 @@ def show_set(found: Answer) -> None:
         f"seed {found.seed}: {len(members)} cells that no other dominates, by what the "
         f"search saw in {found.evaluations:g} full trainings\n"
     )
-    columns = ["seen %", "mean %", *(LABELS[name] for name in names), "cell"]
+    columns = ["seen %", "mean %", *(label(name) for name in names), "cell"]
     out("  ".join(f"{column:>{max(8, len(column))}}" for column in columns))
     for member in members:
         values = [member["seen_accuracy"], member["valid_accuracy"], *(member[n] for n in names)]

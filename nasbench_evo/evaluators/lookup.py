@@ -13,13 +13,13 @@ from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
-from nasbench_evo.spaces.nasbench201 import Cell, NASBench201
+from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table
 
 _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
 
 
-class Rows(dict[Cell, list[Evaluation]]):
+class Rows(dict[Genotype, list[Evaluation]]):
     """By cell, the answers that full trainings of it can give: one for each trial.
 
     Their loss is the table's. Where that has none it is None, or -ln of the accuracy with
@@ -71,7 +71,7 @@ class LookupEvaluator:
         self._d = table.row(dataset)
 
     @property
-    def space(self) -> NASBench201:
+    def space(self) -> IntegerSpace:
         """The table's space."""
         return self.table.space
 
@@ -100,14 +100,14 @@ class LookupEvaluator:
         """Whether the table has learning curves of this data set."""
         return self.table.has_curve(self.dataset)
 
-    def validation_seconds(self, genotype: Cell) -> float:
+    def validation_seconds(self, genotype: Genotype) -> float:
         """Return the simulated seconds of one validation; 0 where the table has none."""
         seconds = self.table.valid_seconds
         if seconds is None:
             return 0.0
         return float(np.nan_to_num(seconds[self._d, self.space.index(genotype)]))
 
-    def landmark(self, genotype: Cell, trial: int, fraction: float) -> float:
+    def landmark(self, genotype: Genotype, trial: int, fraction: float) -> float:
         """Return the accuracy (percent) on the learning curve of a trial at `fraction` of it."""
         curves = self.table.valid_curve
         if curves is None or not self.has_curves:
@@ -147,7 +147,8 @@ class LookupSession:
                 return self._full(request.genotypes, self._cells)
             return self._trained(request)
         if type(request) is EvaluateMixtures:
-            return self._mixtures(self._evaluator.space.discretize(request.alphas))
+            space: Any = self._evaluator.space  # algorithms with mixtures check that it can
+            return self._mixtures(space.discretize(request.alphas))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -156,7 +157,7 @@ class LookupSession:
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []
 
-    def _full(self, genotypes: Sequence[Cell], cells: Rows) -> list[Evaluation]:
+    def _full(self, genotypes: Sequence[Genotype], cells: Rows) -> list[Evaluation]:
         random = self._random
         answers = []
         for genotype in genotypes:
@@ -196,7 +197,7 @@ class LookupSession:
             )
         return answers
 
-    def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:
+    def _mixtures(self, genotypes: list[Genotype]) -> list[Evaluation]:
         """Answer for the argmax cell of each mixture, with a loss in any case."""
         measured = self._evaluator.table.valid_loss is not None
         self.notes["loss_source"] = "table" if measured else "-ln(accuracy)"

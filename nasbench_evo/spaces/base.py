@@ -6,10 +6,11 @@ be a dictionary key and be written as JSON.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate, chain
 from typing import Any, ClassVar
 
@@ -125,9 +126,35 @@ class IntegerSpace(Space):
         drawn = int(random() * (self.cardinalities[gene] - 1))
         genes[gene] = drawn if drawn < genes[gene] else drawn + 1
 
+    @cached_property
+    def size(self) -> int:
+        """Number of genotypes."""
+        return math.prod(self.cardinalities)
+
+    def index(self, genotype: Any) -> int:
+        """Return a genotype's row in tables, 0..size-1: the first gene counts most."""
+        position = 0
+        for gene, cardinality in zip(genotype, self.cardinalities, strict=True):
+            position = position * cardinality + gene
+        return position
+
+    def from_index(self, index: int) -> Any:
+        """Return the genotype of row `index`; raise InputError outside 0..size-1."""
+        if not 0 <= index < self.size:
+            raise InputError(f"A {self.name} index is 0..{self.size - 1}; got {index}.")
+        genes = []
+        for cardinality in reversed(self.cardinalities):
+            index, gene = divmod(index, cardinality)
+            genes.append(gene)
+        return tuple(reversed(genes))
+
     def poorest(self) -> tuple[int, ...]:
         """Return the all-zero genotype."""
         return (0,) * len(self.cardinalities)
+
+    def draw(self, genotype: Any) -> str:
+        """Return the genotype as text for people; a space of graphs shows its graph."""
+        return self.format(genotype)
 
     def neighbours(self, genotype: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return every genotype that differs in exactly one gene, in gene and value order."""

@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from nasbench_evo.spaces import spellings
 from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
 from nasbench_evo.tables import container
 from nasbench_evo.tables.container import Container
-from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing import sheets, tabular
+from nasbench_evo.tables.importing.collector import METRIC, Collector
+from nasbench_evo.tables.importing.columns import Reading
 from nasbench_evo.tables.importing.files import Progress, md5, read_file, read_folder
 from nasbench_evo.tables.importing.official import known_as
 from nasbench_evo.tables.table import Table
@@ -89,11 +91,16 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     }
     prefix = f"{chosen}/"
     arrays: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for full in file.arrays:
         field = full.removeprefix(prefix)
         if full.startswith(prefix) and "/" not in field:
             kept = container.checked(file, full)
-            arrays[field] = kept if field == _MAPPED else np.array(kept)
+            kept = kept if field == _MAPPED else np.array(kept)
+            if field.startswith(METRIC):
+                metrics[field.removeprefix(METRIC)] = kept
+            else:
+                arrays[field] = kept
     cells = arrays.pop("curve_cells", None)
     if cells is not None and len(cells) < SIZE:
         arrays["valid_curve"] = _spread(arrays["valid_curve"], cells)
@@ -102,6 +109,7 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
         label=f"{file.fields['label']}, {chosen} epochs",
         sha256=identity(file),
         epochs=chosen,
+        metrics=metrics,
         **fields,
         **arrays,
     )
@@ -197,20 +205,22 @@ def import_path(
     progress: Progress,
     replace: bool = False,
     via: str | None = None,
-    spelling: str | None = None,
-    index: str | None = None,
+    say: Callable[[str], None] = lambda word: None,
+    reading: Reading | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
-    `spelling` and `index` say what the numbers of a table of one's own mean; see
-    `spaces.spellings`.
+    `reading` says what the columns and numbers of a table of one's own are; `say` hears what the
+    person should know.
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
     free_path(name, replace=replace)  # fails before the long part
     if not path.exists():
         raise InputError(f"There is no {path}.")
-    collector = Collector(str(path), spellings.reader(NASBench201(), spelling, index))
+    reading = reading or Reading()
+    read = spellings.reader(NASBench201(), reading.spelling, reading.index)
+    collector = Collector(str(path), read)
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
         from nasbench_evo.tables.importing import adapter
@@ -219,13 +229,14 @@ def import_path(
         source["via"] = via
     elif path.is_dir():
         read_folder(path, collector, progress)
-    elif path.suffix.lower() in (".csv", ".parquet", ".json"):
-        from nasbench_evo.tables.importing import tabular
-
-        tabular.read(path, collector)
+    elif path.suffix.lower() in sheets.ENDINGS:
+        tabular.read(path, collector, reading)
     else:
         read_file(path, collector, progress)
     if path.is_file():
         source["md5"] = md5(path)
         source["known_as"] = known_as(source["md5"])
-    return save(collector, name, source, replace=replace)
+    file = save(collector, name, source, replace=replace)
+    for word in collector.words:
+        say(word)
+    return file

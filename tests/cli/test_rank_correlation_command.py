@@ -274,8 +274,8 @@ def test_a_supernet_predicts_through_its_evaluator(
     assert "net.pt is of another space than binary_stages" in other.err
 
 
+@pytest.mark.torch
 def test_a_checkpoint_that_is_none_is_refused(run: Run) -> None:
-    pytest.importorskip("torch", reason="extra train is not installed")
     Path("net.pt").write_bytes(b"no checkpoint")
     Path("t.csv").write_text(GOOD)
     done = run("net.pt", "t.csv")

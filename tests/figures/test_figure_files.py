@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report.stored_suite import make
+from support import cli
 
 from nasbench_evo import spaces, tables
 from nasbench_evo.errors import DataError, InputError, Unsupported
@@ -39,11 +38,6 @@ def stored(folder: Path) -> Stored:
 @pytest.fixture(scope="module")
 def made(folder: Path) -> list[Path]:
     return build.make(folder, ["png"], "paper")
-
-
-def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nasbench_evo", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def suite(*entries: Entry) -> Suite:

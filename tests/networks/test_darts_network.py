@@ -14,6 +14,8 @@ from nasbench_evo.spaces.darts_cell import OPERATIONS, DartsCell
 from nasbench_evo.training import Recipe, Training, load_dataset
 from nasbench_evo.training.recipes import recipe
 
+pytestmark = pytest.mark.torch
+
 SPACE = DartsCell()
 DARTS_V2 = SPACE.parse(
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "

@@ -19,6 +19,8 @@ from nasbench_evo.networks.operations import (
     initialise,
 )
 
+pytestmark = pytest.mark.torch
+
 
 def factory() -> nn.Module:
     return nn.Sequential(conv_bn(3, 64, 3), nn.Flatten(), nn.Linear(400, 300))

@@ -19,6 +19,8 @@ from nasbench_evo.training import (
 )
 from nasbench_evo.training.joint_network import JointNetwork
 
+pytestmark = pytest.mark.torch
+
 # All operations; zero nodes, dead edges, a repeated cell, nothing at all.
 CELLS = [
     (3, 3, 3, 1, 3, 2), (0, 0, 0, 0, 0, 0), (1, 2, 4, 4, 1, 3), (4, 4, 4, 4, 4, 4),

@@ -10,6 +10,8 @@ from nasbench_evo.evaluators.settings import Settings
 from nasbench_evo.training import RECIPES, Recipe, recipe
 from nasbench_evo.training.recipes import identity
 
+pytestmark = pytest.mark.torch
+
 
 def test_eigen_drops_at_15000_and_20000_iterations():
     eigen = RECIPES["eigen"]

@@ -23,6 +23,8 @@ from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainP
 from nasbench_evo.runner import Budget, Result, incumbent_accuracies, search
 from nasbench_evo.training.trainer import Training
 
+pytestmark = pytest.mark.torch
+
 TINY = {"epochs": 2, "channels": 4, "cells": 1, "train_size": 60, "batch_size": 20, "lr": 0.05}
 CELL = (3, 3, 1, 2, 0, 3)
 OTHER = (1, 0, 3, 4, 2, 0)
@@ -312,6 +314,7 @@ def test_eigen_in_its_own_space_with_everything_on() -> None:
     )
     assert {answer.fraction for answer in result.history} > {0.2, 1.0}
     assert result.evaluations < 60  # it ended by itself, after the duplication
+    assert "children of the last parent made" in result.notes["duplication"]
 
 
 def test_eigen_without_layers_to_duplicate_ends() -> None:
@@ -319,6 +322,7 @@ def test_eigen_without_layers_to_duplicate_ends() -> None:
     evaluator = make("layer_graph", epochs=1)
     result = run("eigen", evaluator, 60, primary_step=0, secondary_step=0, duplication=True)
     assert {len(answer.genotype) for answer in result.history} == {1}
+    assert result.notes["duplication"].startswith("0 children of the last parent made, 0 trained")
 
 
 def test_algorithms_refuse_spaces_that_they_cannot_vary() -> None:
@@ -406,7 +410,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 sys.path[:0] = {tests!r}
-from test_torch_standalone import make, run
+from test_standalone import make, run
 print(run("eigen", make(folder=Path({folder!r}), epochs=4), 30).trace_sha256)
 """
 

@@ -15,6 +15,8 @@ from faults.test_corruption_faults import FLIPS, QUICK, outcomes, refused
 from nasbench_evo.errors import DataError
 from nasbench_evo.training import checkpoint
 
+pytestmark = pytest.mark.torch
+
 
 def equal(a: Any, b: Any) -> bool:
     """Whether two states are the same, to the last bit."""

@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from nasbench_evo.cli import app
 from nasbench_evo.errors import DataError, InputError, Unsupported
 
+pytestmark = pytest.mark.torch
+
 TINY = ["epochs=2", "train_size=60", "batch_size=20", "lr=0.05"]
 CELLS = [*TINY, "channels=4", "cells=1"]
 
@@ -243,7 +245,7 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
 
 
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_torch_suites import SUITE
+    from test_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"

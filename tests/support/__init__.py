@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,21 @@ from nasbench_evo.evaluators.base import Session
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation
 from nasbench_evo.tables import Table
+
+
+def cli(
+    *arguments: object, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with more variables in its environment."""
+    command = [sys.executable, "-m", "nasbench_evo", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
 
 class Scripted(Stream):

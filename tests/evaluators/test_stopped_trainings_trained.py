@@ -7,17 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("torch")
-
 from hypothesis import given, settings
+from test_standalone import make
 from test_stopped_trainings import CELLS, Life, check_account, lived, plans
-from test_torch_standalone import make
 
 from nasbench_evo.evaluators.standalone import StandaloneEvaluator
 from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate
 from nasbench_evo.training.individuals import Job, Trained
+
+pytestmark = pytest.mark.torch
 
 Plan = list[tuple[float, list[int], list[int]]]
 

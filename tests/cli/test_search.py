@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from nasbench_evo.cli import app
 from nasbench_evo.evaluators.supernet_session import SupernetSession
 
+pytestmark = pytest.mark.torch
+
 TINY = ("train_size=60", "batch_size=20", "channels=2", "cells=1")
 SETTINGS = [text for pair in TINY for text in ("--evaluator-set", pair)]
 SHARED = ["genetic_nas", "--evaluator", "supernet", "--dataset", "digits", "--set", "epochs=3",

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from faults.fault_support import Rows, command, export_of_trainings, rows, rows_after_a_kill, start
 
+pytestmark = pytest.mark.torch
+
 KILLS = int(os.environ.get("FAULT_KILLS", "3"))  # docs/reliability.md: 50
 GRACE = 5.0  # seconds that workers have to end after their driver
 SUITE = """

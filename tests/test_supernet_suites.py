@@ -14,6 +14,8 @@ from nasbench_evo import suite as suites
 from nasbench_evo.cli import app
 from nasbench_evo.errors import InputError, Unsupported
 
+pytestmark = pytest.mark.torch
+
 SUITES = Path(__file__).parents[1] / "suites"
 TEXT = """
 name = "tiny_supernet"

@@ -14,6 +14,8 @@ from nasbench_evo.figures.suites import accuracy, final_accuracy
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.results.runs import UnitRuns
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Stored:

@@ -26,6 +26,8 @@ from nasbench_evo.results import manifest, supernet
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.store import Store
 
+pytestmark = pytest.mark.torch
+
 KINDS = ["standalone", "supernet"]
 COSTLY = ["standalone", pytest.param("supernet", marks=pytest.mark.slow)]
 

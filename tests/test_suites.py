@@ -14,6 +14,8 @@ from nasbench_evo.results import kinds
 from nasbench_evo.results.runs import collect
 from nasbench_evo.store import Store
 
+pytestmark = pytest.mark.torch
+
 SUITE = """
 name = "tiny"
 evaluator = "standalone"

@@ -17,6 +17,8 @@ from nasbench_evo.report import export
 from nasbench_evo.results.columns import Sheet
 from nasbench_evo.results.folder import Stored, read
 
+pytestmark = pytest.mark.torch
+
 Scalar = tuple[str, str, float, int]  # folder, tag, value, step
 
 
