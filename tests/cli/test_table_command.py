@@ -49,7 +49,7 @@ def test_import_then_look(call: Any, tmp_path: Path) -> None:
     assert "last epoch only" in printed
 
     code, printed, _ = call("table", "list", "--json")
-    assert list(json.loads(printed)) == ["nasbench201", "digits", "mine"]
+    assert list(json.loads(printed)) == ["nasbench201", "fcnet", "mlp", "digits", "mine"]
 
     code, printed, _ = call("table", "info", "mine", "--json")
     content = json.loads(printed)
