@@ -101,8 +101,9 @@ def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
     from nasbench_evo import runner
     from nasbench_evo.evaluators.base import TEACHER
     from nasbench_evo.results import answer as answers
+    from nasbench_evo.suite.kinds import KINDS
 
-    shared = trainer.name == "supernet"
+    shared = KINDS[asked.evaluator].shares_weights
     total = search_length(asked.algorithm, limit, shared=shared)
     try:
         with progress("epochs" if shared else "evaluations", total, 0) as advance:

@@ -25,8 +25,7 @@ SpaceName = Annotated[str, typer.Option(help="The space: nasbench201, darts_cell
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def evaluator(
-    name: str,
+def standalone(
     space: str,
     dataset: str,
     assignments: list[str] | None,
@@ -35,12 +34,9 @@ def evaluator(
     folder: Path | None,
 ) -> StandaloneEvaluator:
     """Return the evaluator that the options stand for."""
-    from nasbench_evo.errors import unknown
     from nasbench_evo.evaluators.settings import parse, settings
     from nasbench_evo.evaluators.specifications import training_module
 
-    if name != "standalone":
-        raise unknown("evaluator", name, ["lookup", "standalone", "supernet"])
     made: StandaloneEvaluator = training_module().standalone(
         space,
         dataset,
@@ -78,7 +74,7 @@ def train(
     """
     from nasbench_evo.figures.suites import learning_curve
 
-    trainer = evaluator("standalone", space, dataset, settings_, devices, 1, None)
+    trainer = standalone(space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
 
     chosen: Genotype = trainer.space.parse(genotype)
@@ -170,7 +166,7 @@ def build(
     assignments = [*table_builder.DEFAULTS.get(dataset, ()), *(settings_ or [])]
     if epochs is not None:
         assignments.append(f"epochs={epochs}")
-    trainer = evaluator("standalone", space, dataset, assignments, devices, workers, None)
+    trainer = standalone(space, dataset, assignments, devices, workers, None)
     imported.free_path(table, replace=replace)  # fails before the long part
     chosen = table_builder.chosen_cells(cells)
     try:

@@ -17,6 +17,12 @@ from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
 from nasbench_evo.results.runs import Run
 
+# Of the keys of an answer, those that are a column of runs.parquet.
+_RUN_KEYS = (
+    "algorithm", "preset", "space", "evaluator", "dataset", "seed", "arch", "valid_accuracy",
+    "test_accuracy", "regret", "rank", "evaluations", "simulated_seconds", "wall_seconds",
+    "trace_sha256",
+)  # fmt: skip
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -112,16 +118,10 @@ def _runs(stored: Stored) -> Iterator[dict[str, Any]]:
     """Yield what is known of each run; accuracies in percent, regret in percentage points."""
     for runs in stored.collected:
         for run in runs.records:
+            found = stored.kind.answer(stored.suite, runs.unit, run)
             yield {
-                "algorithm": runs.unit.row.algorithm,
-                "preset": runs.unit.row.setting,
-                "dataset": runs.unit.dataset,
-                "seed": run.seed,
+                **{key: getattr(found, key) for key in _RUN_KEYS},
                 **stored.kind.facts(stored.suite, runs.unit, run),
-                "evaluations": run.evaluations,
-                "simulated_seconds": run.simulated_seconds,
-                "wall_seconds": run.wall_seconds,
-                "trace_sha256": run.trace_sha256,
             }
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from nasbench_evo.files import plain_fields
 from nasbench_evo.results import manifest
+from nasbench_evo.results.answer import Answer, Asked, Judgement, answer
 from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
 from nasbench_evo.results.labels import common_changes, short_labels
 from nasbench_evo.results.ranking import Ranking
@@ -91,6 +92,17 @@ class Kind(ABC):
     @abstractmethod
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
         """Return what is known of one run's result, for runs.parquet; percent and points."""
+
+    @abstractmethod
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what is known of a run's genotype beyond its search."""
+
+    def answer(self, suite: Suite, unit: Unit, run: Run) -> Answer:
+        """Return the answer of a stored run: the keys of `nasbench-evo search --json`."""
+        row = unit.row
+        name = suite.evaluator if unit.training is not None else unit.evaluator().name
+        asked = Asked(row.configured, row.setting, name, unit.dataset, run.seed)
+        return answer(asked, self.space(suite), run, self.judged_by(suite, unit, run))
 
     @abstractmethod
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:

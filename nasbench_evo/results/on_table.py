@@ -13,6 +13,7 @@ from nasbench_evo import tables
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.results import comparison, kind
+from nasbench_evo.results.answer import Judgement, by_table
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
@@ -154,6 +155,10 @@ class OnTable(Kind):
         value = regret_of(table, unit.dataset)
         point = Point(run.evaluations, run.genotype)
         return {"arch": table.space.format(run.genotype), "regret": value(point)}
+
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what the table says of the cell."""
+        return by_table(tables.reported(unit.table), unit.dataset, run.genotype)
 
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return regret, when it was found, size and length of the simulated training."""

@@ -21,6 +21,7 @@ from nasbench_evo.evaluators import settings
 from nasbench_evo.files import plain_fields
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import kind, weight_sharing
+from nasbench_evo.results.answer import Judgement, by_table
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Choice, Findings, Track
 from nasbench_evo.results.on_table import budget_options
@@ -111,6 +112,14 @@ class Supernet(Training):
             width=0,
         ),
         kind.RANK,
+        Column(
+            "seen_truth",
+            lambda g: g.facts.get("seen_truth"),
+            "best seen, standalone",
+            "%",
+            "The same of the best architecture that the search saw, beside what it ended with.",
+            width=4,
+        ),
         Column("truth_std", lambda g: g.facts.get("truth_std")),
         Column("truth_low", lambda g: g.facts.get("truth_low")),
         Column("truth_high", lambda g: g.facts.get("truth_high")),
@@ -254,6 +263,21 @@ class Supernet(Training):
         standalone = _truth_of(suite, unit, Point(run.evaluations, run.genotype))
         return {**super().facts(suite, unit, run), "standalone": standalone}
 
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what fresh trainings gave, with the truth's regret and rank of the genotype.
+
+        Without fresh trainings the truth's accuracies stand for them.
+        """
+        trained = super().judged_by(suite, unit, run)
+        if suite.truth is None:
+            return trained
+        table = tables.reported(suite.truth.table)
+        truth = by_table(table, suite.truth.dataset or unit.dataset, run.genotype)
+        details = {**truth.details, **trained.details}
+        if not run.final:
+            return dataclasses.replace(truth, details=details)
+        return dataclasses.replace(trained, regret=truth.regret, rank=truth.rank, details=details)
+
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return what trainings tell, and what the truth says of the result."""
         standalone = _truth_of(suite, unit, Point(run.evaluations, run.genotype))
@@ -292,6 +316,7 @@ def _judged(runs: UnitRuns, name: str, dataset: str) -> dict[str, Any]:
     """Return the truth's view of the final cells on one of its data sets."""
     table = tables.reported(name)
     genotypes = final_genotypes(runs)
+    best = [run.curve[-1].genotype for run in runs.records]
     accuracies = standalone_accuracy(table, dataset, genotypes)
     ((mean, low, high),) = mean_intervals([accuracies])
     return {
@@ -302,6 +327,7 @@ def _judged(runs: UnitRuns, name: str, dataset: str) -> dict[str, Any]:
         "truth_low": low,
         "truth_high": high,
         "regret": float(table.best[table.row(dataset)]) - mean,
+        "seen_truth": mean_or_none(standalone_accuracy(table, dataset, best).tolist()),
         "truth_test": mean_or_none([table.mean_test(dataset, one) for one in genotypes]),
     }
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from nasbench_evo.evaluators import settings
 from nasbench_evo.results import kind
+from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
@@ -43,6 +44,13 @@ def final_std(runs: UnitRuns) -> float | None:
     """Return the deviation over runs and trainings of their test accuracy, points."""
     values = [one["test_accuracy"] for one in finals(runs)]
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _returned_same(runs: UnitRuns) -> float | None:
+    ended = [run for run in runs.records if run.returned is not None]
+    if not ended:
+        return None
+    return fmean(float(run.returned == run.curve[-1].genotype) for run in ended)
 
 
 def _at_the_end(g: Group, value: Any) -> Any:
@@ -131,6 +139,11 @@ class Training(Kind):
             "final_trainings": len(run.final),
         }
 
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what fresh trainings of the genotype gave."""
+        details = {"seen_valid_accuracy": run.seen, "fitness_by_epoch": run.fitness or None}
+        return by_training(run.final, details)
+
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return what was seen, what the fresh trainings gave, and the cost."""
         said = {} if run.seen is None else {"seen": f"{run.seen:.2f} %"}
@@ -192,6 +205,14 @@ class Standalone(Training):
             width=4,
         ),
         *kind.COMPARED,
+        Column(
+            "returned_same",
+            lambda g: _at_the_end(g, _returned_same(g.runs)),
+            "ended on it",
+            meaning="Part of the runs whose algorithm itself ended with the incumbent, of those "
+            "that return a result of their own (a last population, a final alpha).",
+            width=5,
+        ),
         kind.BEST_OF,
         kind.ASKED,
     )

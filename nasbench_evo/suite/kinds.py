@@ -30,6 +30,7 @@ class SuiteKind(ABC):
     trains: ClassVar[bool] = True
     unused: ClassVar[frozenset[str]]  # keys that do not change a suite's results
     default_evaluations: ClassVar[int] = 300  # of a single search
+    shares_weights: ClassVar[bool] = False  # a search then trains epochs, not candidates
 
     @abstractmethod
     def check(self, suite: Suite) -> None:
@@ -129,6 +130,7 @@ class SupernetSuite(SuiteKind):
     name = "supernet"
     unused = frozenset(OF_BUDGETS)
     default_evaluations = NO_LIMIT  # a search ends with its epochs
+    shares_weights = True
 
     def specification(
         self,
