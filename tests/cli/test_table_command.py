@@ -124,7 +124,7 @@ def test_a_search_on_an_imported_table(call: Any, tmp_path: Path) -> None:
     assert content["valid_accuracy"] > 90
     code, printed, _ = call(*command)
     assert code == 0
-    assert "reported from        validation: valid of own" in printed
+    assert "reported from validation: valid of own" in " ".join(printed.split())
     code, _, said = call(*command, "--simulated-seconds", 100)
     assert code == 2
     assert "no training times of own" in said
