@@ -45,6 +45,9 @@ def run(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a folder with runs of other code.")
+    ] = False,
     devices: Annotated[
         str | None,
         typer.Option(help="Devices of a suite that trains, e.g. cuda:0,cuda:1 (default: its own)."),
@@ -94,7 +97,7 @@ def run(
         _describe(chosen, folder)
         return
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
-    with execution.opened(chosen, folder, fresh=fresh) as store:
+    with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
         allowed = workers or execution.default_workers()
         if chosen.evaluator != "lookup" and scheduler is None:
@@ -196,6 +199,7 @@ def _conclude(
     tensorboard: bool,
 ) -> None:
     """Write the report files, print the tables and say where everything is."""
+    from nasbench_evo import execution
     from nasbench_evo.errors import RunsFailed
     from nasbench_evo.execution import FAILURES
     from nasbench_evo.results import manifest as reports
@@ -214,6 +218,7 @@ def _conclude(
     }
     conclude = conclusions[suite.evaluator]
     content, provenance, paths = conclude(suite, folder, collected, report, as_json)
+    provenance["code"] = execution.codes(store)
     paths.append(reports.write_manifest(folder, provenance))
     if tensorboard:
         from nasbench_evo.report import export

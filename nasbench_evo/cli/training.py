@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
     from nasbench_evo.spaces import Genotype
 
+WEIGHTS, RESULT = "checkpoint.pt", "result.json"  # of `train`
+_LONGEST = 24  # genes that a folder's name spells out
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--evaluator-set", help="Set one: --evaluator-set epochs=12 (repeatable)."),
@@ -59,9 +62,13 @@ def train(
     devices: Annotated[str, typer.Option("--device", help="cpu or cuda:0.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="One seed, one training.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder (default results/train-SPACE-DATASET).")
+        Path | None,
+        typer.Option("--out", help="Folder (default results/train-SPACE-DATASET-GENOTYPE-seedN)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Discard the training that the folder holds.")
+    ] = False,
     svm: Annotated[
         bool,
         typer.Option("--svm", help="Then a linear SVM on the features of --svm-dataset."),
@@ -73,43 +80,73 @@ def train(
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
     validation and test accuracy. The same command with --resume goes on where it stopped.
+    A folder that holds a training is refused otherwise, unless --fresh discards it.
     """
+    from nasbench_evo.claim import writable
     from nasbench_evo.figures.suites import learning_curve
 
     trainer = evaluator("standalone", space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
 
     chosen: Genotype = trainer.space.parse(genotype)
-    where = folder or Path("results") / f"train-{space}-{dataset}"
+    where = folder or _train_folder(space, dataset, chosen, seed)
     own_seed = trainer.training_seed(chosen, 0, seed, "final")
-    run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices)
-    if resume:
-        run.resume()
-        say(f"Resuming after epoch {run.epoch} of {run.epochs}")
-    with progress("epochs", run.epochs, run.epoch) as advance:
-        run.run(advance)
-    content = run.report()
-    if svm:
-        say(f"Linear SVM on features of {svm_dataset}")
-        content["svm"] = run.svm(svm_dataset)
-    paths = [
-        run.write(where / "result.json", content),
-        *learning_curve.draw(content, where / "learning_curve"),
-    ]
+    run = FinalTraining(trainer.plan, chosen, own_seed, where / WEIGHTS, devices)
+    with writable(where):
+        if resume:
+            run.resume()
+            say(f"Resuming after epoch {run.epoch} of {run.epochs}")
+        else:
+            _free(where, fresh=fresh)
+        with progress("epochs", run.epochs, run.epoch) as advance:
+            run.run(advance)
+        content = run.report()
+        if svm:
+            say(f"Linear SVM on features of {svm_dataset}")
+            content["svm"] = run.svm(svm_dataset)
+        paths = [
+            run.write(where / RESULT, content),
+            *learning_curve.draw(content, where / "learning_curve"),
+        ]
     if as_json:
         out(json.dumps(content, indent=1))
     else:
         _print_final(content)
     say("Written:")
-    for path in [where / "checkpoint.pt", *paths]:
+    for path in [where / WEIGHTS, *paths]:
         say(f"  {path}")
+
+
+def _train_folder(space: str, dataset: str, genotype: Genotype, seed: int) -> Path:
+    """Return the default folder of a training: one for each genotype and seed."""
+    from nasbench_evo.evaluators.journal import digest
+
+    text = "".join(map(str, genotype)) if all(type(gene) is int for gene in genotype) else ""
+    name = text if 0 < len(text) <= _LONGEST else digest(genotype)[:12]
+    return Path("results") / f"train-{space}-{dataset}-{name}-seed{seed}"
+
+
+def _free(folder: Path, *, fresh: bool) -> None:
+    """Raise InputError for a folder with a training; `fresh` discards it."""
+    from nasbench_evo.errors import InputError
+
+    there = [path for path in (folder / WEIGHTS, folder / RESULT) if path.exists()]
+    if there and not fresh:
+        raise InputError(
+            f"{folder} holds a training already. --resume goes on with it, --fresh discards it; "
+            "or choose another --out."
+        )
+    for path in there:
+        path.unlink()
 
 
 def _print_final(content: dict[str, Any]) -> None:
     out(f"{content['arch']}\n")
     out(f"  status          {content['status']} {content['reason']}")
     for split in ("valid", "test"):
-        out(f"  {split + ' accuracy':14}  {content[split + '_accuracy']:.3f} %")
+        accuracy = content[split + "_accuracy"]
+        text = "none" if accuracy is None else f"{accuracy:.3f} %"
+        out(f"  {split + ' accuracy':14}  {text}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")
     for name, value in content.get("svm", {}).items():

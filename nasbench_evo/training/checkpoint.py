@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from nasbench_evo.errors import DataError
+from nasbench_evo.errors import DataError, InputError
 
 FORMAT = 1
 _MARK = b"\nnasbench_evo checkpoint, SHA-256 "
@@ -25,8 +25,21 @@ _PART = 1 << 20  # bytes read at a time
 
 
 def save(state: dict[str, Any], path: str | Path) -> None:
-    """Write `state` (tensors and plain values) to `path`; a crash leaves the old file there."""
+    """Write `state` (tensors and plain values) to `path`; a crash leaves the old file there.
+
+    Raises InputError where it cannot be written.
+    """
     path = Path(path)
+    try:
+        _write(state, path)
+    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
+        raise InputError(
+            f"Cannot write {path}: {error}. Free space, or choose a folder that can be written; "
+            "what was written before is kept."
+        ) from error
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
