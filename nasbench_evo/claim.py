@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from nasbench_evo.algorithms import get as algorithm
 from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.evaluators.journal import FILE as JOURNAL
+from nasbench_evo.files import canonical
 from nasbench_evo.provenance import code_of, differences
-from nasbench_evo.store import FILE, RESULT_FORMAT, Store, canonical
+from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, identity
 
 MANIFEST = "manifest.json"

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nasbench_evo import engines
 from nasbench_evo.claim import CHECKPOINTS, MANIFEST, Place, codes, opened, writable
 from nasbench_evo.engines import Outcome, Task
 from nasbench_evo.evaluators.specifications import TrainingOptions
+from nasbench_evo.files import RESULTS
 from nasbench_evo.store import Store
 from nasbench_evo.suite import Suite, Unit, units
 
@@ -40,6 +42,7 @@ class Report:
 
     finished: int = 0
     seconds: float = 0.0
+    code: list[dict[str, Any]] = field(default_factory=list)  # that made the runs: see claim.codes
     failures: list[tuple[str, str, int, str]] = field(default_factory=list)
 
 
@@ -87,7 +90,7 @@ def execute(
     failures.log beside the store; those of an earlier execution are gone: it was tried again.
     """
     store.add_units({key: unit.describe() for key, unit in work.units.items()})
-    report = Report()
+    report = Report(code=codes(store))
     (store.path.parent / FAILURES).unlink(missing_ok=True)
     place = Place(store.path.parent)
     outcomes = engines.get(engine, scheduler, place.check)(work.tasks, workers)
@@ -146,7 +149,7 @@ def default_workers() -> int:
 def folder_for(suite: Suite, *, own_seeds: bool) -> Path:
     """Return the default results folder: another number of seeds gets a folder of its own."""
     suffix = f"-seeds{suite.seeds}" if own_seeds else ""
-    return Path("results") / f"{suite.name}{suffix}"
+    return RESULTS / f"{suite.name}{suffix}"
 
 
 __all__ = [

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.files import canonical
 from nasbench_evo.runner import Result, incumbent_accuracies, search
-from nasbench_evo.store import Record, canonical
+from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-REPORT = "report"  # the note that holds the final trainings of a run, as JSON
+REPORT = "report"  # the note that holds the final trainings of a run
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,12 @@ def execute(task: Task) -> Outcome:
     return Outcome(task, records, failures)
 
 
-def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, str]]:
+def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, Any]]:
     """Return curve and notes of a run of trainings: with accuracies, and the final trainings."""
-    final = task.unit.trainer(task.folder, task.workers).report(result.genotype, seed)
+    trainer = task.unit.trainer(task.folder, task.workers)
+    final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
     plain = [{**asdict(trained), "curve": None} for trained in final]
-    return incumbent_accuracies(result.history), {**result.notes, REPORT: canonical(plain)}
+    return incumbent_accuracies(result.history), {**result.notes, REPORT: plain}
 
 
 def ignore_interrupt() -> None:

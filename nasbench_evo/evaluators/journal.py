@@ -23,18 +23,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nasbench_evo.errors import DataError, InputError
-from nasbench_evo.tables.packed import write_atomically
+from nasbench_evo.files import digest, write_atomically
 
 FILE = "journal.jsonl"
 FORMAT = 1
 _WAIT = 15.0  # seconds for the workers of a killed driver to end
 _Line = dict[str, Any]
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parsed(line: bytes) -> _Line:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +15,15 @@ from nasbench_evo import tables
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.analysis.statistics import StatisticsWarning
 from nasbench_evo.evaluators import probing, specifications
+from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.weight_sharing import Curve
-from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.spaces import Genotype
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.suite.model import Truth
 from nasbench_evo.tables import Table
-from nasbench_evo.tables.packed import write_atomically
 
 Array = NDArray[np.float64]
 _RESAMPLES = 300  # of the interval of each epoch's rank correlation
@@ -48,9 +45,9 @@ class Ranking:
     truth: Array
 
 
-def final_genotypes(runs: UnitRuns, space: Space) -> list[Genotype]:
+def final_genotypes(runs: UnitRuns) -> list[Genotype]:
     """Return the final genotype of each run, in seed order."""
-    return [space.validate(json.loads(record.genotype)) for record in runs.records]
+    return [run.genotype for run in runs.records]
 
 
 def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:
@@ -81,9 +78,9 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
     standalone = standalone_accuracy(table, truth.dataset or runs.unit.dataset, genotypes)
     known = np.isfinite(standalone)  # a table may lack some cells
     curves, last = [], standalone
-    for record in runs.records:
-        probes = json.loads(json.loads(record.notes)[probing.NOTE])
-        epochs, rows = [epoch for epoch, _ in probes], np.array([values for _, values in probes])
+    for run in runs.records:
+        epochs = [epoch for epoch, _ in run.probes]
+        rows = np.array([values for _, values in run.probes])
         curves.append(
             weight_sharing.correlation_curve(
                 rows[:, known], standalone[known], epochs, bootstrap=_RESAMPLES
@@ -91,7 +88,7 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
         )
         last = rows[-1] if len(curves) == 1 else last
     kept = [genotype for genotype, ok in zip(genotypes, known, strict=True) if ok]
-    seeds = [record.seed for record in runs.records]
+    seeds = [run.seed for run in runs.records]
     return Ranking(runs.unit, kept, seeds, curves, last[known], standalone[known])
 
 
@@ -114,9 +111,4 @@ def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
 def write_rankings(path: Path, content: dict[str, Any]) -> Path:
     """Write the rank correlations of summary.json's `content` as CSV, one row an epoch."""
     rows = content["rank_correlation"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-    return path
+    return write_text(path, csv_text(list(rows[0]), (row.values() for row in rows)))

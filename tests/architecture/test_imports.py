@@ -16,6 +16,7 @@ PACKAGE = Path(nasbench_evo.__file__).parent
 
 # A room imports only from rooms above it (and from its own).
 ORDER = [
+    "files",
     "errors",
     "lifetime",
     "randomness",
@@ -39,6 +40,7 @@ ORDER = [
     "gate",
     "figures",
     "report",
+    "api",
     "cli",
     "__main__",
 ]

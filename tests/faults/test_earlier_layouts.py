@@ -13,8 +13,9 @@ from faults.fault_support import FILE
 
 from nasbench_evo import suite as suites
 from nasbench_evo.errors import DataError
-from nasbench_evo.evaluators.journal import Journal, digest
+from nasbench_evo.evaluators.journal import Journal
 from nasbench_evo.execution import opened
+from nasbench_evo.files import digest
 from nasbench_evo.store import Record, Store
 
 EARLIER = Path(__file__).with_name("earlier") / "store_layout_1.sqlite"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from nasbench_evo.errors import DataError, InputError
-from nasbench_evo.evaluators.journal import Journal, digest
+from nasbench_evo.evaluators.journal import Journal
+from nasbench_evo.files import digest
 
 IDENTITY = {"seed": 1}
 ANSWERS = {f"t{i}": {"valid_accuracy": 90.0 + i} for i in range(5)}
