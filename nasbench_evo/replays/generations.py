@@ -174,8 +174,10 @@ def _genetic_nas(configured: GeneticNAS, steps: Sequence[Exchange], index: Any) 
     population: dict[tuple[int, ...], float] = {}
     for request, answers in steps:
         if isinstance(request, Evaluate):
-            population = configured.merge(population, answers)
             spent += sum(answer.cost for answer in answers)
+            if request.whole:  # of those that are kept already: no generation
+                continue
+            population = configured.merge(population, answers)
             members = tuple(index(genotype) for genotype in population)
             fitness = tuple(population.values())
             found.append(Generation(members[0], members, fitness, spent, fitness[0]))
