@@ -3,13 +3,13 @@
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
 request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
 knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
-Python has. A search that ends by itself may return its final genotype; else the best that it saw
-is its result.
+Python has. A search that ends by itself may return its final genotype, or `Ended`; else the best
+that it saw is its result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,6 +46,27 @@ class Evaluate(NamedTuple):
     continues: Sequence[int | None] | None = None  # None: all are new
     whole: bool = False  # shared weights: on all validation images, whatever the settings say
     running: bool = False  # shared weights: running BatchNorm, other images for each individual
+
+
+class BudgetSpent(Exception):
+    """Thrown into a search that asked for more than its budget covers.
+
+    `answers` are those of the request that it cut short. With `more` the share that the algorithm
+    keeps (`Algorithm.kept_share`) is there from now on; else no answers come any more, and a search
+    with something to say catches this and returns.
+    """
+
+    def __init__(self, answers: Sequence[Evaluation] = (), *, more: bool = False) -> None:
+        super().__init__("the budget is spent")
+        self.answers = list(answers)
+        self.more = more
+
+
+class Ended(NamedTuple):
+    """What a search may return: its own result, if it has one, and what its record shall say."""
+
+    genotype: Genotype | None
+    notes: Mapping[str, str]
 
 
 class TrainPaths(NamedTuple):
