@@ -21,7 +21,7 @@ from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
 from nasbench_evo.algorithms.genetic_nas import GeneticNAS
 from nasbench_evo.errors import DataError
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, Search
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request, Search
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
@@ -55,7 +55,8 @@ class Recorder(Algorithm):
             except StopIteration:
                 return
             answers = yield request
-            exchanges.append((request, answers or []))
+            if not isinstance(request, Note):
+                exchanges.append((request, answers or []))
 
 
 def exchanges(unit: Unit, seed: int, expected_sha256: str | None = None) -> list[Exchange]:
