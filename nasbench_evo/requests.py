@@ -3,8 +3,8 @@
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
 request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
 knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
-Python has. A search that ends by itself may return its final genotype; else the best that it saw
-is its result.
+Python has. A search that ends by itself may return its final genotype, or `Ended`; else the best
+that it saw is its result.
 """
 
 from __future__ import annotations
@@ -44,6 +44,27 @@ class Evaluate(NamedTuple):
     fraction: float = 1.0
     teacher: Any = None
     continues: Sequence[int | None] | None = None  # None: all are new
+
+
+class BudgetSpent(Exception):
+    """Thrown into a search that asked for more than its budget covers.
+
+    `answers` are those of the request that it cut short. With `more` the share that the algorithm
+    keeps (`Algorithm.kept_share`) is there from now on; else no answers come any more, and a search
+    with something to say catches this and returns.
+    """
+
+    def __init__(self, answers: Sequence[Evaluation] = (), *, more: bool = False) -> None:
+        super().__init__("the budget is spent")
+        self.answers = list(answers)
+        self.more = more
+
+
+class Ended(NamedTuple):
+    """What a search may return: its own result, if it has one, and what its record shall say."""
+
+    genotype: Genotype | None
+    notes: Mapping[str, str]
 
 
 class TrainPaths(NamedTuple):

@@ -16,7 +16,15 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request
+from nasbench_evo.requests import (
+    BudgetSpent,
+    Ended,
+    Evaluate,
+    EvaluateMixtures,
+    Evaluation,
+    Note,
+    Request,
+)
 from nasbench_evo.spaces.base import Genotype, Space
 
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
@@ -129,6 +137,7 @@ def search(
     started = time.perf_counter()
     session = evaluator.start(seed)
     history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    final, said = final if isinstance(final, Ended) else (final, {})
     if not history:
         raise InputError(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
@@ -143,18 +152,29 @@ def search(
         simulated_seconds=sum(seconds),
         trace_sha256=trace_hash(evaluator.space, genotypes, accuracies, fractions),
         wall_seconds=time.perf_counter() - started,
-        notes=dict(session.notes),
+        notes={**session.notes, **said},
         history=history,
     )
 
 
 class _Account:
-    """What is left of a budget."""
+    """What is left of a budget, but for the share that is kept."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.evaluations = (budget.evaluations or math.inf) + _SLACK
-        self.seconds = budget.seconds or math.inf
+    def __init__(self, budget: Budget, share: float = 0.0) -> None:
+        evaluations, seconds = budget.evaluations or math.inf, budget.seconds or math.inf
+        self.evaluations = evaluations * (1 - share) + _SLACK
+        self.seconds = seconds * (1 - share)
         self.timed = budget.seconds is not None
+        self._kept = (evaluations * share, seconds * share) if share else None
+
+    def release(self) -> bool:
+        """Add what was kept; return whether anything was."""
+        if self._kept is None:
+            return False
+        self.evaluations += self._kept[0]
+        self.seconds += self._kept[1]
+        self._kept = None
+        return True
 
     def affords(self, answer: Evaluation) -> bool:
         """Take the cost of one answer if it fits; return whether it did."""
@@ -167,51 +187,63 @@ class _Account:
 
 def _converse(
     algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
-) -> tuple[list[Evaluation], Genotype | None]:
+) -> tuple[list[Evaluation], Genotype | Ended | None]:
     """Return every answer that the budget covers, in order, and what the algorithm returned."""
-    account = _Account(budget)
+    account = _Account(budget, algorithm.kept_share(budget.evaluations))
     history: list[Evaluation] = []
     generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
-    answers: Any = None
     final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
     try:
+        request = send(None)
         while True:
-            request = send(answers)
             if type(request) is Evaluate:
                 n = len(request.genotypes)
-                if request.continues is not None and len(request.continues) != n:
-                    raise ProtocolError(
-                        f"{algorithm.name} asked for {n} individuals and named "
-                        f"{len(request.continues)} trainings that continue: one each, or None."
-                    )
                 limit = n * request.fraction  # continuing an earlier training costs less
                 whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
                 limit = n = len(request.alphas)
             elif isinstance(request, Note):
                 session.notes.setdefault("epochs", []).append(dict(request.values))
-                answers = None
+                request = send(None)
                 continue
             else:
-                answers = answer(request)
+                request = send(answer(request))
                 continue
-            if not n:
-                raise ProtocolError(f"{algorithm.name} asked to evaluate no individual.")
+            _check(request, n, algorithm.name)
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([a[6] for a in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account)
             history += answers
-            if len(answers) < n:
-                break
+            if len(answers) == n:
+                request = send(answers)
+            else:
+                more = account.release()
+                request = generator.throw(BudgetSpent(answers, more=more))
+                if not more:
+                    raise ProtocolError(f"{algorithm.name} goes on asking after BudgetSpent.")
     except StopIteration as end:
         final = end.value
+    except BudgetSpent:
+        pass  # a search that has nothing to say
     finally:
         generator.close()
     return history, final
+
+
+def _check(request: Evaluate | EvaluateMixtures, n: int, name: str) -> None:
+    """Raise ProtocolError for a request for no individual, or that continues another number."""
+    if not n:
+        raise ProtocolError(f"{name} asked to evaluate no individual.")
+    continues = getattr(request, "continues", None)
+    if continues is not None and len(continues) != n:
+        raise ProtocolError(
+            f"{name} asked for {n} individuals and named {len(continues)} trainings that continue: "
+            "one each, or None."
+        )
 
 
 def _answer_one_by_one(
@@ -225,9 +257,12 @@ def _answer_one_by_one(
         if account.evaluations <= _SLACK:
             break
         if isinstance(request, Evaluate):
+            going_on = request.continues and request.continues[i : i + 1]
+            new = going_on is None or going_on[0] is None
+            if new and request.fraction > account.evaluations:
+                break  # a training may take days: none is begun that cannot count
             single: Request = request._replace(
-                genotypes=request.genotypes[i : i + 1],
-                continues=request.continues and request.continues[i : i + 1],
+                genotypes=request.genotypes[i : i + 1], continues=going_on
             )
         else:
             single = EvaluateMixtures(request.alphas[i : i + 1])

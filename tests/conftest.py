@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,19 @@ def table() -> tables.Table:
 def cifar10(table: tables.Table) -> LookupEvaluator:
     """The lookup on cifar10."""
     return LookupEvaluator(table, "cifar10")
+
+
+@pytest.fixture(autouse=True)
+def _cuda(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give tests marked `cuda` a GPU: the real one, or an emulation of two."""
+    if request.node.get_closest_marker("cuda") is None:
+        yield
+        return
+    import torch
+    from support.fake_cuda import fake_cuda
+
+    if torch.cuda.is_available():
+        yield
+    else:
+        with fake_cuda():
+            yield

@@ -46,6 +46,13 @@ class Algorithm(ABC):
     def search(self, space: Any, rng: Stream) -> Search:
         """Yield requests and receive their answers; the runner ends it with the budget."""
 
+    def kept_share(self, evaluations: float | None) -> float:
+        """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
+
+        `evaluations` are the full-training equivalents of the budget, None for one in seconds.
+        """
+        return 0.0
+
     @classmethod
     def configure(cls, preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Self:
         """Return the algorithm with a preset's values, then the overrides.

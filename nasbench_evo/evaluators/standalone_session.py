@@ -184,6 +184,8 @@ class StandaloneSession:
             self._problems[answer["status"]] += 1
             parts = [f"{number} {status}" for status, number in sorted(self._problems.items())]
             self.notes["status"] = f"{', '.join(parts)}; last: {answer['reason']}"
+        elif answer["reason"]:
+            self.notes["memory"] = answer["reason"]
         paid = fraction - training.started
         return Evaluation(
             training.genotype,

@@ -6,7 +6,8 @@ Images and feature maps are [batch, channels, height, width]; everything keeps c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, TypeVar, get_args
 
 import torch
@@ -47,8 +48,14 @@ def global_average(x: Tensor) -> Tensor:
     return x.mean((2, 3))
 
 
-def dropped(x: Tensor, probability: float) -> Tensor:
-    """Return `x` with whole images set to zero at `probability`, the others scaled up."""
+def dropped(x: Tensor, probability: float | Tensor) -> Tensor:
+    """Return `x` with whole images set to zero at `probability`, the others scaled up.
+
+    A probability that is a tensor may change without a compiled graph being another one.
+    """
+    if isinstance(probability, Tensor):
+        kept = (1 - probability).to(x.dtype)
+        return x * torch.bernoulli(kept.expand(len(x), 1, 1, 1)) / kept
     if not probability:
         return x
     return x * F.dropout(x.new_ones(len(x), 1, 1, 1), probability)
@@ -103,6 +110,31 @@ def initialise(
             )
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             layer.bias.zero_()
+
+
+def sent(values: Tensor, to: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor on the device `to`; the host does not wait until it is there."""
+    if to.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()  # from other memory a copy waits
+    return values.to(to, dtype, non_blocking=True)
+
+
+@lru_cache(maxsize=4096)
+def positions(chosen: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return an index of some positions, int64, made once for each device."""
+    return sent(torch.tensor(chosen), device)
+
+
+def picked(values: Tensor, chosen: Sequence[int], dim: int = 0) -> Tensor:
+    """Return some rows of a dimension: a view where they lie side by side, else a copy."""
+    if adjacent(chosen):
+        return values.narrow(dim, chosen[0], len(chosen))
+    return values.index_select(dim, positions(tuple(chosen), values.device))
+
+
+def adjacent(chosen: Sequence[int]) -> bool:
+    """Return whether positions are consecutive and ascending."""
+    return list(chosen) == list(range(chosen[0], chosen[0] + len(chosen)))
 
 
 def check_sizes(**sizes: int) -> None:

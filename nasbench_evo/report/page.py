@@ -64,6 +64,7 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         needs=kind.needs(suite),
         reading=kind.meaning,
         choice=kind.choice(suite),
+        verdicts=[kind.verdict(found, sheet) for sheet in kind.sheets(found)],
         **_table(stored),
         notes=kind.notes(found),
         sections=_figures(stored),

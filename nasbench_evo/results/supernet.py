@@ -112,6 +112,14 @@ class Supernet(Training):
             width=0,
         ),
         kind.RANK,
+        Column(
+            "seen_truth",
+            lambda g: g.facts.get("seen_truth"),
+            "best seen, standalone",
+            "%",
+            "The same of the best architecture that the search saw, beside what it ended with.",
+            width=4,
+        ),
         Column("truth_std", lambda g: g.facts.get("truth_std")),
         Column("truth_low", lambda g: g.facts.get("truth_low")),
         Column("truth_high", lambda g: g.facts.get("truth_high")),
@@ -308,6 +316,7 @@ def _judged(runs: UnitRuns, name: str, dataset: str) -> dict[str, Any]:
     """Return the truth's view of the final cells on one of its data sets."""
     table = tables.reported(name)
     genotypes = final_genotypes(runs)
+    best = [run.curve[-1].genotype for run in runs.records]
     accuracies = standalone_accuracy(table, dataset, genotypes)
     ((mean, low, high),) = mean_intervals([accuracies])
     return {
@@ -318,6 +327,7 @@ def _judged(runs: UnitRuns, name: str, dataset: str) -> dict[str, Any]:
         "truth_low": low,
         "truth_high": high,
         "regret": float(table.best[table.row(dataset)]) - mean,
+        "seen_truth": mean_or_none(standalone_accuracy(table, dataset, best).tolist()),
         "truth_test": mean_or_none([table.mean_test(dataset, one) for one in genotypes]),
     }
 

@@ -46,6 +46,13 @@ def final_std(runs: UnitRuns) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+def _returned_same(runs: UnitRuns) -> float | None:
+    ended = [run for run in runs.records if run.returned is not None]
+    if not ended:
+        return None
+    return fmean(float(run.returned == run.curve[-1].genotype) for run in ended)
+
+
 def _at_the_end(g: Group, value: Any) -> Any:
     return value if g.facts.get("last", True) else None
 
@@ -198,6 +205,14 @@ class Standalone(Training):
             width=4,
         ),
         *kind.COMPARED,
+        Column(
+            "returned_same",
+            lambda g: _at_the_end(g, _returned_same(g.runs)),
+            "ended on it",
+            meaning="Part of the runs whose algorithm itself ended with the incumbent, of those "
+            "that return a result of their own (a last population, a final alpha).",
+            width=5,
+        ),
         kind.BEST_OF,
         kind.ASKED,
     )

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-import torch
-
-from nasbench_evo.errors import InputError
 from nasbench_evo.lifetime import worker_of
+from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
 
 # loky restarts a process that grew by 300 MB, with a warning; a training is that large.
@@ -79,15 +77,3 @@ class TrainingPool:
         for executor in self._executors:
             executor.shutdown(wait=True, kill_workers=True)
         self._executors = []
-
-
-def check_device(name: str) -> None:
-    """Raise InputError for what is no device's name, or a device that is not there."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"Expected a device such as cpu or cuda:0; got {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"There is no device {name}: torch sees {torch.cuda.device_count()} CUDA devices here."
-        )

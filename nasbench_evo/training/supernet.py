@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.data.batches import BatchStream
@@ -62,9 +63,6 @@ class SharedTraining(Training):
                 f"Shared weights are trained in whole epochs; got {recipe.length:g} {recipe.unit}."
             )
         self._dtype = next(self.model.parameters()).dtype
-        if recipe.momentum:  # a fused step wants it of every parameter, also of first ones
-            for parameter in self.model.parameters():
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._choose: Callable[[], Callable[[Tensor], Tensor]] | None = None
         self._architect: Architect | None = None
         own = np.random.SeedSequence(words(seed)[0], spawn_key=(_ARCHITECT_WORD,))
@@ -117,7 +115,7 @@ class SharedTraining(Training):
 
     def weights(self, alphas: Array) -> Tensor:
         """Return the softmax over the operations of one or several alphas, on the device."""
-        logits = torch.from_numpy(np.ascontiguousarray(alphas)).to(self.device)
+        logits = sent(torch.from_numpy(np.ascontiguousarray(alphas)), self.device)
         return logits.softmax(-1).to(self._dtype)
 
     def _epoch(self, choose: Callable[[], Callable[[Tensor], Tensor]]) -> EpochReport:

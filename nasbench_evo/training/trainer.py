@@ -69,7 +69,7 @@ class Training:
         dtype = model_dtype(self.execution.precision)
         self.pipeline = Pipeline(dataset, recipe.augmentation, dtype)
         self.optimizer = sgd(self.model, recipe, self.device)
-        self._forward: Any = torch.compile(self.model) if self.execution.compile else self.model
+        self._forward: Any = self.execution.forward_of(self.model)
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.execution.precision == "fp16"
         )
@@ -131,8 +131,10 @@ class Training:
         """Train to the end of this epoch or to `target`, whichever comes first."""
         per_epoch = self.stream.per_epoch
         if self.recipe.drop_path:
-            probability = self.recipe.drop_path_at(self.iteration, per_epoch)
-            self.model.drop_path_prob = probability  # type: ignore[assignment]
+            probability: Any = self.recipe.drop_path_at(self.iteration, per_epoch)
+            if self.execution.compile:  # a new number would be a new graph
+                probability = torch.full((), probability, device=self.device)
+            self.model.drop_path_prob = probability
         indices = self.stream.take(target - self.iteration)
         known = known_logits(
             self.teacher, self.dataset.train, self.pipeline, self.execution, self.stream.batch_size
@@ -249,17 +251,23 @@ class Training:
         return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken; raise DataError if it is of another training."""
+        """Go on from where `state` was taken.
+
+        Raises DataError if it is of another training, or of another kind of device: a CPU cannot
+        draw the numbers that CUDA would have drawn, nor the reverse.
+        """
         if state.get("identity") != self._identity:
             raise DataError(
                 "The state is of another training: recipe, data set, split, seed, precision and "
                 "the presence of a teacher must be the same. Train anew or give the same ones."
             )
+        if len(state["torch"]) != len(self._torch.values):
+            raise DataError(
+                f"The state is of a training on another kind of device than {self.device}: its "
+                "random numbers cannot go on here. Resume it there; its weights can be read here."
+            )
         state = copy.deepcopy(state)
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            raise DataError(f"The state is of another network: {error}") from error
+        self.load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(state["scaler"])
@@ -267,6 +275,13 @@ class Training:
         self._torch.values = state["torch"]
         self._totals = state["totals"].to(self.device)
         self.progress = Progress.from_state(state["progress"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take the network's weights and statistics from a state, whatever device it is of."""
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise DataError(f"The state is of another network: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write `state()` to a checkpoint file, whole or not at all."""

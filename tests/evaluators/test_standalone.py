@@ -314,6 +314,7 @@ def test_eigen_in_its_own_space_with_everything_on() -> None:
     )
     assert {answer.fraction for answer in result.history} > {0.2, 1.0}
     assert result.evaluations < 60  # it ended by itself, after the duplication
+    assert "children of the last parent made" in result.notes["duplication"]
 
 
 def test_eigen_without_layers_to_duplicate_ends() -> None:
@@ -321,6 +322,7 @@ def test_eigen_without_layers_to_duplicate_ends() -> None:
     evaluator = make("layer_graph", epochs=1)
     result = run("eigen", evaluator, 60, primary_step=0, secondary_step=0, duplication=True)
     assert {len(answer.genotype) for answer in result.history} == {1}
+    assert result.notes["duplication"].startswith("0 children of the last parent made, 0 trained")
 
 
 def test_algorithms_refuse_spaces_that_they_cannot_vary() -> None:
