@@ -38,6 +38,7 @@ ORDER = [
     "gate",
     "figures",
     "report",
+    "api",
     "cli",
     "__main__",
 ]
