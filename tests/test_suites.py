@@ -182,8 +182,8 @@ def test_bundled_suites_that_train_load(name: str) -> None:
 
 def test_only_the_report_reads_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search runs on a data set whose test part cannot be read."""
+    from nasbench_evo.training.data.images import TensorPart
     from nasbench_evo.training.individuals import DataOptions
-    from nasbench_evo.training.parts import TensorPart
 
     class Guarded(TensorPart):
         def batches(self, indices):  # type: ignore[no-untyped-def]
