@@ -82,9 +82,8 @@ class Algorithm(ABC):
         """Raise Unsupported if the method cannot vary the genotypes of `space`."""
         if self.needs is not None and not isinstance(space, self.needs):
             raise Unsupported(
-                f"{self.name} does not work in the space {space.name}, which has no "
-                f"{self.needs.__doc__}. Use nasbench201, or random_search, regularized_evolution "
-                "or eigen there."
+                f"{self.name} needs a space that is {self.needs.__name__}; {space.name} is not. "
+                "Use nasbench201, or random_search, regularized_evolution or eigen there."
             )
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Space(ABC):
 
 @runtime_checkable
 class Integer(Protocol):
-    """genes that are integers, in blocks, with neighbours"""
+    """Its genes are integers, in blocks that crossover exchanges, with neighbours."""
 
     cardinalities: tuple[int, ...]
     blocks: tuple[slice, ...]
@@ -76,7 +76,7 @@ class Integer(Protocol):
 
 @runtime_checkable
 class Relaxable(Protocol):
-    """a relaxation by logits"""
+    """Its genotypes have relaxations: logits of each choice."""
 
     @property
     def alpha_shape(self) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ class Relaxable(Protocol):
 
 @runtime_checkable
 class Duplicable(Protocol):
-    """blocks of layers that can be repeated"""
+    """Its genotypes have blocks of layers that can be repeated."""
 
     def duplications(self, genotype: Any, rng: Stream, n: int) -> list[Any]:
         """Return up to `n` genotypes, each with one block of `genotype` repeated."""
