@@ -161,7 +161,7 @@ def test_an_algorithm_that_does_not_fit_the_space_is_refused(tmp_path: Path) -> 
         "seeds = 2", 'seeds = 2\nspace = "binary_stages"'
     )
     load(tmp_path, text)
-    with pytest.raises(Unsupported, match="eg_nas does not work in the space binary_stages"):
+    with pytest.raises(Unsupported, match="Relaxable; binary_stages is not"):
         load(tmp_path, text + '[[rows]]\nalgorithm = "eg_nas"\n')
 
 
