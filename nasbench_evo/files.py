@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 RESULTS = Path("results")  # of suites and of single trainings, below the working folder
+_FORMULA = ("=", "+", "-", "@")  # how what a spreadsheet computes begins
 _DIGITS = 9  # of a float that is written: these are the same on every machine
 
 
@@ -82,9 +83,23 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return rows as CSV with lines that end in a newline everywhere; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    for row in (header, *rows):
+        writer.writerow([_harmless(value) for value in row])
     return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula, without control characters."""
+    if not isinstance(value, str):
+        return value
+    text = "".join(char if char.isprintable() else " " for char in value)
+    if text[:1] not in _FORMULA:
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def cache_folder() -> Path:

@@ -27,6 +27,7 @@ from nasbench_evo.requests import (
 )
 from nasbench_evo.spaces.base import Genotype, Space
 
+_MOST = 1e12  # evaluations or seconds of a budget
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
 
 
@@ -46,8 +47,10 @@ class Budget:
             raise InputError("A budget needs evaluations, simulated seconds, or both.")
         for name in ("evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"Budget {name} must be positive; got {value}.")
+            if value is not None and not 0 < value <= _MOST:
+                raise InputError(
+                    f"Budget {name} must be positive, at most {_MOST:g}; got {str(value)[:40]}."
+                )
 
 
 @dataclass(frozen=True)

@@ -131,10 +131,10 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """Return `value` in the type of the field's default, or raise InputError."""
     kind: type = type(field.default)
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 2**1023:  # as large as floats go
         value = float(value)
     if type(value) is not kind:
-        raise InputError(f"{name} must be {kind.__name__}; got {value!r}.")
+        raise InputError(f"{name} must be {kind.__name__}; got {value!r:.60}.")
     if choices is not None and value not in choices:
         raise unknown(f"value of {name}", str(value), choices)
     too_low = low is not None and not value >= low

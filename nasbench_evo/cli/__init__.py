@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ from nasbench_evo.cli import (
     training,
 )
 from nasbench_evo.cli.console import out, say
-from nasbench_evo.errors import NasbenchEvoError
+from nasbench_evo.errors import InputError, NasbenchEvoError
 
 app = typer.Typer(
     name="nasbench-evo",
@@ -73,6 +74,8 @@ def main() -> None:
     # NumPy's matrices are small here: its threads only wait for each other (measured: 10x slower
     # on a busy machine). NumPy is imported later, by the commands.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's backend is not ours
+    warnings.formatwarning = _warning
     try:
         app()
     except NasbenchEvoError as error:
@@ -81,3 +84,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # whatever no room explains better
+        where = f" {error.filename}" if error.filename else ""
+        say(f"Error: Cannot read or write{where}: {error.strerror or error}.")
+        sys.exit(InputError.exit_code)
+
+
+def _warning(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning as people read it: without a line of source."""
+    return f"Warning: {message}\n"

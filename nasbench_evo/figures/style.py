@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import unknown
+from nasbench_evo.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -52,6 +53,7 @@ _SETTINGS: dict[str, Any] = {
     "savefig.bbox": "tight",
     "savefig.dpi": 100,
     "svg.hashsalt": "nasbench_evo",  # same input, same bytes
+    "text.parse_math": False,  # names are text, whatever they hold
 }
 _DARK = {
     "figure.facecolor": "#14171c",
@@ -195,7 +197,8 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) ->
         if kind == "png":
             _save_png(figure, target)
         else:
-            figure.savefig(target, metadata=fixed[kind])
+            with replacing(target) as file:
+                figure.savefig(file, format=kind, metadata=fixed[kind])
         written.append(target)
     return written
 
@@ -208,4 +211,5 @@ def _save_png(figure: Figure, path: Path) -> None:
     figure.savefig(drawn, format="png", metadata={"Software": None})
     with Image.open(drawn) as image:
         few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    few.save(path, format="PNG", optimize=True)
+    with replacing(path) as file:
+        few.save(file, format="PNG", optimize=True)
