@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo.algorithms import eg_nas_published
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.generations import (
     Exchange,
@@ -23,7 +24,6 @@ from nasbench_evo.spaces.base import Genotype, Relaxable
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
 _VARIANTS = ("paper", "as_published_code")
-_ONE_SEED = 0  # of every strategy in the published code
 
 
 class Individual(NamedTuple):
@@ -43,6 +43,12 @@ class EGNAS(Algorithm):
     needs: ClassVar[type] = Relaxable
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "published_code": {
+            "variant": "as_published_code",
+            "samples": 3,
+            "population_size": 50,
+            "xi": 0.1,
+        },
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
         "nb201": {
             "epochs": 1000,
@@ -67,30 +73,21 @@ class EGNAS(Algorithm):
     sigma: float = parameter(1.0, "first step size of the strategies", low=1e-6)
     sigma_min: float = parameter(0.02, "floor of sigma / (t + 1)", low=1e-6)
     variant: str = parameter(
-        "paper", "as_published_code has the four faults of the reference", choices=_VARIANTS
+        "paper", "as_published_code: what the published script does", choices=_VARIANTS
     )
-
-    @property
-    def faulty(self) -> bool:
-        """Whether the faults of the published code are copied, to show what they change.
-
-        They are: the same seed for every strategy; an epoch counter that stays at 0, so that sigma
-        never decays; softmax applied twice to the individuals; and a best fitness that leaks from
-        one strategy to the next.
-        """
-        return self.variant == "as_published_code"
 
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 
         The result is the discretized alpha of the last epoch.
         """
+        if self.variant == "as_published_code":
+            return (yield from eg_nas_published.search(self, space, rng))
         alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
         for t in range(self.epochs):
             yield TrainMixture(alpha)  # (Eq. 2, lower level)
             if t >= self.warmup:
-                decay = 1 if self.faulty else t + 1
-                sigma = max(self.sigma / decay, self.sigma_min)
+                sigma = max(self.sigma / (t + 1), self.sigma_min)
                 s = yield from self._direction(alpha, sigma, rng)
                 alpha = alpha + self.xi * s  # (Eq. 8)
         return space.discretize(alpha[None])[0]
@@ -101,13 +98,10 @@ class EGNAS(Algorithm):
         """Return the x*_n with the best validation accuracy of N strategies (Eq. 9)."""
         (current,) = yield EvaluateMixtures(alpha[None])
         best = Individual(alpha)
-        fittest = Individual(alpha)
         for _ in range(self.samples):
             mean = alpha + sigma * rng.generator.standard_normal(alpha.shape)
-            seed = _ONE_SEED if self.faulty else rng.seed()
-            known = fittest if self.faulty else Individual(mean)
             fittest = yield from self.strategy(
-                alpha, current.valid_accuracy, mean, sigma, seed, known
+                alpha, current.valid_accuracy, mean, sigma, rng.seed()
             )
             if fittest.accuracy > best.accuracy:
                 best = fittest
@@ -120,17 +114,17 @@ class EGNAS(Algorithm):
         mean: Array,
         sigma: float,
         seed: int,
-        fittest: Individual,
     ) -> Generator[Request, list[Evaluation], Individual]:
-        """Run CMA-ES from `mean`; return its fittest individual x*_n, or `fittest` if that is."""
+        """Run CMA-ES from `mean`; return its fittest individual x*_n."""
         # Imported late: --help must stay light.
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
+        fittest = Individual(mean)
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
             z = points.reshape(-1, *alpha.shape)
-            answers = yield EvaluateMixtures(softmax(z) if self.faulty else z)
+            answers = yield EvaluateMixtures(z)
             f = self.fitness(alpha, accuracy, z, answers)
             i = int(f.argmin())
             if f[i] < fittest.fitness:
@@ -155,9 +149,10 @@ class EGNAS(Algorithm):
 
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Find the direction that each epoch took."""
+        published = self.variant == "as_published_code"
         found, spent = [], 0.0
         epoch: list[tuple[Array, list[Evaluation]]] = []
-        whole = 1 + self.samples * self.generations
+        whole = 1 + self.samples * (2 if published else self.generations)
         for request, answers in exchanges:
             if not isinstance(request, EvaluateMixtures):
                 epoch = []
@@ -166,7 +161,8 @@ class EGNAS(Algorithm):
             spent += sum(answer.cost for answer in answers)
             if len(epoch) == whole:
                 members = [answer for _, individuals in epoch[1:] for answer in individuals]
-                found.append(generation(self._chosen(epoch), members, spent))
+                chosen = _measured_best(epoch) if published else self._chosen(epoch)
+                found.append(generation(chosen, members, spent))
         return found
 
     def _chosen(self, epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
@@ -196,7 +192,7 @@ def similarity(alpha: Array, z: Array) -> Array:
     return np.asarray((cosine.mean(-1) + 1) / 2)
 
 
-def softmax(z: Array) -> Array:
-    """Return the softmax over the operations, the last axis."""
-    e = np.exp(z - z.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True))
+def _measured_best(epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
+    """Return the direction that the published code took: each population is followed by one."""
+    directions = [answers[0] for _, answers in epoch[2::2]]
+    return min(directions, key=lambda one: eg_nas_published.score(one.valid_accuracy))

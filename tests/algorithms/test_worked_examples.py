@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from support import Scripted, evaluation
 
-from nasbench_evo.algorithms.eg_nas import EGNAS, Individual, similarity
+from nasbench_evo.algorithms.eg_nas import EGNAS, similarity
 from nasbench_evo.algorithms.eigen import Eigen, Thresholds
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN, MeanFitness
 from nasbench_evo.algorithms.genetic_nas import GeneticNAS, distinct
@@ -333,27 +333,9 @@ def test_eg_nas_sigma_decays_and_strategies_have_seeds_of_their_own() -> None:
         assert not np.allclose(noise, second - second.mean(0))
 
 
-def test_the_published_codes_faults_are_there_when_asked_for() -> None:
-    _, *epochs = eg_nas_individuals("as_published_code")
+def test_the_published_strategies_draw_the_same_individuals() -> None:
+    *epochs, last = eg_nas_individuals("as_published_code")  # exploration precedes training
+    assert len(epochs) == 3
+    assert not last
     for first, second in epochs:
-        # Softmax before the evaluator's own: what is asked for are distributions.
-        assert np.allclose(first.sum(-1), 1)
-        assert (first >= 0).all()
-        # The same seed: logits of both strategies differ by their means alone, edge by edge.
-        difference = np.log(first) - np.log(second)
-        difference -= difference.mean(-1, keepdims=True)
-        assert np.allclose(difference, difference[:1], atol=1e-9)
-    spread = [np.std(np.log(s[0]) - np.log(s[0]).mean(0)) for s in epochs]
-    assert spread[0] == pytest.approx(spread[-1], rel=0.1)  # the epoch counter stays at 0
-
-
-def test_a_fault_lets_the_fittest_of_one_strategy_stand_for_the_next() -> None:
-    """Only the second strategy is worse: the paper's keeps its own best, the code the first's."""
-    algorithm = EGNAS(samples=2, population_size=4)
-    alpha = np.zeros((6, 5))
-    known = Individual(alpha + 1, accuracy=90.0, fitness=0.1)
-    strategy = algorithm.strategy(alpha, 50.0, alpha, 1.0, 3, known)
-    request = next(strategy)
-    with pytest.raises(StopIteration) as end:
-        strategy.send([evaluation((0,) * 6, 10.0, loss=5.0) for _ in request.alphas])
-    assert end.value.value is known
+        assert np.array_equal(first, second)
