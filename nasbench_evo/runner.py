@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,16 @@ import numpy as np
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
+from nasbench_evo.incumbents import check_rule, incumbents
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.requests import (
+    BudgetSpent,
+    Evaluate,
+    EvaluateMixtures,
+    Evaluation,
+    Request,
+    Search,
+)
 from nasbench_evo.spaces.base import Genotype, Space
 
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
@@ -46,48 +53,74 @@ class Budget:
 class Result:
     """One finished search. The reporter looks the incumbent's true quality up; the search did not.
 
-    `genotype` is what the algorithm returned when it ended by itself, else the last incumbent.
-    `curve` holds the points where the incumbent changed: (full-training equivalents spent,
-    genotype). `history` is every answer in order, and is not stored.
+    `returned` is what the algorithm ended with, by itself or when its budget was spent; None if it
+    has no result of its own. `genotype` is what the run recommends: the last incumbent by the rule
+    `incumbent`; on shared weights `returned`, if there is one. `curve` holds the points where the
+    incumbent changed: (full-training equivalents spent, genotype). `history` is every answer in
+    order, and is not stored.
     """
 
     genotype: Genotype
+    returned: Genotype | None
+    incumbent: str  # "seen" or "mean"
     curve: list[tuple[float, Genotype]]
     evaluations: float  # full-training equivalents
     simulated_seconds: float
     trace_sha256: str
     wall_seconds: float
-    notes: dict[str, str]
+    notes: dict[str, Any]  # plain JSON values; texts are remarks, anything else is data
     history: list[Evaluation] = field(repr=False)
+
+    def recommended(self, rule: str) -> Genotype:
+        """Return the last incumbent by a rule, "seen" or "mean"."""
+        if rule == self.incumbent:
+            return self.curve[-1][1]
+        genotypes, accuracies, _, _, fractions, _, costs = zip(*self.history, strict=True)
+        return incumbents(genotypes, accuracies, fractions, costs, rule)[-1][1]
 
 
 class AskTell:
     """A search driven by hand: `ask` for a request, `tell` its answers.
 
-    `search.done` turns True when the algorithm ends by itself. Raises ProtocolError on a second
-    ask before tell, on a tell before ask, and on the wrong number of answers.
+    `done` turns True when the algorithm ends by itself, or by `end`; `returned` is then the result
+    of its own, None if it has none. Raises ProtocolError on a second ask before tell, on a tell
+    before ask, and on the wrong number of answers.
     """
 
     def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
+        self._name, self._space = algorithm.name, space
         self._generator = algorithm.search(space, stream(seed, "algorithm"))
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
         self.done = False
+        self.returned: Genotype | None = None
 
     def ask(self) -> Request | None:
         """Return the next request, or None when the algorithm has ended."""
         if self._pending is not None:
             raise ProtocolError("ask() was called twice: tell(answers) of the last request first.")
+        if self.done:
+            return None
         try:
             if self._started:
                 self._pending = self._generator.send(self._answers or [])
             else:
                 self._started = True
                 self._pending = next(self._generator)
-        except StopIteration:
-            self.done = True
+        except StopIteration as end:
+            self.done, self.returned = True, _validated(end.value, self._space)
         return self._pending
+
+    def end(self) -> Genotype | None:
+        """End the search as a spent budget does, and return what the algorithm ends with, or None.
+
+        A pending request stays without answers.
+        """
+        if not self.done:
+            self.done, self._pending = True, None
+            self.returned = _validated(_spend(self._generator, self._name), self._space)
+        return self.returned
 
     def tell(self, answers: Sequence[Evaluation]) -> None:
         """Give the answers of the pending request, one for each individual, in its order.
@@ -110,28 +143,40 @@ def requested(request: Request) -> int:
 
 
 def search(
-    algorithm: Algorithm, evaluator: Evaluator, *, seed: int = 0, budget: Budget | None = None
+    algorithm: Algorithm,
+    evaluator: Evaluator,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    incumbent: str | None = None,
 ) -> Result:
     """Run an algorithm on an evaluator until its budget is spent or it ends by itself.
 
-    One seed gives the same result in any process and any order. Raises InputError for a seed
-    below 0, and what the algorithm and the evaluator raise.
+    `incumbent` is the rule of recommendation, "seen" or "mean" (see `nasbench_evo.incumbents`);
+    None takes the algorithm's own; on shared weights "seen", as there two answers of a genotype are
+    of different weights. One seed gives the same result in any process and any order. Raises
+    InputError for a seed below 0 or an unknown rule, and what algorithm and evaluator raise.
     """
     if seed < 0:
         raise InputError(f"A seed is 0 or above; got {seed}.")
+    rule = check_rule(incumbent or algorithm.incumbent)
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
-    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    history, returned = _converse(algorithm, evaluator, session, seed, budget or Budget())
     if not history:
         raise InputError(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
             "hyper-parameters leave nothing to do."
         )
-    genotypes, accuracies, _, seconds, fractions, _, costs = zip(*history, strict=True)
-    curve = incumbents(genotypes, accuracies, fractions, costs)
+    genotypes, accuracies, _, seconds, fractions, sources, costs = zip(*history, strict=True)
+    shared = sources[0] == "supernet"
+    rule = "seen" if shared and incumbent is None else rule
+    curve = incumbents(genotypes, accuracies, fractions, costs, rule)
     return Result(
-        genotype=curve[-1][1] if final is None else final,
+        genotype=returned if shared and returned is not None else curve[-1][1],
+        returned=returned,
+        incumbent=rule,
         curve=curve,
         evaluations=round(sum(costs), 9),
         simulated_seconds=sum(seconds),
@@ -162,13 +207,12 @@ class _Account:
 def _converse(
     algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
 ) -> tuple[list[Evaluation], Genotype | None]:
-    """Return every answer that the budget covers, in order, and what the algorithm returned."""
+    """Return every answer that the budget covers, in order, and what the algorithm ended with."""
     account = _Account(budget)
     history: list[Evaluation] = []
     generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
     answers: Any = None
-    final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
     try:
         while True:
@@ -192,11 +236,28 @@ def _converse(
             history += answers
             if len(answers) < n:
                 break
+        returned = _spend(generator, algorithm.name)
     except StopIteration as end:
-        final = end.value
+        returned = end.value
     finally:
         generator.close()
-    return history, final
+    return history, _validated(returned, evaluator.space)
+
+
+def _spend(generator: Search, name: str) -> Any:
+    """Throw BudgetSpent into a search and return what it returns, None if it lets it pass."""
+    try:
+        generator.throw(BudgetSpent())
+    except StopIteration as end:
+        return end.value
+    except BudgetSpent:
+        return None
+    raise ProtocolError(f"{name} goes on asking after BudgetSpent: let it pass, or return.")
+
+
+def _validated(returned: Any, space: Space) -> Genotype | None:
+    """Return what an algorithm ended with; raise InputError if it is no genotype of the space."""
+    return None if returned is None else space.validate(returned)
 
 
 def _answer_one_by_one(
@@ -218,44 +279,6 @@ def _answer_one_by_one(
             break
         answers.append(result)
     return answers
-
-
-def incumbents(
-    genotypes: Sequence[Genotype],
-    accuracies: Sequence[float],
-    fractions: Sequence[float],
-    costs: Sequence[float],
-) -> list[tuple[float, Genotype]]:
-    """Return the points where the best individual that the search saw changed.
-
-    A point is (full-training equivalents spent, genotype); the arguments are the columns of a
-    history. Full trainings come before partial ones; among equals the first stays.
-    """
-    spent = list(accumulate(costs))
-    points: list[tuple[float, Genotype]] = []
-    best_fraction, best_accuracy = 0.0, -math.inf
-    for i, (accuracy, fraction) in enumerate(zip(accuracies, fractions, strict=True)):
-        if fraction >= best_fraction and (accuracy > best_accuracy or fraction > best_fraction):
-            best_fraction, best_accuracy = fraction, accuracy
-            if not points or points[-1][1] != genotypes[i]:
-                points.append((round(spent[i], 9), genotypes[i]))
-    return points
-
-
-def incumbent_accuracies(history: Sequence[Evaluation]) -> list[tuple[float, Genotype, float]]:
-    """Return (full-training equivalents spent, genotype, accuracy) where the best seen changed.
-
-    The rule is that of `incumbents`; a better trial of the same genotype is a change here.
-    """
-    points: list[tuple[float, Genotype, float]] = []
-    best = (0.0, -math.inf)  # fraction, accuracy
-    spent = 0.0
-    for answer in history:
-        spent += answer.cost
-        if (answer.fraction, answer.valid_accuracy) > best:
-            best = (answer.fraction, answer.valid_accuracy)
-            points.append((round(spent, 9), answer.genotype, answer.valid_accuracy))
-    return points
 
 
 def trace_hash(

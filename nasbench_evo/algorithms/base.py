@@ -35,6 +35,8 @@ class Algorithm(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]  # citation and section
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
+    incumbent: ClassVar[str] = "seen"
     needs: ClassVar[tuple[str, ...]] = ()  # attributes of a space that its genotypes must have
 
     def __post_init__(self) -> None:
@@ -44,7 +46,10 @@ class Algorithm(ABC):
 
     @abstractmethod
     def search(self, space: Any, rng: Stream) -> Search:
-        """Yield requests and receive their answers; the runner ends it with the budget."""
+        """Yield requests and receive their answers; the runner ends it with the budget.
+
+        A method with a result of its own returns it, also when BudgetSpent is thrown into it.
+        """
 
     @classmethod
     def configure(cls, preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Self:

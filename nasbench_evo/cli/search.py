@@ -32,6 +32,13 @@ def search(
         int | None,
         typer.Option(help="Search on trainings of this length; the report reads the longest."),
     ] = None,
+    incumbent: Annotated[
+        str | None,
+        typer.Option(
+            help="Rule of recommendation: seen (best single answer) or mean (best average over a "
+            "cell's answers); default: the algorithm's."
+        ),
+    ] = None,
     preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "paper",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one: --set population_size=5.")
@@ -80,12 +87,20 @@ def search(
     from nasbench_evo import runner as runner_
     from nasbench_evo.errors import InputError
     from nasbench_evo.evaluators.lookup import LookupEvaluator
+    from nasbench_evo.incumbents import check_rule
 
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
     if evaluations is None and simulated_seconds is None:
         evaluations = 10**9 if evaluator_name == "supernet" else 300  # or until the epochs are over
     budget = runner_.Budget(evaluations, simulated_seconds)
+    if incumbent is not None:
+        check_rule(incumbent)
+        if evaluator_name == "supernet" or objective is not None:
+            raise InputError(
+                "--incumbent does not go with --evaluator supernet (shared weights change between "
+                "answers), nor with --objective (the result is a set)."
+            )
     if final_set and evaluator_name != "supernet":
         raise InputError("--final-set needs --evaluator supernet.")
     if evaluator_name != "lookup":
@@ -101,7 +116,7 @@ def search(
             trainer = training.evaluator(
                 evaluator_name, space, dataset, evaluator_set, devices, workers, folder
             )
-        trained_search.search(configured, preset, trainer, seed, budget, as_json)
+        trained_search.search(configured, preset, trainer, seed, budget, incumbent, as_json)
         return
     if space != "nasbench201" or evaluator_set or folder or devices != "cpu" or workers != 1:
         raise InputError(
@@ -119,7 +134,7 @@ def search(
         )
         return
     evaluator = LookupEvaluator(searched, dataset)
-    result = runner_.search(configured, evaluator, seed=seed, budget=budget)
+    result = runner_.search(configured, evaluator, seed=seed, budget=budget, incumbent=incumbent)
     content: dict[str, Any] = {
         "algorithm": algorithm,
         "preset": preset,
@@ -131,7 +146,9 @@ def search(
         "searched_epochs": searched.epochs,
         "seed": seed,
         "evaluations": result.evaluations,
+        "incumbent": result.incumbent,
         **_reported(table, dataset, result.genotype),
+        "returned": None if result.returned is None else _reported(table, dataset, result.returned),
         "simulated_seconds": result.simulated_seconds,
         "trace_sha256": result.trace_sha256,
         "wall_seconds": result.wall_seconds,
@@ -169,8 +186,12 @@ def _print(content: dict[str, Any], table: Table) -> None:
         "mean valid accuracy": f"{content['valid_accuracy']:.3f} % over {content['trials']} trials",
         "mean test accuracy": None if test is None else f"{test:.3f} %",
         "reported from": f"{content['reported']}; searched at {content['searched_epochs']} epochs",
+        "recommended by": f"the rule {content['incumbent']}",
         "regret": f"{content['regret']:.3f} percentage points",
         "rank": f"{content['rank']} of {table.correct.shape[1]}",
+        "returned by itself": None
+        if content["returned"] is None
+        else "{arch}, regret {regret:.3f}".format(**content["returned"]),
         "parameters": None if size is None else f"{size / 1e6:.3f} M",
         "latency": None if latency is None else f"{latency * 1e3:.2f} ms",
         "evaluations": f"{content['evaluations']:g} full trainings",

@@ -98,21 +98,24 @@ def search(
     trainer: Trainer,
     seed: int,
     budget: Budget,
+    incumbent: str | None,
     as_json: bool,
 ) -> None:
     """Run one search, train what it found anew, and print both.
 
     An interruption says how to go on and exits.
     """
-    from nasbench_evo import runner
+    from nasbench_evo import incumbents, runner
 
     shared = trainer.name == "supernet"
     total = search_length(algorithm, budget, shared=shared)
     try:
         with progress("epochs" if shared else "evaluations", total, 0) as advance:
             watched = Watched(trainer, advance, shared=shared)
-            result = runner.search(algorithm, watched, seed=seed, budget=budget)
-        seen = runner.incumbent_accuracies(result.history)[-1][2]
+            result = runner.search(
+                algorithm, watched, seed=seed, budget=budget, incumbent=incumbent
+            )
+        seen = incumbents.incumbent_accuracies(result.history, result.incumbent)[-1][2]
         final = trainer.report(result.genotype, seed)
     except KeyboardInterrupt:
         again = shlex.join(["nasbench-evo", *sys.argv[1:]])
@@ -146,8 +149,10 @@ def _searched(
         "evaluator": trainer.identity(),
         "seed": seed,
         "evaluations": result.evaluations,
+        "incumbent": result.incumbent,
         "genotype": result.genotype,
         "arch": trainer.space.format(result.genotype),
+        "returned": result.returned,
         "seen_valid_accuracy": seen,
         "final_trainings": [
             {
@@ -161,7 +166,7 @@ def _searched(
         "wall_seconds": result.wall_seconds,
         "trace_sha256": result.trace_sha256,
         "notes": {k: v for k, v in result.notes.items() if k not in probing.DATA},
-        "fitness_by_epoch": json.loads(result.notes.get(probing.FITNESS, "null")),
+        "fitness_by_epoch": result.notes.get(probing.FITNESS),
     }
 
 

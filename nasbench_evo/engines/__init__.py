@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from nasbench_evo.engines.tasks import REPORT, Outcome, Task, execute
+from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
@@ -65,4 +65,15 @@ def get(name: str, scheduler: str | None = None) -> Engine:
     return partial(dask, scheduler=scheduler)
 
 
-__all__ = ["ENGINES", "REPORT", "Engine", "Outcome", "Task", "dask", "execute", "get"]
+__all__ = [
+    "ENGINES",
+    "INCUMBENTS",
+    "REPORT",
+    "RETURNED",
+    "Engine",
+    "Outcome",
+    "Task",
+    "dask",
+    "execute",
+    "get",
+]

@@ -11,7 +11,9 @@ from nasbench_evo.spaces.base import Space
 class Session(Protocol):
     """One run's view of an evaluator: its noise, its partial trainings, its weights."""
 
-    notes: dict[str, str]  # what the record must say, e.g. where a landmark was read
+    # What the record must say, as plain JSON: texts are remarks (e.g. where a landmark was read),
+    # anything else is data.
+    notes: dict[str, Any]
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer a request in order; raise Unsupported with what to use instead."""

@@ -124,7 +124,7 @@ class LookupSession:
     """One run on a table: its noise and its partial trainings."""
 
     def __init__(self, evaluator: LookupEvaluator, seed: int) -> None:
-        self.notes: dict[str, str] = {}
+        self.notes: dict[str, Any] = {}
         self._evaluator = evaluator
         self._cells = evaluator.cells
         self._curves = evaluator.has_curves

@@ -45,7 +45,7 @@ class StandaloneSession:
     """One run: its journal, its count of trials of each genotype, its stopped trainings."""
 
     def __init__(self, evaluator: StandaloneEvaluator, seed: int) -> None:
-        self.notes: dict[str, str] = {}
+        self.notes: dict[str, Any] = {}
         self._evaluator = evaluator
         self._seed = seed
         self._folder = evaluator.run_folder(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ class SupernetSession:
     """One run: its shared weights, its journal, and what was measured along the way."""
 
     def __init__(self, evaluator: SupernetEvaluator, seed: int) -> None:
-        self.notes = {
+        self.notes: dict[str, Any] = {
             "weights": "shared",
             "batch_norm": evaluator.plan.measurement.batch_norm,
         }
@@ -90,7 +89,7 @@ class SupernetSession:
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
             self._probes.append((self._epoch, answer["probe"]))
-            self.notes[probing.NOTE] = _json(self._probes)
+            self.notes[probing.NOTE] = self._probes
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
         return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
@@ -176,7 +175,7 @@ class SupernetSession:
         """Keep what was measured in this epoch, for the figure of fitness by epoch."""
         self._fitness.setdefault(self._epoch, []).extend(accuracies)
         rows = [(e, max(v), sum(v) / len(v), min(v)) for e, v in self._fitness.items()]
-        self.notes[probing.FITNESS] = _json(rows)
+        self.notes[probing.FITNESS] = rows
 
     def _measured(self, measure: Any, n: int) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
@@ -209,10 +208,6 @@ def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
 
 def _digest(values: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype="<f8").tobytes()).hexdigest()
-
-
-def _json(values: Any) -> str:
-    return json.dumps(values, separators=(",", ":"))
 
 
 def _finite(value: float) -> float | None:

@@ -80,6 +80,8 @@ def explain(collected: Iterable[UnitRuns]) -> list[str]:
     for runs in collected:
         for text in {record.notes for record in runs.records}:
             for note in json.loads(text).items():
+                if not isinstance(note[1], str):  # data, not a remark
+                    continue
                 sentence = _EXPLAINED.get(note, f"{note[0]} = {note[1]}")
                 concerned.setdefault(sentence, set()).add(runs.unit.row.algorithm)
     return [

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from nasbench_evo import tables
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.analysis.statistics import StatisticsWarning
+from nasbench_evo.engines import RETURNED
 from nasbench_evo.evaluators import probing, specifications
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
+from nasbench_evo.results.runs import notes_of
 from nasbench_evo.results.summary import UnitRuns
 from nasbench_evo.results.weight_sharing import Curve
 from nasbench_evo.spaces import Genotype, Space
@@ -49,8 +51,12 @@ class Ranking:
 
 
 def final_genotypes(runs: UnitRuns, space: Space) -> list[Genotype]:
-    """Return the final genotype of each run, in seed order."""
-    return [space.validate(json.loads(record.genotype)) for record in runs.records]
+    """Return the final genotype of each run, in seed order: what its algorithm ended with.
+
+    That is the incumbent of an algorithm that has no result of its own.
+    """
+    finals = [notes_of(r).get(RETURNED) or json.loads(r.genotype) for r in runs.records]
+    return [space.validate(genotype) for genotype in finals]
 
 
 def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:
@@ -82,7 +88,7 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
     known = np.isfinite(standalone)  # a table may lack some cells
     curves, last = [], standalone
     for record in runs.records:
-        probes = json.loads(json.loads(record.notes)[probing.NOTE])
+        probes = notes_of(record)[probing.NOTE]
         epochs, rows = [epoch for epoch, _ in probes], np.array([values for _, values in probes])
         curves.append(
             weight_sharing.correlation_curve(

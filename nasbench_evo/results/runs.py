@@ -9,7 +9,7 @@ from typing import Any
 
 from nasbench_evo import tables
 from nasbench_evo.engines import REPORT
-from nasbench_evo.evaluators import settings
+from nasbench_evo.evaluators import probing, settings
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.store import Record
@@ -58,6 +58,15 @@ def of_unit(stored: Stored, unit: Unit, records: list[Record]) -> list[Run]:
     return [_run(space, truth, unit.row.on_table, record) for record in records]
 
 
+def notes_of(record: Record) -> dict[str, Any]:
+    """Return the notes of a record; those of earlier versions had JSON texts for data."""
+    notes: dict[str, Any] = json.loads(record.notes)
+    for name in (REPORT, *probing.DATA):
+        if isinstance(notes.get(name), str):
+            notes[name] = json.loads(notes[name])
+    return notes
+
+
 def _run(space: Space, truth: Truth | None, on_table: bool, record: Record) -> Run:
     genotype = space.validate(json.loads(record.genotype))
     curve = [
@@ -70,5 +79,5 @@ def _run(space: Space, truth: Truth | None, on_table: bool, record: Record) -> R
         curve,
         on_table,
         None if truth is None else truth(genotype),
-        json.loads(json.loads(record.notes).get(REPORT, "[]")),
+        notes_of(record).get(REPORT, []),
     )

@@ -22,6 +22,7 @@ from nasbench_evo.evaluators import probing
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import manifest, trained, weight_sharing
 from nasbench_evo.results.ranking import Ranking, final_genotypes, standalone_accuracy
+from nasbench_evo.results.runs import notes_of
 from nasbench_evo.results.summary import UnitRuns, mean_intervals, shortfalls
 from nasbench_evo.results.weight_sharing import PairedSearches
 from nasbench_evo.suite import Suite
@@ -141,7 +142,7 @@ def fitness(runs: UnitRuns) -> tuple[NDArray[np.int64], Array]:
     The three are the highest, mean and lowest of the epoch, percent. Runs that a budget ended
     before the others are left out.
     """
-    rows = [json.loads(json.loads(record.notes)[probing.FITNESS]) for record in runs.records]
+    rows = [notes_of(record)[probing.FITNESS] for record in runs.records]
     longest = max(map(len, rows))
     values = np.array([row for row in rows if len(row) == longest])
     return values[0, :, 0].astype(np.int64), values[:, :, 1:]

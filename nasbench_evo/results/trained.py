@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nasbench_evo.analysis import statistics
 from nasbench_evo.engines import REPORT
 from nasbench_evo.results import manifest as report
+from nasbench_evo.results.runs import notes_of
 from nasbench_evo.results.summary import BASELINE, UnitRuns, mean_intervals, shortfalls
 from nasbench_evo.suite import Suite
 
@@ -111,7 +112,7 @@ def _row(
 
 def finals(runs: UnitRuns) -> list[dict[str, Any]]:
     """Return the fresh trainings of what the runs found, in run order."""
-    return [one for record in runs.records for one in json.loads(json.loads(record.notes)[REPORT])]
+    return [one for record in runs.records for one in notes_of(record)[REPORT]]
 
 
 def _finished(row: TrainedRow, runs: UnitRuns) -> TrainedRow:

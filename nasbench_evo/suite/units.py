@@ -41,6 +41,7 @@ class Row:
     preset: str  # with the changes behind it, e.g. "paper, xi=0.3"
     configured: Algorithm
     on_table: bool = False  # in a suite on supernets: it searches the truth table
+    incumbent: str = "seen"  # rule of recommendation, see nasbench_evo.incumbents
 
     @property
     def label(self) -> str:
@@ -80,6 +81,7 @@ class Unit:
     def describe(self) -> dict[str, Any]:
         """Return all that the results depend on, but for the seed, as plain JSON."""
         evaluator = self.evaluator()
+        rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
             "hyperparameters": self.row.configured.hyperparameters(),
@@ -88,6 +90,8 @@ class Unit:
             "dataset": self.dataset,
             "evaluations": self.budget.evaluations,
             "simulated_seconds": self.budget.seconds,
+            # What other rules than "seen" have must not change older units.
+            **({} if rule == "seen" else {"incumbent": rule}),
         }
 
     def key(self) -> str:
@@ -109,13 +113,24 @@ def rows(suite: Suite) -> list[Row]:
         for changes in _combinations(entry):
             configured = cls.configure(entry.preset, changes)
             changed = [f"{key}={value}" for key, value in changes.items()]
+            if entry.incumbent is not None:
+                changed.append(f"incumbent={entry.incumbent}")
             preset = ", ".join([entry.preset, *changed])
-            result.append(Row(entry.algorithm, preset, configured, entry.evaluator is not None))
+            on_table = entry.evaluator is not None
+            rule = _incumbent(suite, entry, cls)
+            result.append(Row(entry.algorithm, preset, configured, on_table, rule))
     labels = [row.label for row in result]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"The suite {suite.name} has the row {label} twice.")
     return result
+
+
+def _incumbent(suite: Suite, entry: Entry, cls: type[Algorithm]) -> str:
+    """Return the rule of a row: its own, the suite's, the algorithm's; shared weights have one."""
+    if suite.evaluator == "supernet" and entry.evaluator is None:
+        return "seen"
+    return entry.incumbent or suite.incumbent or cls.incumbent
 
 
 def _combinations(entry: Entry) -> Iterator[dict[str, Any]]:
@@ -165,6 +180,9 @@ def identity(suite: Suite) -> str:
     """
     unused = _UNUSED[suite.evaluator]
     content = suite.model_dump(exclude={"seeds", "description", "devices", *unused})
+    for part in (content, *content["rows"]):  # what is not given must not change older folders
+        if part.get("incumbent") is None:
+            part.pop("incumbent", None)
     if suite.evaluator != "supernet":  # what only those have must not change older folders
         for row in content["rows"]:
             del row["evaluator"]

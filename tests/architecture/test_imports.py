@@ -20,6 +20,7 @@ ORDER = [
     "randomness",
     "spaces",
     "requests",
+    "incumbents",
     "algorithms",
     "tables",
     "networks",
