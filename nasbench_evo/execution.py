@@ -19,6 +19,7 @@ from nasbench_evo import engines
 from nasbench_evo.engines import Outcome, Task
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.evaluators.specifications import TrainingOptions
+from nasbench_evo.files import RESULTS
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, Unit, identity, units
 
@@ -248,4 +249,4 @@ def default_workers() -> int:
 def folder_for(suite: Suite, *, own_seeds: bool) -> Path:
     """Return the default results folder: another number of seeds gets a folder of its own."""
     suffix = f"-seeds{suite.seeds}" if own_seeds else ""
-    return Path("results") / f"{suite.name}{suffix}"
+    return RESULTS / f"{suite.name}{suffix}"

@@ -3,13 +3,13 @@
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
 request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
 knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
-Python has. A search may return a genotype of its own, when it ends by itself or when `BudgetSpent`
-is thrown into it.
+Python has. A search may return a genotype of its own, or `Ended`, when it ends by itself or when
+`BudgetSpent` is thrown into it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,13 +17,6 @@ from numpy.typing import NDArray
 
 from nasbench_evo.randomness import Stream
 from nasbench_evo.spaces.base import Genotype
-
-
-class BudgetSpent(Exception):
-    """Thrown into a search that asked for more than the budget covers; no more answers will come.
-
-    A search with a result of its own catches it and returns that genotype; others let it pass.
-    """
 
 
 class Evaluation(NamedTuple):
@@ -36,18 +29,42 @@ class Evaluation(NamedTuple):
     fraction: float  # of the full training behind the accuracy, in (0, 1]
     source: str  # "table", "training" or "supernet"
     cost: float  # full-training equivalents newly spent; the unit of evaluation budgets
+    training: int | None = None  # which training stopped at `fraction` < 1, for `continues`
 
 
 class Evaluate(NamedTuple):
     """The fitness of each genotype, trained to `fraction` of the full length.
 
-    A genotype that an earlier request of the same run left at a smaller fraction continues from
-    there and pays the difference. `teacher` is what mimicry distils from (EIGEN Eq. 3).
+    `continues` names for each genotype the training of the same run that goes on, by what its
+    Evaluation said, and pays the difference; None is a new training, also where one of the same
+    genotype stopped. `teacher` is what mimicry distils from (EIGEN Eq. 3).
     """
 
     genotypes: Sequence[Genotype]
     fraction: float = 1.0
     teacher: Any = None
+    continues: Sequence[int | None] | None = None  # None: all are new
+
+
+class BudgetSpent(Exception):
+    """Thrown into a search that asked for more than its budget covers.
+
+    `answers` are those of the request that it cut short. With `more` the share that the algorithm
+    keeps (`Algorithm.kept_share`) is there from now on; else no answers come any more, and a search
+    with something to say catches this and returns.
+    """
+
+    def __init__(self, answers: Sequence[Evaluation] = (), *, more: bool = False) -> None:
+        super().__init__("the budget is spent")
+        self.answers = list(answers)
+        self.more = more
+
+
+class Ended(NamedTuple):
+    """What a search may return: its own result, if it has one, and what its record shall say."""
+
+    genotype: Genotype | None
+    notes: Mapping[str, str]
 
 
 class TrainPaths(NamedTuple):

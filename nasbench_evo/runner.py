@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,11 @@ from nasbench_evo.incumbents import check_rule, incumbents
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import (
     BudgetSpent,
+    Ended,
     Evaluate,
     EvaluateMixtures,
     Evaluation,
     Request,
-    Search,
 )
 from nasbench_evo.spaces.base import Genotype, Space
 
@@ -68,14 +68,14 @@ class Result:
     simulated_seconds: float
     trace_sha256: str
     wall_seconds: float
-    notes: dict[str, Any]  # plain JSON values; texts are remarks, anything else is data
+    notes: dict[str, Any]
     history: list[Evaluation] = field(repr=False)
 
     def recommended(self, rule: str) -> Genotype:
         """Return the last incumbent by a rule, "seen" or "mean"."""
         if rule == self.incumbent:
             return self.curve[-1][1]
-        genotypes, accuracies, _, _, fractions, _, costs = zip(*self.history, strict=True)
+        genotypes, accuracies, _, _, fractions, _, costs, _ = zip(*self.history, strict=True)
         return incumbents(genotypes, accuracies, fractions, costs, rule)[-1][1]
 
 
@@ -109,7 +109,7 @@ class AskTell:
                 self._started = True
                 self._pending = next(self._generator)
         except StopIteration as end:
-            self.done, self.returned = True, _validated(end.value, self._space)
+            self.done, (self.returned, _) = True, _ended(end.value, self._space)
         return self._pending
 
     def end(self) -> Genotype | None:
@@ -119,7 +119,14 @@ class AskTell:
         """
         if not self.done:
             self.done, self._pending = True, None
-            self.returned = _validated(_spend(self._generator, self._name), self._space)
+            try:
+                self._generator.throw(BudgetSpent())
+            except StopIteration as end:
+                self.returned, _ = _ended(end.value, self._space)
+            except BudgetSpent:
+                pass  # a search without a result of its own
+            else:
+                raise ProtocolError(f"{self._name} goes on asking after BudgetSpent.")
         return self.returned
 
     def tell(self, answers: Sequence[Evaluation]) -> None:
@@ -163,13 +170,14 @@ def search(
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
-    history, returned = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    returned, said = _ended(final, evaluator.space)
     if not history:
         raise InputError(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
             "hyper-parameters leave nothing to do."
         )
-    genotypes, accuracies, _, seconds, fractions, sources, costs = zip(*history, strict=True)
+    genotypes, accuracies, _, seconds, fractions, sources, costs, _ = zip(*history, strict=True)
     shared = sources[0] == "supernet"
     rule = "seen" if shared and incumbent is None else rule
     curve = incumbents(genotypes, accuracies, fractions, costs, rule)
@@ -182,18 +190,29 @@ def search(
         simulated_seconds=sum(seconds),
         trace_sha256=trace_hash(evaluator.space, genotypes, accuracies, fractions),
         wall_seconds=time.perf_counter() - started,
-        notes=dict(session.notes),
+        notes={**session.notes, **said},
         history=history,
     )
 
 
 class _Account:
-    """What is left of a budget."""
+    """What is left of a budget, but for the share that is kept."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.evaluations = (budget.evaluations or math.inf) + _SLACK
-        self.seconds = budget.seconds or math.inf
+    def __init__(self, budget: Budget, share: float = 0.0) -> None:
+        evaluations, seconds = budget.evaluations or math.inf, budget.seconds or math.inf
+        self.evaluations = evaluations * (1 - share) + _SLACK
+        self.seconds = seconds * (1 - share)
         self.timed = budget.seconds is not None
+        self._kept = (evaluations * share, seconds * share) if share else None
+
+    def release(self) -> bool:
+        """Add what was kept; return whether anything was."""
+        if self._kept is None:
+            return False
+        self.evaluations += self._kept[0]
+        self.seconds += self._kept[1]
+        self._kept = None
+        return True
 
     def affords(self, answer: Evaluation) -> bool:
         """Take the cost of one answer if it fits; return whether it did."""
@@ -206,17 +225,17 @@ class _Account:
 
 def _converse(
     algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
-) -> tuple[list[Evaluation], Genotype | None]:
-    """Return every answer that the budget covers, in order, and what the algorithm ended with."""
-    account = _Account(budget)
+) -> tuple[list[Evaluation], Genotype | Ended | None]:
+    """Return every answer that the budget covers, in order, and what the algorithm returned."""
+    account = _Account(budget, algorithm.kept_share(budget.evaluations))
     history: list[Evaluation] = []
     generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
-    answers: Any = None
+    final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
     try:
+        request = send(None)
         while True:
-            request = send(answers)
             if type(request) is Evaluate:
                 n = len(request.genotypes)
                 limit = n * request.fraction  # continuing an earlier training costs less
@@ -224,40 +243,47 @@ def _converse(
             elif type(request) is EvaluateMixtures:
                 limit = n = len(request.alphas)
             else:
-                answers = answer(request)
+                request = send(answer(request))
                 continue
-            if not n:
-                raise ProtocolError(f"{algorithm.name} asked to evaluate no individual.")
+            _check(request, n, algorithm.name)
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([a[6] for a in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account)
             history += answers
-            if len(answers) < n:
-                break
-        returned = _spend(generator, algorithm.name)
+            if len(answers) == n:
+                request = send(answers)
+            else:
+                more = account.release()
+                request = generator.throw(BudgetSpent(answers, more=more))
+                if not more:
+                    raise ProtocolError(f"{algorithm.name} goes on asking after BudgetSpent.")
     except StopIteration as end:
-        returned = end.value
+        final = end.value
+    except BudgetSpent:
+        pass  # a search that has nothing to say
     finally:
         generator.close()
-    return history, _validated(returned, evaluator.space)
+    return history, final
 
 
-def _spend(generator: Search, name: str) -> Any:
-    """Throw BudgetSpent into a search and return what it returns, None if it lets it pass."""
-    try:
-        generator.throw(BudgetSpent())
-    except StopIteration as end:
-        return end.value
-    except BudgetSpent:
-        return None
-    raise ProtocolError(f"{name} goes on asking after BudgetSpent: let it pass, or return.")
+def _ended(value: Any, space: Space) -> tuple[Genotype | None, Mapping[str, str]]:
+    """Return a search's own result and notes; raise InputError if that is not of the space."""
+    genotype, notes = value if isinstance(value, Ended) else (value, {})
+    return (None if genotype is None else space.validate(genotype)), notes
 
 
-def _validated(returned: Any, space: Space) -> Genotype | None:
-    """Return what an algorithm ended with; raise InputError if it is no genotype of the space."""
-    return None if returned is None else space.validate(returned)
+def _check(request: Evaluate | EvaluateMixtures, n: int, name: str) -> None:
+    """Raise ProtocolError for a request for no individual, or that continues another number."""
+    if not n:
+        raise ProtocolError(f"{name} asked to evaluate no individual.")
+    continues = getattr(request, "continues", None)
+    if continues is not None and len(continues) != n:
+        raise ProtocolError(
+            f"{name} asked for {n} individuals and named {len(continues)} trainings that continue: "
+            "one each, or None."
+        )
 
 
 def _answer_one_by_one(
@@ -271,7 +297,13 @@ def _answer_one_by_one(
         if account.evaluations <= _SLACK:
             break
         if isinstance(request, Evaluate):
-            single: Request = request._replace(genotypes=request.genotypes[i : i + 1])
+            going_on = request.continues and request.continues[i : i + 1]
+            new = going_on is None or going_on[0] is None
+            if new and request.fraction > account.evaluations:
+                break  # a training may take days: none is begun that cannot count
+            single: Request = request._replace(
+                genotypes=request.genotypes[i : i + 1], continues=going_on
+            )
         else:
             single = EvaluateMixtures(request.alphas[i : i + 1])
         (result,) = answer(single)

@@ -11,8 +11,6 @@ gets them then; its results stay what they are.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.files import canonical, digest
 
 RESULT_FORMAT = 1  # raise it when the same question may get another answer
 FILE = "runs.sqlite"
@@ -71,21 +70,14 @@ class Record(NamedTuple):
     notes: str
 
 
-def canonical(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def unit_key(description: Mapping[str, Any]) -> str:
     """Return the key of a unit: the hash of its description and of the result format."""
-    content = canonical({**description, "result_format": RESULT_FORMAT})
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest({**description, "result_format": RESULT_FORMAT})
 
 
 def _sealed(table: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """Return the row of a table: its values and the SHA-256 of them."""
-    content = json.dumps([table, *values], separators=(",", ":"))
-    return (*values, hashlib.sha256(content.encode()).hexdigest())
+    return (*values, digest([table, *values]))
 
 
 class Store:

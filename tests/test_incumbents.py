@@ -17,7 +17,7 @@ from nasbench_evo.engines import Task, execute
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.incumbents import RULES, changes, incumbent_accuracies, incumbents
-from nasbench_evo.results.runs import notes_of
+from nasbench_evo.results.runs import decode
 from nasbench_evo.runner import Budget, search
 
 ANSWERS = st.lists(
@@ -146,7 +146,7 @@ def test_a_record_has_both_rules_and_what_the_algorithm_ended_with(tmp_path: Pat
     some = 0
     for record in outcome.records:
         run = search(task.row.configured, task.evaluator(), seed=record.seed, budget=task.budget)
-        notes = notes_of(record)
+        notes = decode(record).data
         assert notes["returned"] == list(run.returned)
         both = {rule: list(run.recommended(rule)) for rule in RULES}
         assert notes.get("incumbents", both) == both

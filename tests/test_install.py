@@ -6,7 +6,6 @@ Nothing is downloaded: the dependencies are those of this environment, linked on
 from __future__ import annotations
 
 import email
-import importlib.util
 import os
 import re
 import subprocess
@@ -30,9 +29,6 @@ HEAVY = {
 MODULES = 420  # that `nasbench-evo --help` may import; Python itself starts with about 60
 
 pytestmark = pytest.mark.slow
-NO_TORCH = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="needs the extra [train]"
-)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +201,7 @@ def test_help_imports_little(plain: Installed, tmp_path: Path) -> None:
     assert 60 < len(names) < MODULES
 
 
-@NO_TORCH
+@pytest.mark.torch
 def test_with_the_extra_train_a_network_is_trained(
     built: tuple[Path, Path], tmp_path: Path
 ) -> None:

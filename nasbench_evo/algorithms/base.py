@@ -51,6 +51,13 @@ class Algorithm(ABC):
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
 
+    def kept_share(self, evaluations: float | None) -> float:
+        """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
+
+        `evaluations` are the full-training equivalents of the budget, None for one in seconds.
+        """
+        return 0.0
+
     @classmethod
     def configure(cls, preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Self:
         """Return the algorithm with a preset's values, then the overrides.

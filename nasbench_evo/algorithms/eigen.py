@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
+from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Evaluation, Request, Search
 from nasbench_evo.spaces.base import Genotype, Space
 
+_MOST_KEPT = 0.2  # of a budget, for the duplication
 TEACHER = "default"  # the evaluator's own teacher, e.g. an ensemble of trained networks
 
 
@@ -61,54 +62,107 @@ class Eigen(Algorithm):
                 f"eigen.duplication needs a space whose genotypes have blocks of layers; "
                 f"{space.name} has none. Use duplication=false there."
             )
-        (parent,) = yield self._evaluate((space.poorest(),))
+        parents = yield self._evaluate((space.poorest(),))
         thresholds = self.thresholds()
-        for step in (self.primary_step, self.secondary_step):
-            parent = yield from self._succession(parent, step, thresholds, space, rng)
-        if self.duplication:
-            children = space.duplications(parent.genotype, rng, self.population_size)
-            if children:  # a graph without layers to repeat has none
-                yield self._evaluate(children)
+        try:
+            for step in (self.primary_step, self.secondary_step):
+                yield from self._succession(parents, step, thresholds, space, rng)
+        except BudgetSpent as end:
+            if not end.more:
+                raise
+            self._crown(parents, [one for one in end.answers if one.fraction == 1])
+        if not self.duplication:
+            return None
+        return (yield from self._duplicate(parents[-1], space, rng))
+
+    def kept_share(self, evaluations: float | None) -> float:
+        """Keep a training for each duplicated child, at most a fifth of the budget."""
+        if not self.duplication:
+            return 0.0
+        share = _MOST_KEPT if evaluations is None else self.population_size / evaluations
+        return min(_MOST_KEPT, share)
+
+    def _duplicate(self, parent: Evaluation, space: Any, rng: Stream) -> Search:
+        """Train children with whole blocks of the best parent repeated (section 3.3)."""
+        children = space.duplications(parent.genotype, rng, self.population_size)
+        trained: list[Evaluation] = []
+        more = True
+        while more and len(trained) < len(children):
+            try:
+                trained += yield self._evaluate(children[len(trained) :])
+            except BudgetSpent as end:  # of the successions' part, or of all
+                trained += end.answers
+                more = end.more
+        better = sum(child.valid_accuracy > parent.valid_accuracy for child in trained)
+        made = (
+            f"{len(children)} children of the last parent made, {len(trained)} trained, "
+            f"{better} better than it"
+        )
+        best = max([parent, *trained], key=lambda one: one.valid_accuracy)
+        return Ended(best.genotype, {"duplication": made})
 
     def thresholds(self) -> Thresholds:
         """Return the extinction thresholds of a run that starts."""
         return Thresholds()
 
-    def _evaluate(self, genotypes: Sequence[Genotype], fraction: float = 1.0) -> Evaluate:
-        return Evaluate(genotypes, fraction, teacher=TEACHER if self.mimicry else None)
+    def _evaluate(
+        self,
+        genotypes: Sequence[Genotype],
+        fraction: float = 1.0,
+        continues: Sequence[int | None] | None = None,
+    ) -> Evaluate:
+        return Evaluate(genotypes, fraction, TEACHER if self.mimicry else None, continues)
+
+    def _go_on(self, alive: Sequence[Evaluation], fraction: float = 1.0) -> Evaluate:
+        """Return the request that trains each of `alive` on: its own network, no twin's."""
+        return self._evaluate(
+            [answer.genotype for answer in alive], fraction, [answer.training for answer in alive]
+        )
 
     def _succession(
-        self, parent: Evaluation, step: int, thresholds: Thresholds, space: Space, rng: Stream
-    ) -> Generator[Request, list[Evaluation], Evaluation]:
-        """Evolve with mutation step-size `step` until the best fitness saturates."""
-        best, stale = parent.valid_accuracy, 0
+        self,
+        parents: list[Evaluation],
+        step: int,
+        thresholds: Thresholds,
+        space: Space,
+        rng: Stream,
+    ) -> Generator[Request, list[Evaluation], None]:
+        """Evolve with mutation step-size `step` until the best fitness saturates.
+
+        The parent is the last of `parents`; a better one is added.
+        """
+        best, stale = parents[-1].valid_accuracy, 0
         while stale < self.patience:
             children = [
-                mutate_steps(parent.genotype, step, space, rng) for _ in range(self.population_size)
+                mutate_steps(parents[-1].genotype, step, space, rng)
+                for _ in range(self.population_size)
             ]
             survivors = yield from self._train(children, thresholds)
-            if survivors:
-                champion = max(survivors, key=lambda survivor: survivor.valid_accuracy)
-                if not self.elitist or champion.valid_accuracy > parent.valid_accuracy:
-                    parent = champion
+            self._crown(parents, survivors)
             stale += 1
-            if parent.valid_accuracy > best + self.tolerance:
-                best, stale = parent.valid_accuracy, 0
-        return parent
+            if parents[-1].valid_accuracy > best + self.tolerance:
+                best, stale = parents[-1].valid_accuracy, 0
+
+    def _crown(self, parents: list[Evaluation], survivors: Sequence[Evaluation]) -> None:
+        """Make the best survivor the next parent, if it is better or the parent does not stay."""
+        if not survivors:
+            return
+        champion = max(survivors, key=lambda survivor: survivor.valid_accuracy)
+        if not self.elitist or champion.valid_accuracy > parents[-1].valid_accuracy:
+            parents.append(champion)
 
     def _train(
         self, genotypes: list[Genotype], thresholds: Thresholds
     ) -> Generator[Request, list[Evaluation], list[Evaluation]]:
         """Return those that survive both landmarks, fully trained (Algorithm 1)."""
-        if self.extinction:
-            answers = yield self._evaluate(genotypes, self.first_landmark)
-            genotypes = thresholds.survivors(0, self.p, answers)  # (Eq. 1)
-            if genotypes:
-                answers = yield self._evaluate(genotypes, self.second_landmark)
-                genotypes = thresholds.survivors(1, self.q, answers)  # (Eq. 2)
-        if not genotypes:
-            return []
-        return (yield self._evaluate(genotypes))
+        if not self.extinction:
+            return (yield self._evaluate(genotypes))
+        alive = yield self._evaluate(genotypes, self.first_landmark)
+        alive = thresholds.survivors(0, self.p, alive)  # (Eq. 1)
+        if alive:
+            alive = yield self._go_on(alive, self.second_landmark)
+            alive = thresholds.survivors(1, self.q, alive)  # (Eq. 2)
+        return (yield self._go_on(alive)) if alive else []
 
 
 @dataclass
@@ -117,7 +171,7 @@ class Thresholds:
 
     values: list[float] = field(default_factory=lambda: [-float("inf"), -float("inf")])
 
-    def survivors(self, landmark: int, rank: int, answers: list[Evaluation]) -> list[Genotype]:
+    def survivors(self, landmark: int, rank: int, answers: list[Evaluation]) -> list[Evaluation]:
         """Raise the landmark's threshold to the rank-th best; return who is not below it.
 
         A rank beyond the number alive means the last one.
@@ -125,7 +179,7 @@ class Thresholds:
         fitness = sorted((answer.valid_accuracy for answer in answers), reverse=True)
         v = max(fitness[min(rank, len(fitness)) - 1], self.values[landmark])
         self.values[landmark] = v
-        return [answer.genotype for answer in answers if answer.valid_accuracy >= v]
+        return [answer for answer in answers if answer.valid_accuracy >= v]
 
 
 def mutate_steps(genotype: Genotype, step: int, space: Space, rng: Stream) -> Genotype:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.files import RESULTS
 
 if TYPE_CHECKING:
     from nasbench_evo.gate.baseline import Baseline
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nasbench_evo.suite import Suite
 
 _SEEDS = 200  # of a new baseline
-_FOLDER = Path("results") / "baselines"
+_FOLDER = RESULTS / "baselines"
 
 
 def check(

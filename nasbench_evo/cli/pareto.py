@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from nasbench_evo.cli.console import out, progress, say
 if TYPE_CHECKING:
     from nasbench_evo.algorithms.base import Algorithm
     from nasbench_evo.replays.pareto import VolumeRow
-    from nasbench_evo.runner import Budget
+    from nasbench_evo.results.answer import Answer, Asked
+    from nasbench_evo.runner import Result
     from nasbench_evo.tables import Table
 
 
@@ -85,76 +87,54 @@ def _print_volumes(rows: list[VolumeRow]) -> None:
     Console(width=120, highlight=False).print(grid)
 
 
-def search(
-    base: Algorithm,
-    preset: str,
-    searched: Table,
-    table: Table,
-    dataset: str,
-    objective: str,
-    seed: int,
-    budget: Budget,
-    as_json: bool,
-) -> None:
-    """Search for several objectives and print the non-dominated set.
+def several(
+    asked: Asked, table: Table, objective: str
+) -> tuple[Algorithm, Callable[[Result], dict[str, Any]]]:
+    """Return an algorithm with NSGA-II's selection, and what makes details of its result.
 
-    The set is chosen by what the search saw on `searched`; `table` says what its cells are.
+    The non-dominated set is chosen by what the search saw; `table` says what its cells are.
     """
-    from nasbench_evo import runner
     from nasbench_evo.algorithms import nsga2
-    from nasbench_evo.evaluators.lookup import LookupEvaluator
     from nasbench_evo.replays import pareto as analysis
 
-    names = analysis.objectives(objective)
-    costs = analysis.cost_function(table, dataset, names)
-    algorithm = nsga2.NSGA2(base, costs)
-    result = runner.search(algorithm, LookupEvaluator(searched, dataset), seed=seed, budget=budget)
-    d, space = table.row(dataset), table.space
-    members = [
-        {
-            "genotype": list(member.genotype),
-            "arch": space.format(member.genotype),
-            "seen_accuracy": member.seen,
-            "valid_accuracy": float(table.mean_accuracy[d, space.index(member.genotype)]),
-            "test_accuracy": table.mean_test(dataset, member.genotype),
-            **dict(zip(names, member.costs, strict=True)),
+    names = analysis.objectives(objective, table)
+    costs = analysis.cost_function(table, asked.dataset, names)
+    algorithm = nsga2.NSGA2(asked.algorithm, costs)
+
+    def finish(result: Result) -> dict[str, Any]:
+        d, space = table.row(asked.dataset), table.space
+        members = [
+            {
+                "genotype": list(member.genotype),
+                "arch": space.format(member.genotype),
+                "seen_accuracy": member.seen,
+                "valid_accuracy": float(table.mean_accuracy[d, space.index(member.genotype)]),
+                "test_accuracy": table.mean_test(asked.dataset, member.genotype),
+                **dict(zip(names, member.costs, strict=True)),
+            }
+            for member in nsga2.non_dominated(result.history, costs)
+        ]
+        return {
+            "selection": algorithm.name,
+            "objectives": [analysis.ACCURACY, *names],
+            "units": {name: analysis.label(name) for name in names},
+            "non_dominated": members,
         }
-        for member in nsga2.non_dominated(result.history, costs)
-    ]
-    content: dict[str, Any] = {
-        "algorithm": base.name,
-        "selection": algorithm.name,
-        "preset": preset,
-        "hyperparameters": base.hyperparameters(),
-        "objectives": [analysis.ACCURACY, *names],
-        "units": {name: analysis.LABELS[name] for name in names},
-        "dataset": dataset,
-        "table": searched.name,
-        "searched_epochs": searched.epochs,
-        "reported": table.protocol(dataset),
-        "seed": seed,
-        "evaluations": result.evaluations,
-        "simulated_seconds": result.simulated_seconds,
-        "trace_sha256": result.trace_sha256,
-        "wall_seconds": result.wall_seconds,
-        "non_dominated": members,
-    }
-    if as_json:
-        out(json.dumps(content, indent=1))
-    else:
-        _print_set(content, names)
+
+    return algorithm, finish
 
 
-def _print_set(content: dict[str, Any], names: list[str]) -> None:
-    from nasbench_evo.replays.pareto import LABELS
+def show_set(found: Answer) -> None:
+    """Print the non-dominated set of a search for several objectives."""
+    from nasbench_evo.replays.pareto import label
 
-    members = content["non_dominated"]
+    members, names = found.details["non_dominated"], list(found.details["units"])
     out(
-        f"{content['algorithm']} ({content['preset']}) with NSGA-II, {content['dataset']}, "
-        f"seed {content['seed']}: {len(members)} cells that no other dominates, by what the "
-        f"search saw in {content['evaluations']:g} full trainings\n"
+        f"{found.algorithm} ({found.preset}) with NSGA-II, {found.dataset}, "
+        f"seed {found.seed}: {len(members)} cells that no other dominates, by what the "
+        f"search saw in {found.evaluations:g} full trainings\n"
     )
-    columns = ["seen %", "mean %", *(LABELS[name] for name in names), "cell"]
+    columns = ["seen %", "mean %", *(label(name) for name in names), "cell"]
     out("  ".join(f"{column:>{max(8, len(column))}}" for column in columns))
     for member in members:
         values = [member["seen_accuracy"], member["valid_accuracy"], *(member[n] for n in names)]
@@ -163,5 +143,5 @@ def _print_set(content: dict[str, Any], names: list[str]) -> None:
             for value, column in zip(values, columns, strict=False)
         ]
         out("  ".join([*cells, member["arch"]]))
-    out(f"\n  mean: over the table's trials; {content['reported']}")
-    out(f"  trace SHA-256  {content['trace_sha256']}")
+    out(f"\n  mean: over the table's trials; {found.details['reported']}")
+    out(f"  trace SHA-256  {found.trace_sha256}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.options import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.analysis.rank_correlation import RankCorrelation
@@ -56,6 +57,8 @@ def rank_correlation(
     cells: Annotated[
         int | None, typer.Option(min=3, help=f"Cells sampled for a .pt (default {_CELLS}).")
     ] = None,
+    spelling: Spelling = None,
+    index: Index = None,
     figure: Annotated[
         Path | None, typer.Option(help="Also draw the scatter: PATH.png and .svg, or one ending.")
     ] = None,
@@ -68,11 +71,13 @@ def rank_correlation(
     """
     from nasbench_evo import spaces
     from nasbench_evo.results import rank_files
+    from nasbench_evo.spaces import spellings
 
     chosen = spaces.get(space)
     _check_options(predicted, truth, dataset, cells)
-    x = _source(predicted, dataset, chosen, seed, cells=cells or _CELLS)
-    y = _source(truth, dataset, chosen, seed, cells=None)
+    read = spellings.reader(chosen, spelling, index)
+    x = _source(predicted, dataset, chosen, read, seed, cells=cells or _CELLS)
+    y = _source(truth, dataset, chosen, read, seed, cells=None)
     joined = rank_files.join(x, y)
     _say_missing(joined, x, y, chosen)
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
@@ -107,7 +112,13 @@ def _check_options(predicted: str, truth: str, dataset: str | None, cells: int |
 
 
 def _source(
-    name: str, dataset: str | None, space: Space, seed: int, *, cells: int | None
+    name: str,
+    dataset: str | None,
+    space: Space,
+    read: Callable[[str], Any],
+    seed: int,
+    *,
+    cells: int | None,
 ) -> Values:
     """Return the values of a file, a supernet or a table; the truth (no `cells`) has trials."""
     from nasbench_evo import tables
@@ -116,7 +127,7 @@ def _source(
 
     path = Path(name)
     if path.suffix.lower() in _FILES:
-        return rank_files.read(path, space, several=cells is None)
+        return rank_files.read(path, read, several=cells is None)
     if path.suffix == _CHECKPOINT and cells is not None:
         return rank_files.of_checkpoint(path, space, cells, seed)
     if path.exists() and name.partition("@")[0] not in tables.known():

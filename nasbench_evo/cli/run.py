@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nasbench_evo.cli.conclusion import conclude
 from nasbench_evo.cli.console import out, progress, say
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def run(
         typer.Option("--tensorboard", help="Write every run's scalars too (extra: tensorboard)."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print notes and published figures too."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
     """Run a suite, or what is missing of it, and report.
@@ -97,16 +101,26 @@ def run(
     with execution.opened(chosen, folder, fresh=fresh) as store:
         work = execution.plan(chosen, store)
         allowed = workers or execution.default_workers()
-        if chosen.evaluator != "lookup" and scheduler is None:
+        if suites.kind_of(chosen).trains and scheduler is None:
             allowed = execution.shared_out(work, allowed, chosen.devices)
         report = _execute(work, store, engine, allowed, again, scheduler)
-        _conclude(chosen, folder, store, work, report, as_json, tensorboard)
+        conclude(
+            chosen,
+            folder,
+            store,
+            work,
+            report,
+            as_json=as_json,
+            verbose=verbose,
+            tensorboard=tensorboard,
+        )
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
     from nasbench_evo.errors import InputError
+    from nasbench_evo.suite import kind_of
 
-    if suite.evaluator == "lookup":
+    if not kind_of(suite).trains:
         raise InputError(f"--devices is for suites that train; {suite.name} reads a table.")
     return suite.model_copy(update={"devices": devices})
 
@@ -116,7 +130,7 @@ def _describe(suite: Suite, folder: Path) -> None:
     from nasbench_evo import execution
     from nasbench_evo.errors import DataError
     from nasbench_evo.store import FILE, Store
-    from nasbench_evo.suite import units
+    from nasbench_evo.suite import kind_of, units
 
     out(f"{suite.name}: {suite.description}")
     for unit in units(suite):
@@ -128,21 +142,16 @@ def _describe(suite: Suite, folder: Path) -> None:
         else:
             work = execution.plan(suite, None)
     except DataError as error:
-        if suite.evaluator == "lookup":
+        if not kind_of(suite).trains:
             raise
         runs = len(units(suite)) * suite.seeds
-        out(f"{runs} runs{_length(suite)}, into {folder}, once there is the data:")
+        out(f"{runs} runs{kind_of(suite).length(suite)}, into {folder}, once there is the data:")
         out(f"  {error}")
         return
     out(
-        f"{len(work.units)} rows x {suite.seeds} seeds{_length(suite)} = "
+        f"{len(work.units)} rows x {suite.seeds} seeds{kind_of(suite).length(suite)} = "
         f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
     )
-
-
-def _length(suite: Suite) -> str:
-    """Return how long a run is; a search on a supernet ends with its epochs."""
-    return "" if suite.evaluator == "supernet" else f" x {suite.evaluations} evaluations"
 
 
 def _execute(
@@ -184,56 +193,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _conclude(
-    suite: Suite,
-    folder: Path,
-    store: Store,
-    work: Plan,
-    report: Report,
-    as_json: bool,
-    tensorboard: bool,
-) -> None:
-    """Write the report files, print the tables and say where everything is."""
-    from nasbench_evo.errors import RunsFailed
-    from nasbench_evo.execution import FAILURES
-    from nasbench_evo.results import manifest as reports
-    from nasbench_evo.results import summary
-
-    collected = summary.collect(suite, store)
-    runs = sum(len(unit.records) for unit in collected)
-    if not runs:
-        raise RunsFailed(f"All {len(report.failures)} runs failed:\n{report.failures[0][3]}")
-    from nasbench_evo.cli import looked_up, shared, trained
-
-    conclusions = {
-        "lookup": looked_up.conclude,
-        "standalone": trained.conclude,
-        "supernet": shared.conclude,
-    }
-    conclude = conclusions[suite.evaluator]
-    content, provenance, paths = conclude(suite, folder, collected, report, as_json)
-    paths.append(reports.write_manifest(folder, provenance))
-    if tensorboard:
-        from nasbench_evo.report import export
-        from nasbench_evo.results import folder as ablation_stored
-
-        stored = ablation_stored.Stored(folder, suite, collected, content, provenance)
-        paths += export.write_tensorboard(stored)
-    if as_json:
-        out(json.dumps(content, indent=1))
-    spent = sum(record.evaluations for unit in collected for record in unit.records)
-    say(
-        f"{report.finished} new runs in {report.seconds:.1f} s; {runs} runs, {spent:,.0f} "
-        f"evaluations in all. Written:"
-    )
-    for path in paths:
-        say(f"  {path}")
-    if report.failures:
-        label, dataset, seed, trace = report.failures[0]
-        raise RunsFailed(
-            f"{len(report.failures)} of {work.total} runs failed; the others are stored and "
-            f"reported with their number n. All: {folder / FAILURES}. First: {label}, {dataset}, "
-            f"seed {seed}:\n{trace}"
-        )

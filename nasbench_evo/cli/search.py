@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,44 @@ import typer
 from nasbench_evo.cli.console import out
 
 if TYPE_CHECKING:
-    from nasbench_evo.spaces.nasbench201 import Cell
-    from nasbench_evo.tables import Table
+    from nasbench_evo.results.answer import Answer, Asked
+
+DEFAULT_EVALUATIONS = 300
+
+
+ANY, TABLE, TRAINED, SUPERNET = (
+    ("lookup", "standalone", "supernet"),
+    ("lookup",),
+    ("standalone", "supernet"),
+    ("supernet",),
+)
+GOES_WITH = {  # which evaluators an option is for; where it is not given it has its default
+    "--table": TABLE,
+    "--epochs": TABLE,
+    "--objective": TABLE,
+    "--simulated-seconds": ("lookup", "standalone"),
+    "--incumbent": ("lookup", "standalone"),
+    "--space": TRAINED,
+    "--evaluator-set": TRAINED,
+    "--devices": TRAINED,
+    "--workers": TRAINED,
+    "--journal": TRAINED,
+    "--final-set": SUPERNET,
+}
+
+
+def check_options(evaluator: str, given: Mapping[str, object]) -> None:
+    """Raise InputError for an unknown evaluator, or an option that is not for it."""
+    from nasbench_evo.errors import InputError, unknown
+
+    if evaluator not in ANY:
+        raise unknown("evaluator", evaluator, ANY)
+    for option, value in given.items():
+        if value is not None and value != [] and evaluator not in GOES_WITH[option]:
+            raise InputError(
+                f"{option} needs --evaluator {' or '.join(GOES_WITH[option])}; got "
+                f"--evaluator {evaluator}."
+            )
 
 
 def search(
@@ -26,8 +64,9 @@ def search(
         float | None, typer.Option(help="Budget in seconds of simulated training.")
     ] = None,
     table_name: Annotated[
-        str, typer.Option("--table", help="See `nasbench-evo table list`.")
-    ] = "nasbench201",
+        str | None,
+        typer.Option("--table", help="See `nasbench-evo table list` (default nasbench201)."),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(help="Search on trainings of this length; the report reads the longest."),
@@ -50,14 +89,15 @@ def search(
             "(extra: multi)."
         ),
     ] = None,
-    evaluator_name: Annotated[
+    evaluator: Annotated[
         str,
         typer.Option(
-            "--evaluator",
             help="lookup; standalone: train every candidate; supernet: train shared weights.",
         ),
     ] = "lookup",
-    space: Annotated[str, typer.Option(help="Space of a search that trains.")] = "nasbench201",
+    space: Annotated[
+        str | None, typer.Option(help="Space of a search that trains (default nasbench201).")
+    ] = None,
     evaluator_set: Annotated[
         list[str] | None,
         typer.Option(help="Set one of a search that trains: --evaluator-set channels=8."),
@@ -67,154 +107,133 @@ def search(
         typer.Option(help="Train what a supernet found: --final-set epochs=12 (repeatable)."),
     ] = None,
     devices: Annotated[
-        str, typer.Option(help="Devices of a search that trains: cpu, or cuda:0,cuda:1.")
-    ] = "cpu",
+        str | None,
+        typer.Option(help="Devices of a search that trains: cpu (default), or cuda:0,cuda:1."),
+    ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes a device of a search that trains.")
-    ] = 1,
+        int | None, typer.Option(min=1, help="Processes a device of a search that trains.")
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option("--journal", help="Folder where a search that trains can be resumed."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run one search on the table and print the cell it found.
+    """Run one search and print what it found.
 
-    The accuracy printed is the mean over the table's trials, never the noisy value that the
-    search saw.
+    On a table the accuracy printed is the mean over the table's trials, never the noisy value that
+    the search saw; where something is trained it is that of new trainings of what was found.
     """
-    from nasbench_evo import algorithms, tables
-    from nasbench_evo import runner as runner_
-    from nasbench_evo.errors import InputError
-    from nasbench_evo.evaluators.lookup import LookupEvaluator
-    from nasbench_evo.incumbents import check_rule
+    from nasbench_evo import algorithms
+    from nasbench_evo.results.answer import Asked
 
+    given = {"--table": table_name, "--epochs": epochs, "--objective": objective,
+             "--simulated-seconds": simulated_seconds, "--space": space,
+             "--evaluator-set": evaluator_set, "--devices": devices, "--workers": workers,
+             "--incumbent": incumbent, "--journal": folder, "--final-set": final_set}  # fmt: skip
+    check_options(evaluator, given)
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
-    if evaluations is None and simulated_seconds is None:
-        evaluations = 10**9 if evaluator_name == "supernet" else 300  # or until the epochs are over
-    budget = runner_.Budget(evaluations, simulated_seconds)
-    if incumbent is not None:
-        check_rule(incumbent)
-        if evaluator_name == "supernet" or objective is not None:
-            raise InputError(
-                "--incumbent does not go with --evaluator supernet (shared weights change between "
-                "answers), nor with --objective (the result is a set)."
-            )
-    if final_set and evaluator_name != "supernet":
-        raise InputError("--final-set needs --evaluator supernet.")
-    if evaluator_name != "lookup":
-        from nasbench_evo.cli import trained_search, training
+    asked = Asked(configured, preset, evaluator, dataset, seed)
+    if evaluator in TRAINED:
+        from nasbench_evo.cli import trained_search
 
-        if objective is not None:
-            raise InputError("--objective needs --evaluator lookup: costs are read from a table.")
-        if evaluator_name == "supernet":
-            trainer = trained_search.supernet(
-                configured, space, dataset, evaluator_set, final_set, devices, workers, folder
-            )
-        else:
-            trainer = training.evaluator(
-                evaluator_name, space, dataset, evaluator_set, devices, workers, folder
-            )
-        trained_search.search(configured, preset, trainer, seed, budget, incumbent, as_json)
-        return
-    if space != "nasbench201" or evaluator_set or folder or devices != "cpu" or workers != 1:
-        raise InputError(
-            "--space, --evaluator-set, --devices, --workers and --journal need "
-            "--evaluator standalone or supernet."
+        found = trained_search.search(
+            asked,
+            trained_search.trainer(
+                asked,
+                space or "nasbench201",
+                evaluator_set,
+                final_set,
+                (devices or "cpu").split(","),
+                workers or 1,
+                folder,
+            ),
+            trained_search.budget(evaluator, evaluations, simulated_seconds),
+            incumbent,
         )
-    searched, table = tables.load(table_name, epochs), tables.reported(table_name)
-    if simulated_seconds is not None:
-        searched.require_times(dataset)
+    else:
+        found = _on_table(
+            asked, table_name, epochs, objective, evaluations, simulated_seconds, incumbent
+        )
+    show(found, as_json=as_json)
+
+
+def _on_table(
+    asked: Asked,
+    name: str | None,
+    epochs: int | None,
+    objective: str | None,
+    evaluations: float | None,
+    seconds: float | None,
+    incumbent: str | None,
+) -> Answer:
+    """Return the answer of a search on a table, for one objective or several."""
+    from nasbench_evo import runner, tables
+    from nasbench_evo.evaluators.lookup import LookupEvaluator
+    from nasbench_evo.results import answer as answers
+
+    name = name or "nasbench201"
+    searched, table = tables.load(name, epochs), tables.reported(name)
+    if seconds is not None:
+        searched.require_times(asked.dataset)
+    if evaluations is None and seconds is None:
+        evaluations = DEFAULT_EVALUATIONS
+    budget = runner.Budget(evaluations, seconds)
+    evaluator = LookupEvaluator(searched, asked.dataset)
+    algorithm, more = asked.algorithm, {}
     if objective is not None:
         from nasbench_evo.cli import pareto
 
-        pareto.search(
-            configured, preset, searched, table, dataset, objective, seed, budget, as_json
-        )
-        return
-    evaluator = LookupEvaluator(searched, dataset)
-    result = runner_.search(configured, evaluator, seed=seed, budget=budget, incumbent=incumbent)
-    content: dict[str, Any] = {
-        "algorithm": algorithm,
-        "preset": preset,
-        "hyperparameters": configured.hyperparameters(),
-        "space": evaluator.space.name,
-        "evaluator": evaluator.name,
-        "dataset": dataset,
-        "table": searched.name,
-        "searched_epochs": searched.epochs,
-        "seed": seed,
-        "evaluations": result.evaluations,
-        "incumbent": result.incumbent,
-        **_reported(table, dataset, result.genotype),
-        "returned": None if result.returned is None else _reported(table, dataset, result.returned),
-        "simulated_seconds": result.simulated_seconds,
-        "trace_sha256": result.trace_sha256,
-        "wall_seconds": result.wall_seconds,
-        "notes": result.notes,
-    }
+        algorithm, finish = pareto.several(asked, table, objective)
+    result = runner.search(
+        algorithm, evaluator, seed=asked.seed, budget=budget, incumbent=incumbent
+    )
+    if objective is not None:
+        more = finish(result)
+    judged = answers.by_table(table, asked.dataset, result.genotype)
+    source: dict[str, Any] = {"table": searched.name, "searched_epochs": searched.epochs}
+    source |= {"incumbent": result.incumbent, "returned": result.returned}
+    judged = dataclasses.replace(judged, details={**source, **judged.details, **more})
+    return answers.answer(asked, table.space, result, judged)
+
+
+def show(found: Answer, *, as_json: bool) -> None:
+    """Print an answer, for people or as JSON."""
+    from nasbench_evo.results import answer as answers
+
     if as_json:
-        out(json.dumps(content, indent=1))
-    else:
-        _print(content, table)
+        # What a search on a table said outside `details` stays there for one release.
+        old = found.details if found.evaluator in TABLE else {}
+        out(json.dumps({**found.to_json(), **old}, indent=1))
+        return
+    if "non_dominated" in found.details:
+        from nasbench_evo.cli import pareto
+
+        pareto.show_set(found)
+        return
+    out(f"{_drawn(found)}\n")
+    out(f"{found.algorithm} ({found.preset}), {found.space} on {found.dataset}, seed {found.seed}")
+    told = answers.lines(found)
+    width = max(len(label) for label, _ in told)
+    for label, text in told:
+        out(f"  {label:<{width}}  {text}")
 
 
-def _reported(table: Table, dataset: str, genotype: Cell) -> dict[str, Any]:
-    """Return what the table says of the found cell: means over trials, and its place."""
-    index = table.space.index(genotype)
-    return {
-        "reported": table.protocol(dataset),
-        "genotype": list(genotype),
-        "arch": table.space.format(genotype),
-        "valid_accuracy": float(table.mean_accuracy[table.row(dataset), index]),
-        "trials": int(table.trials[table.row(dataset), index]),
-        "regret": table.regret(dataset, genotype),
-        "rank": table.rank(dataset, genotype),
-        "test_accuracy": table.mean_test(dataset, genotype),
-        "parameters": table.size(dataset, genotype),
-        "latency_seconds": table.latency(dataset, genotype),
-    }
+def _drawn(found: Answer) -> str:
+    """Return what was found as its space prints it, and in text drawn where the space does that."""
+    from nasbench_evo import spaces
+    from nasbench_evo.results.kind import described
 
-
-def _print(content: dict[str, Any], table: Table) -> None:
-    """Print a search for people: the cell, how good it is, what it cost."""
-    test, size, latency = (
-        content[key] for key in ("test_accuracy", "parameters", "latency_seconds")
-    )
-    lines = {
-        "mean valid accuracy": f"{content['valid_accuracy']:.3f} % over {content['trials']} trials",
-        "mean test accuracy": None if test is None else f"{test:.3f} %",
-        "reported from": f"{content['reported']}; searched at {content['searched_epochs']} epochs",
-        "recommended by": f"the rule {content['incumbent']}",
-        "regret": f"{content['regret']:.3f} percentage points",
-        "rank": f"{content['rank']} of {table.correct.shape[1]}",
-        "returned by itself": None
-        if content["returned"] is None
-        else "{arch}, regret {regret:.3f}".format(**content["returned"]),
-        "parameters": None if size is None else f"{size / 1e6:.3f} M",
-        "latency": None if latency is None else f"{latency * 1e3:.2f} ms",
-        "evaluations": f"{content['evaluations']:g} full trainings",
-        "simulated time": f"{content['simulated_seconds'] / 3600:.1f} h of training",
-        "wall time": f"{content['wall_seconds'] * 1e3:.1f} ms",
-        "trace SHA-256": content["trace_sha256"],
-    }
-    out(f"{content['arch']}\n{table.space.draw(table.space.validate(content['genotype']))}\n")
-    out(
-        f"{content['algorithm']} ({content['preset']}), {content['dataset']}, "
-        f"seed {content['seed']}"
-    )
-    for name, text in lines.items():
-        if text is not None:
-            out(f"  {name:<19}  {text}")
+    if found.space != spaces.NASBench201.name:
+        return found.arch
+    return described(spaces.NASBench201(), found.genotype)
 
 
 def algorithms(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the algorithms, their presets and their hyper-parameters."""
-    import dataclasses
-
     from nasbench_evo.algorithms import ALGORITHMS
 
     content: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.options import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
@@ -49,19 +50,49 @@ def import_(
         str | None, typer.Option(help="Read through a package instead: nas-bench-201.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a table there.")] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="What a column is: --column valid=acc; test, seconds, latency ..."),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Of the accuracies: percent or fraction.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set of a table without such a column.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of training, likewise.")] = None,
+    spelling: Spelling = None,
+    index: Index = None,
 ) -> None:
     """Import an official benchmark file or folder, or a table of your own.
 
     Nothing in a file is ever run. An interrupted import leaves no trace: start it again.
     """
+    from nasbench_evo.errors import unknown
     from nasbench_evo.tables import imported
+    from nasbench_evo.tables import verify as verify_
+    from nasbench_evo.tables.importing import columns
+    from nasbench_evo.tables.importing.columns import Reading
 
+    reading = Reading(columns.named(column or []), scale, dataset, epochs, spelling, index)
+    if scale is not None and scale not in columns.SCALES:
+        raise unknown("scale", scale, columns.SCALES)
     with _progress(f"import {path.name}") as report:
-        file = imported.import_path(path, name, progress=report, replace=replace, via=via)
+        file = imported.import_path(
+            path,
+            name,
+            progress=report,
+            replace=replace,
+            via=via,
+            say=say,
+            reading=reading,
+        )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
         known = source["known_as"] or "not among the known published files"
         say(f"MD5 {source['md5']}: {known}")
+    for warning in verify_.warnings(name):
+        say(f"WARNING: {warning}.")
     say(f"Imported as {name} ({file.stat().st_size / 1e6:.0f} MB): {file}")
     info(name)
 
@@ -84,6 +115,7 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
         "has_learning_curves": table.valid_curve is not None,
         "has_validation_times": table.valid_seconds is not None,
         "has_flops": table.flops is not None,
+        "metrics": list(table.metrics),
         "datasets": {dataset: _describe(table, dataset) for dataset in table.datasets},
     }
     if as_json:
@@ -163,6 +195,7 @@ def verify(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
     """
     from nasbench_evo.errors import DataError
     from nasbench_evo.tables import verify as verify_
+    from nasbench_evo.tables.plausible import FAILED
 
     checks = verify_.verify(name)
     if as_json:
@@ -170,7 +203,7 @@ def verify(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
     else:
         for check in checks:
             out(f"{check.status:6}  {check.name}: {check.text}")
-    failed = [check.name for check in checks if check.status == verify_.FAILED]
+    failed = [check.name for check in checks if check.status == FAILED]
     if failed:
         raise DataError(f"The table {name} failed: {', '.join(failed)}. Import it again.")
 
@@ -180,7 +213,8 @@ def query(
     arch: Annotated[
         str,
         typer.Argument(
-            help="A cell: the published string, six operation digits (333103), or an index (#123)."
+            help="A cell: the published string, six operation digits (333103), or '#' and the "
+            "official index (#123)."
         ),
     ],
     dataset: Annotated[str | None, typer.Option(help="One data set only.")] = None,
@@ -190,6 +224,7 @@ def query(
 ) -> None:
     """Print what the table knows of a cell: trials, mean, regret, rank, size, cost."""
     from nasbench_evo import tables
+    from nasbench_evo.spaces import spellings
 
     table = tables.load(name, epochs)
     space = table.space
@@ -199,14 +234,15 @@ def query(
     content: dict[str, Any] = {
         "arch": space.format(genotype),
         "genotype": list(genotype),
-        "index": index,
+        "official_index": spellings.official_index()[index],
         "epochs": table.epochs,
         "datasets": {table.datasets[d]: _facts(table, d, index) for d in rows},
     }
     if as_json:
         out(json.dumps(content, indent=1))
         return
-    out(f"{content['arch']}\nindex {index}, digits {''.join(map(str, genotype))}")
+    digits = "".join(map(str, genotype))
+    out(f"{content['arch']}\nofficial index {content['official_index']}, digits {digits}")
     out(space.draw(genotype))
     for dataset_, facts in content["datasets"].items():
         out(f"\n{dataset_}")
@@ -235,6 +271,8 @@ def _facts(table: Table, d: int, index: int) -> dict[str, Any]:
         facts["test_accuracy"] = tests[~np.isnan(tests)].tolist()
     if table.flops is not None:
         facts["flops_millions"] = _number(table.flops[d, index : index + 1])
+    for name, values in table.metrics.items():
+        facts[name] = _number(values[d, index : index + 1])
     return facts
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms import Algorithm
     from nasbench_evo.evaluators.base import Session
     from nasbench_evo.evaluators.specifications import Trainer
     from nasbench_evo.requests import Request
-    from nasbench_evo.runner import Budget, Result
+    from nasbench_evo.results.answer import Answer, Asked
+    from nasbench_evo.runner import Budget
     from nasbench_evo.spaces import Space
-    from nasbench_evo.training.individuals import Trained
 
 
 class Watched:
@@ -63,60 +62,58 @@ def search_length(algorithm: Algorithm, budget: Budget, *, shared: bool) -> int:
     return search_epochs(algorithm) if shared else round(budget.evaluations or 0)
 
 
-def supernet(
-    algorithm: Algorithm,
+def budget(evaluator: str, evaluations: float | None, seconds: float | None) -> Budget:
+    """Return the budget of a search that trains; on a supernet it may end with its epochs."""
+    from nasbench_evo.runner import Budget
+    from nasbench_evo.suite.kinds import KINDS
+
+    if evaluations is None and seconds is None:
+        evaluations = KINDS[evaluator].default_evaluations
+    return Budget(evaluations, seconds)
+
+
+def trainer(
+    asked: Asked,
     space: str,
-    dataset: str,
     assignments: list[str] | None,
     final: list[str] | None,
-    devices: str,
+    devices: list[str],
     workers: int,
     folder: Path | None,
 ) -> Trainer:
-    """Return the supernet evaluator that the options stand for; `final` trains what it finds."""
+    """Return the evaluator that the options stand for; `final` trains what a supernet finds."""
     from nasbench_evo.evaluators import specifications
     from nasbench_evo.evaluators.settings import parse
-    from nasbench_evo.suite import search_epochs
+    from nasbench_evo.suite.kinds import KINDS
 
-    epochs = search_epochs(algorithm)
     values, last = parse(assignments or []), None if final is None else parse(final)
-    chosen = devices.split(",")
-    algorithm.check_space(specifications.check_supernet(space, values, last, [dataset], chosen))
-    made = specifications.SupernetOptions(
-        space,
-        json.dumps(values),
-        tuple(chosen),
-        epochs,
-        final=None if last is None else json.dumps(last),
+    specification = KINDS[asked.evaluator].specification(
+        asked.algorithm, space, asked.dataset, values, last, devices
     )
-    return made.make(dataset, folder, workers)
+    return specifications.make(specification, asked.dataset, folder, workers)
 
 
-def search(
-    algorithm: Algorithm,
-    preset: str,
-    trainer: Trainer,
-    seed: int,
-    budget: Budget,
-    incumbent: str | None,
-    as_json: bool,
-) -> None:
-    """Run one search, train what it found anew, and print both.
+def search(asked: Asked, trainer: Trainer, limit: Budget, incumbent: str | None = None) -> Answer:
+    """Run one search, train what it found anew, and return both.
 
     An interruption says how to go on and exits.
     """
     from nasbench_evo import incumbents, runner
+    from nasbench_evo.evaluators.base import TEACHER
+    from nasbench_evo.results import answer as answers
+    from nasbench_evo.suite.kinds import KINDS
 
-    shared = trainer.name == "supernet"
-    total = search_length(algorithm, budget, shared=shared)
+    shared = KINDS[asked.evaluator].shares_weights
+    total = search_length(asked.algorithm, limit, shared=shared)
     try:
         with progress("epochs" if shared else "evaluations", total, 0) as advance:
             watched = Watched(trainer, advance, shared=shared)
             result = runner.search(
-                algorithm, watched, seed=seed, budget=budget, incumbent=incumbent
+                asked.algorithm, watched, seed=asked.seed, budget=limit, incumbent=incumbent
             )
         seen = incumbents.incumbent_accuracies(result.history, result.incumbent)[-1][2]
-        final = trainer.report(result.genotype, seed)
+        taught = TEACHER in result.notes
+        final = trainer.report(result.genotype, asked.seed, taught=taught)
     except KeyboardInterrupt:
         again = shlex.join(["nasbench-evo", *sys.argv[1:]])
         kept = "To go on" if trainer.folder else "Nothing is kept without --journal DIR. To repeat"
@@ -124,77 +121,17 @@ def search(
         raise typer.Exit(130) from None
     finally:
         trainer.close()
-    content = _searched(algorithm, preset, trainer, seed, result, seen, final)
-    if as_json:
-        out(json.dumps(content, indent=1))
-    else:
-        _print_searched(content)
-
-
-def _searched(
-    algorithm: Algorithm,
-    preset: str,
-    trainer: Trainer,
-    seed: int,
-    result: Result,
-    seen: float,
-    final: Sequence[Trained],
-) -> dict[str, Any]:
-    from nasbench_evo.evaluators import probing
-
-    return {
-        "algorithm": algorithm.name,
-        "preset": preset,
-        "hyperparameters": algorithm.hyperparameters(),
-        "evaluator": trainer.identity(),
-        "seed": seed,
-        "evaluations": result.evaluations,
+    details = {
+        "settings": trainer.identity(),
+        "weights": "shared" if shared else "own",
         "incumbent": result.incumbent,
-        "genotype": result.genotype,
-        "arch": trainer.space.format(result.genotype),
         "returned": result.returned,
         "seen_valid_accuracy": seen,
-        "final_trainings": [
-            {
-                "valid_accuracy": one.valid_accuracy,
-                "test_accuracy": one.test_accuracy,
-                "status": one.status,
-            }
-            for one in final
-        ],
-        "training_seconds": result.simulated_seconds,
-        "wall_seconds": result.wall_seconds,
-        "trace_sha256": result.trace_sha256,
-        "notes": {k: v for k, v in result.notes.items() if k not in probing.DATA},
-        "fitness_by_epoch": result.notes.get(probing.FITNESS),
+        "fitness_by_epoch": result.notes.get("fitness"),
     }
-
-
-def _print_searched(content: dict[str, Any]) -> None:
-    identity = content["evaluator"]
-    where = f"{identity['space']['name']} on {identity['data']['name']}"
-    rows = [
-        ("valid accuracy as the search saw it", f"{content['seen_valid_accuracy']:.3f} %"),
-        *(
-            (
-                "trained anew, for the report",
-                f"{one['valid_accuracy']:.3f} % valid, {one['test_accuracy']:.3f} % test "
-                f"({one['status']})",
-            )
-            for one in content["final_trainings"]
-        ),
-        ("evaluations", _counted(content["evaluations"], identity["evaluator"])),
-        ("training time", f"{content['training_seconds']:.1f} s"),
-        ("wall time", f"{content['wall_seconds']:.1f} s"),
-        ("trace SHA-256", content["trace_sha256"]),
-        *(("note", f"{key} = {value}") for key, value in content["notes"].items()),
+    trained = [
+        {name: getattr(one, name) for name in ("valid_accuracy", "test_accuracy", "status")}
+        for one in final
     ]
-    out(f"{content['arch']}\n")
-    out(f"{content['algorithm']} ({content['preset']}), {where}, seed {content['seed']}")
-    for label, value in rows:
-        out(f"  {label:35}  {value}")
-
-
-def _counted(evaluations: float, evaluator: str) -> str:
-    shared = "individuals with shared weights"
-    return f"{evaluations:g} {shared if evaluator == 'supernet' else 'full trainings'}"
+    judged = answers.by_training(trained, details)
+    return answers.answer(asked, trainer.space, result, judged)

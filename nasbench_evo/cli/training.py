@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.files import RESULTS
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
@@ -24,8 +25,7 @@ SpaceName = Annotated[str, typer.Option(help="The space: nasbench201, darts_cell
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def evaluator(
-    name: str,
+def standalone(
     space: str,
     dataset: str,
     assignments: list[str] | None,
@@ -34,12 +34,9 @@ def evaluator(
     folder: Path | None,
 ) -> StandaloneEvaluator:
     """Return the evaluator that the options stand for."""
-    from nasbench_evo.errors import unknown
     from nasbench_evo.evaluators.settings import parse, settings
     from nasbench_evo.evaluators.specifications import training_module
 
-    if name != "standalone":
-        raise unknown("evaluator", name, ["lookup", "standalone", "supernet"])
     made: StandaloneEvaluator = training_module().standalone(
         space,
         dataset,
@@ -72,23 +69,27 @@ def train(
     """Train one found genotype, on any data set and at any width (transfer).
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
-    validation and test accuracy. The same command with --resume goes on where it stopped.
+    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry).
+    The same command with --resume goes on where it stopped.
     """
     from nasbench_evo.figures.suites import learning_curve
 
-    trainer = evaluator("standalone", space, dataset, settings_, devices, 1, None)
+    trainer = standalone(space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
 
     chosen: Genotype = trainer.space.parse(genotype)
-    where = folder or Path("results") / f"train-{space}-{dataset}"
+    where = folder or RESULTS / f"train-{space}-{dataset}"
     own_seed = trainer.training_seed(chosen, 0, seed, "final")
-    run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices)
+    teacher = _teacher(trainer, where)
+    run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices, teacher)
     if resume:
         run.resume()
         say(f"Resuming after epoch {run.epoch} of {run.epochs}")
     with progress("epochs", run.epochs, run.epoch) as advance:
         run.run(advance)
     content = run.report()
+    if teacher is not None:
+        content["teacher_valid_accuracy"] = trainer.teacher_accuracy(where)
     if svm:
         say(f"Linear SVM on features of {svm_dataset}")
         content["svm"] = run.svm(svm_dataset)
@@ -105,11 +106,22 @@ def train(
         say(f"  {path}")
 
 
+def _teacher(trainer: StandaloneEvaluator, folder: Path) -> Path | None:
+    """Return the file of the teacher that is configured, trained if it is not there; or None."""
+    if trainer.plan.teacher is None:
+        return None
+    say(f"Teacher of {trainer.plan.teacher.networks} networks in {folder}")
+    return trainer.teacher_file(folder)
+
+
 def _print_final(content: dict[str, Any]) -> None:
     out(f"{content['arch']}\n")
     out(f"  status          {content['status']} {content['reason']}")
     for split in ("valid", "test"):
         out(f"  {split + ' accuracy':14}  {content[split + '_accuracy']:.3f} %")
+    if "teacher_valid_accuracy" in content:
+        known, own = content["teacher_valid_accuracy"], content["valid_accuracy"]
+        out(f"  its teacher     {known:.3f} % valid{', weaker than its student' * (own > known)}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")
     for name, value in content.get("svm", {}).items():
@@ -150,11 +162,11 @@ def build(
     from nasbench_evo.tables import bundled, imported
 
     table = name or dataset
-    where = log or Path("results") / "tables" / f"{table}.jsonl"
+    where = log or RESULTS / "tables" / f"{table}.jsonl"
     assignments = [*table_builder.DEFAULTS.get(dataset, ()), *(settings_ or [])]
     if epochs is not None:
         assignments.append(f"epochs={epochs}")
-    trainer = evaluator("standalone", space, dataset, assignments, devices, workers, None)
+    trainer = standalone(space, dataset, assignments, devices, workers, None)
     imported.free_path(table, replace=replace)  # fails before the long part
     chosen = table_builder.chosen_cells(cells)
     try:

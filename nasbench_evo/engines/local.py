@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-from nasbench_evo.engines.tasks import ONE_THREAD, Outcome, Task, execute, ignore_interrupt
+from nasbench_evo.engines.tasks import ONE_THREAD, Outcome, Task, execute
+from nasbench_evo.lifetime import worker_of
 
 # loky restarts a process that grew by 300 MB, with a warning; a training is that large.
 _ENVIRONMENT = {**ONE_THREAD, "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
@@ -48,7 +50,10 @@ class LocalWorkers:
     def _executor(self, slot: _Slot) -> Any:
         if slot.executor is None:
             slot.executor = ProcessPoolExecutor(
-                max_workers=1, initializer=ignore_interrupt, env=_ENVIRONMENT
+                max_workers=1,
+                initializer=worker_of,
+                initargs=(os.getpid(),),
+                env=_ENVIRONMENT,
             )
         return slot.executor
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.files import canonical
 from nasbench_evo.incumbents import RULES, incumbent_accuracies
 from nasbench_evo.runner import Result, search
-from nasbench_evo.store import Record, canonical
+from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Notes of a record that hold data.
-REPORT = "report"  # the final trainings of a run, as JSON
+REPORT = "report"  # the final trainings of a run
 RETURNED = "returned"
 INCUMBENTS = "incumbents"
 
@@ -97,7 +99,7 @@ def _curve(task: Task, result: Result) -> list[Any]:
 
 
 def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
-    """Return what is said of a run: remarks (texts), and data beside the incumbent.
+    """Return what is said of a run: remarks, and data beside the incumbent.
 
     `returned` is the genotype that the algorithm ended with, where it has a result of its own;
     `incumbents` the last incumbent by each rule, where they differ.
@@ -109,8 +111,9 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     if len(set(found.values())) > 1:
         notes[INCUMBENTS] = found
     if task.trains:
-        final = task.unit.trainer(task.folder, task.workers).report(result.genotype, seed)
-        notes[REPORT] = canonical([{**asdict(trained), "curve": None} for trained in final])
+        trainer = task.unit.trainer(task.folder, task.workers)
+        final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
+        notes[REPORT] = [{**asdict(trained), "curve": None} for trained in final]
     return notes
 
 

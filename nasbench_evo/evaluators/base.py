@@ -7,13 +7,13 @@ from typing import Any, Protocol
 from nasbench_evo.requests import Evaluation, Request
 from nasbench_evo.spaces.base import Space
 
+TEACHER = "teacher"  # the note of a run whose trainings were taught
+
 
 class Session(Protocol):
     """One run's view of an evaluator: its noise, its partial trainings, its weights."""
 
-    # What the record must say, as plain JSON: texts are remarks (e.g. where a landmark was read),
-    # anything else is data.
-    notes: dict[str, Any]
+    notes: dict[str, Any]  # what the record must say, e.g. where a landmark was read
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer a request in order; raise Unsupported with what to use instead."""

@@ -33,14 +33,14 @@ def accuracies(path: Path, n_cells: int, seed: int) -> dict[Genotype, float]:
             f"{path} is no checkpoint of a supernet made by `run` or `search`; those are called "
             "supernet.pt."
         )
+    settings = dict(origin["settings"])
+    if settings.get("precision") == "fp16":  # only CUDA has that; the weights are fp32
+        settings["precision"] = "fp32"
     evaluator: SupernetEvaluator = module.supernet(
-        origin["space"],
-        origin["dataset"],
-        origin["epochs"],
-        read(SupernetSettings, origin["settings"]),
+        origin["space"], origin["dataset"], origin["epochs"], read(SupernetSettings, settings)
     )
     training = evaluator.training(origin["seed"])
-    training.load_state(state)
+    training.load_weights(state)
     chosen = genotypes(evaluator.space, n_cells)
     word = int(seed_sequence(seed, "validation").generate_state(1, np.uint64)[0] >> 1)
     measured = evaluator.plan.accuracy(training.model, evaluator.data).of_paths(chosen, word)

@@ -13,13 +13,13 @@ from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
-from nasbench_evo.spaces.nasbench201 import Cell, NASBench201
+from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table
 
 _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
 
 
-class Rows(dict[Cell, list[Evaluation]]):
+class Rows(dict[Genotype, list[Evaluation]]):
     """By cell, the answers that full trainings of it can give: one for each trial.
 
     Their loss is the table's. Where that has none it is None, or -ln of the accuracy with
@@ -71,7 +71,7 @@ class LookupEvaluator:
         self._d = table.row(dataset)
 
     @property
-    def space(self) -> NASBench201:
+    def space(self) -> IntegerSpace:
         """The table's space."""
         return self.table.space
 
@@ -100,14 +100,14 @@ class LookupEvaluator:
         """Whether the table has learning curves of this data set."""
         return self.table.has_curve(self.dataset)
 
-    def validation_seconds(self, genotype: Cell) -> float:
+    def validation_seconds(self, genotype: Genotype) -> float:
         """Return the simulated seconds of one validation; 0 where the table has none."""
         seconds = self.table.valid_seconds
         if seconds is None:
             return 0.0
         return float(np.nan_to_num(seconds[self._d, self.space.index(genotype)]))
 
-    def landmark(self, genotype: Cell, trial: int, fraction: float) -> float:
+    def landmark(self, genotype: Genotype, trial: int, fraction: float) -> float:
         """Return the accuracy (percent) on the learning curve of a trial at `fraction` of it."""
         curves = self.table.valid_curve
         if curves is None or not self.has_curves:
@@ -134,7 +134,8 @@ class LookupSession:
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer one request.
 
-        Raises InputError for a genotype that is not in the space, and Unsupported for a teacher.
+        Raises InputError for a genotype that is not in the space, Unsupported for a teacher, and
+        ProtocolError for a training that cannot be continued.
         """
         if type(request) is Evaluate:
             if request.teacher is not None:
@@ -142,11 +143,12 @@ class LookupSession:
                     "A lookup table cannot distil from a teacher (mimicry): its accuracies are "
                     "final. Use mimicry=false, or an evaluator that trains."
                 )
-            if request.fraction == 1.0 and not self._partial.stopped:
+            if request.fraction == 1.0 and request.continues is None:
                 return self._full(request.genotypes, self._cells)
-            return self._trained(request.genotypes, request.fraction)
+            return self._trained(request)
         if type(request) is EvaluateMixtures:
-            return self._mixtures(self._evaluator.space.discretize(request.alphas))
+            space: Any = self._evaluator.space  # algorithms with mixtures check that it can
+            return self._mixtures(space.discretize(request.alphas))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -155,7 +157,7 @@ class LookupSession:
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []
 
-    def _full(self, genotypes: Sequence[Cell], cells: Rows) -> list[Evaluation]:
+    def _full(self, genotypes: Sequence[Genotype], cells: Rows) -> list[Evaluation]:
         random = self._random
         answers = []
         for genotype in genotypes:
@@ -163,34 +165,39 @@ class LookupSession:
             answers.append(row[int(random() * len(row))])
         return answers
 
-    def _trained(self, genotypes: Sequence[Cell], fraction: float) -> list[Evaluation]:
+    def _trained(self, request: Evaluate) -> list[Evaluation]:
         """Train on from a landmark, or to one.
 
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
+        genotypes, fraction, _, continues = request
         cells, random, partial, curves = self._cells, self._random, self._partial, self._curves
         if fraction < 1:
             self.notes["landmark_source"] = "curve" if curves else "trial"
         answers = []
-        for genotype in genotypes:
+        for genotype, number in zip(genotypes, continues or [None] * len(genotypes), strict=True):
             row = cells[genotype]
             trial = int(random() * len(row))
-            start, earlier = partial.resume(genotype, fraction)
-            if earlier is not None:
+            start = 0.0
+            if number is not None:
+                start, earlier = partial.resume(number, genotype, fraction)
                 trial = earlier if curves else (earlier + 1) % len(row)
-            _, accuracy, loss, seconds, _, source, _ = row[trial]
+            _, accuracy, loss, seconds, _, source, _, training = row[trial]
             if fraction < 1:
-                partial.stop(genotype, fraction, trial)
+                training = partial.begin() if number is None else number
+                partial.stop(training, genotype, fraction, trial)
                 if curves:
                     accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
             paid = fraction - start
             validation = self._evaluator.validation_seconds(genotype)
             cost = (seconds - validation) * paid + validation
-            answers.append(Evaluation(genotype, accuracy, loss, cost, fraction, source, paid))
+            answers.append(
+                Evaluation(genotype, accuracy, loss, cost, fraction, source, paid, training)
+            )
         return answers
 
-    def _mixtures(self, genotypes: list[Cell]) -> list[Evaluation]:
+    def _mixtures(self, genotypes: list[Genotype]) -> list[Evaluation]:
         """Answer for the argmax cell of each mixture, with a loss in any case."""
         measured = self._evaluator.table.valid_loss is not None
         self.notes["loss_source"] = "table" if measured else "-ln(accuracy)"

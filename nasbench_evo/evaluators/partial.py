@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from nasbench_evo.spaces.base import Genotype
+from nasbench_evo.errors import ProtocolError
 
 State = TypeVar("State")
 
 
 class PartialTrainings(Generic[State]):
-    """Trainings of one run that stopped before the end, by genotype.
+    """Trainings of one run that stopped before the end, by their number.
 
-    Two individuals may share a genotype; each has a training, and a state, of its own.
+    Individuals may share a genotype, in one generation or over several; each has a training, a
+    number and a state of its own.
     """
 
     def __init__(self) -> None:
-        self.stopped: dict[Genotype, list[tuple[float, State]]] = {}
+        self._stopped: dict[int, tuple[Hashable, float, State]] = {}
+        self._begun = 0
 
-    def resume(self, genotype: Genotype, fraction: float) -> tuple[float, State | None]:
-        """Take out the training of `genotype` that is furthest but short of `fraction`.
+    def begin(self) -> int:
+        """Return the number of a training that starts."""
+        self._begun += 1
+        return self._begun - 1
 
-        Returns its fraction and state, or (0.0, None) where a new training has to start.
+    def resume(self, number: int, what: Hashable, fraction: float) -> tuple[float, State]:
+        """Take out training `number` of `what` to go on to `fraction`; return where it stopped.
+
+        Raises ProtocolError if it did not stop, is of something else or not short of `fraction`.
         """
-        stopped = self.stopped.get(genotype)
-        if stopped is None:
-            return 0.0, None
-        short = [training for training in stopped if training[0] < fraction]
-        if not short:
-            return 0.0, None
-        furthest = max(short, key=lambda training: training[0])
-        stopped.remove(furthest)
-        if not stopped:
-            del self.stopped[genotype]
-        return furthest
+        if number not in self._stopped:
+            raise ProtocolError(
+                f"Training {number} cannot be continued: it did not stop at a landmark, or went on "
+                "already. `continues` takes the `training` of the latest Evaluation of each."
+            )
+        known, reached, state = self._stopped[number]
+        if known != what or not reached < fraction:
+            raise ProtocolError(
+                f"Training {number} is of {known!r} and stopped at {reached:g}; asked was to "
+                f"continue {what!r} to {fraction:g}."
+            )
+        del self._stopped[number]
+        return reached, state
 
-    def stop(self, genotype: Genotype, fraction: float, state: State) -> None:
-        """Keep a training that stopped at `fraction` < 1."""
-        self.stopped.setdefault(genotype, []).append((fraction, state))
+    def stop(self, number: int, what: Hashable, fraction: float, state: State) -> None:
+        """Keep training `number` of `what`, which stopped at `fraction` < 1."""
+        self._stopped[number] = (what, fraction, state)

@@ -8,7 +8,7 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.base import Genotype, Space
 
-# Notes of a session that hold data.
+# Notes of a session that hold data rather than remarks.
 NOTE = "rank_correlation"  # [[epoch, [accuracy of each probed genotype, ...]], ...]
 FITNESS = "fitness"  # [[epoch, highest, mean, lowest accuracy that was measured in it], ...]
 DATA = (NOTE, FITNESS)

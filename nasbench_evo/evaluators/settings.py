@@ -19,6 +19,10 @@ RECIPE_OF = {
     "micro_cell": "geneticnas",
     "darts_cell": "darts",
 }
+_RECIPE_OF_DATASET = {  # by data set and space, where a data set has a recipe of its own
+    "digits": dict.fromkeys(RECIPE_OF, "digits"),
+    "ImageNet16-120": {"nasbench201": "nasbench201_16"},
+}
 SEARCH_RECIPE_OF = {
     "nasbench201": "eg_nas_search",
     "micro_cell": "geneticnas_search",
@@ -45,6 +49,7 @@ _RECIPE = {
     "alpha": "alpha",
     "temperature": "temperature",
 }
+_OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
 _AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
@@ -52,6 +57,8 @@ _INTEGERS = re.compile(r"\d+(,\d+)+")
 class TrainingSettings(BaseModel):
     """What every evaluator that trains has; None takes the recipe's or network's own value.
 
+    `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
+    cifar10 in the space nasbench201, as its benchmark has it.
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
     network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell.
     """
@@ -60,7 +67,7 @@ class TrainingSettings(BaseModel):
 
     # data
     split_seed: int = Field(default=0, ge=0)
-    valid_fraction: float = Field(default=0.2, gt=0, lt=1)
+    valid_fraction: float | None = Field(default=None, gt=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = Field(default=None, ge=1)
     image_size: int = Field(default=64, ge=1)
@@ -107,9 +114,16 @@ class TrainingSettings(BaseModel):
             return spaces.MicroCell(self.micro_nodes)
         return spaces.get(space)
 
+    def validation_share(self, space: str, dataset: str) -> float:
+        """Return the fraction of the images that validate."""
+        if self.valid_fraction is not None:
+            return self.valid_fraction
+        return 0.5 if (space, dataset) == ("nasbench201", "cifar10") else 0.2
+
     def recipe_name(self, space: str, dataset: str) -> str:
-        """Return the recipe's name: that given, or the digits' own, or that of the space."""
-        return self.recipe or ("digits" if dataset == "digits" else RECIPE_OF[space])
+        """Return the recipe's name: that given, or the data set's own, or that of the space."""
+        own = _RECIPE_OF_DATASET.get(dataset, {})
+        return self.recipe or own.get(space) or RECIPE_OF[space]
 
     def length(self) -> tuple[float, Literal["epochs", "iterations"]] | None:
         """Return the length of a training and its unit; None for the recipe's own."""
@@ -166,6 +180,12 @@ class Settings(TrainingSettings):
         super().check_space(space)
         if self.epochs is not None and self.iterations is not None:
             raise InputError("Give epochs or iterations, not both.")
+        for name in _OF_TEACHER if not self.teacher_networks else ():
+            if name in self.model_fields_set:
+                raise InputError(
+                    f"The setting {name} is of mimicry and needs a teacher: set teacher_networks, "
+                    "the number of its networks (4 in EIGEN's paper)."
+                )
 
     def length(self) -> tuple[float, Literal["epochs", "iterations"]] | None:
         """Return the length of a training and its unit; None for the recipe's own."""

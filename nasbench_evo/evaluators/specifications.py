@@ -91,6 +91,13 @@ def trainer(
     return options.make(dataset, folder, workers)
 
 
+def make(
+    options: TrainingOptions | SupernetOptions, dataset: str, folder: Path | None, workers: int
+) -> Trainer:
+    """Return a new evaluator of some options, which the caller closes."""
+    return options.make(dataset, folder, workers)
+
+
 def training_module(name: str = "standalone") -> ModuleType:
     """Return the module of an evaluator that trains; raise Unsupported where torch is missing."""
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -11,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.evaluators.journal import digest
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
+from nasbench_evo.files import digest
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
-from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe
+from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
 from nasbench_evo.training.data.sources import SOURCES
-from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan
+from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan, threads
 from nasbench_evo.training.pool import TrainingPool
 from nasbench_evo.training.teachers import Teacher
 
@@ -80,12 +83,12 @@ class StandaloneEvaluator:
             "evaluator": self.name,
             "data": {**asdict(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
-            "recipe": asdict(plan.recipe),
+            "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
             "execution": {**asdict(plan.execution), "threads": plan.threads},
             "device": sorted({slot.split(":")[0] for slot in self.slots}),
             "jointly": self.jointly,
-            "teacher": None if teacher is None else asdict(teacher),
+            "teacher": None if teacher is None else recipes.identity(teacher),
             "report_trials": self.report_trials,
         }
 
@@ -100,31 +103,56 @@ class StandaloneEvaluator:
         """Return where the run with this seed keeps its journal and checkpoints."""
         return None if self.folder is None else self.folder / f"seed-{seed}"
 
-    def teacher_file(self, scratch: Path) -> Path:
-        """Return the file of the trained teacher, made where it is not there yet.
-
-        Runs of all seeds share it where there is a folder, else it lies in `scratch`. Raises
-        Unsupported where no teacher is configured.
-        """
-        teacher = self.plan.teacher
-        if teacher is None:
+    @property
+    def teacher(self) -> Teacher:
+        """What mimicry distils from; raises Unsupported where no teacher is configured."""
+        if self.plan.teacher is None:
             raise Unsupported(
                 "This evaluator has no teacher to distil from (mimicry). Set teacher_networks=4, "
                 "or use mimicry=false."
             )
-        key = digest([asdict(teacher), self.data.sha256])[:16]
-        parent = scratch if self.folder is None else self.folder.parent
-        dataset = self.plan.data.load(self.slots[0])
-        return teacher.train(dataset, parent / f"teacher-{key}{CHECKPOINT}")
+        return self.plan.teacher
 
-    def report(self, genotype: Genotype, seed: int) -> list[Trained]:
+    def teacher_file(self, folder: Path | None = None) -> Path:
+        """Return the file of the trained teacher, made where it is not there yet.
+
+        It lies in `folder`, else where runs of all seeds share it, else goes with this evaluator.
+        Raises Unsupported where no teacher is configured.
+        """
+        teacher = self.teacher
+        key = digest([recipes.identity(teacher), self.data.sha256])[:16]
+        parent = folder or (self._scratch if self.folder is None else self.folder.parent)
+        dataset = self.plan.data.load(self.slots[0])
+        with threads(self.plan.threads):
+            return teacher.train(dataset, parent / f"teacher-{key}{CHECKPOINT}")
+
+    def teacher_accuracy(self, folder: Path | None = None) -> float:
+        """Return the accuracy of that teacher on the validation part, percent."""
+        path = self.teacher_file(folder)
+        with threads(self.plan.threads):
+            return self.teacher.accuracy(path, self.plan.data.load(self.slots[0]))
+
+    @cached_property
+    def _scratch(self) -> Path:
+        """A folder that goes when this evaluator does."""
+        folder = tempfile.mkdtemp(prefix="nasbench_evo-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+    def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> list[Trained]:
         """Return fresh full trainings of a search's final genotype, with their test accuracy.
 
         For reports only: this is where test data is read. The trainings share nothing with those
-        that the search saw, nor a teacher. There are `report_trials` of them.
+        that the search saw but, if `taught`, the teacher. There are `report_trials` of them.
         """
+        teacher = self.teacher_file() if taught and self.report_trials else None
         jobs = [
-            Job(genotype, self.training_seed(genotype, trial, seed, "report"), test=True)
+            Job(
+                genotype,
+                self.training_seed(genotype, trial, seed, "report"),
+                teacher=teacher,
+                test=True,
+            )
             for trial in range(self.report_trials)
         ]
         return in_order(self.pool.run([[job] for job in jobs]))
@@ -165,7 +193,7 @@ def standalone(
     """Return the evaluator of a space and a data set by name; raise InputError or DataError."""
     chosen = settings or Settings()
     chosen.check_space(space)
-    data = data_of(chosen, dataset)
+    data = data_of(chosen, space, dataset)
     # Layer graphs depend on the image size; the others need no data set to be described.
     image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
@@ -192,12 +220,12 @@ def standalone(
     )
 
 
-def data_of(settings: TrainingSettings, dataset: str) -> DataOptions:
+def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions:
     """Return the data set and split that the settings stand for."""
     return DataOptions(
         dataset,
         settings.split_seed,
-        settings.valid_fraction,
+        settings.validation_share(space, dataset),
         settings.valid_source,
         settings.train_size,
         settings.image_size,

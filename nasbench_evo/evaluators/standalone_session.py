@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.evaluators.journal import FILE, Journal, digest
+from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
+from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job
@@ -30,6 +32,7 @@ CHECKPOINT = ".pt"
 class _Training:
     """One training that a request wants: which, from where, and how far."""
 
+    number: int  # what it is called in this run, however far it is
     genotype: Genotype
     trial: int
     started: float  # fraction already paid for
@@ -52,15 +55,17 @@ class StandaloneSession:
         journal = None if self._folder is None else self._folder / FILE
         self._journal = Journal(journal, {"seed": seed, **evaluator.identity()})
         self._trials: Counter[tuple[Genotype, str | None]] = Counter()
-        # One account a teacher: a training with it is another one than a training without.
-        self._stopped: dict[str | None, PartialTrainings[tuple[int, Path]]] = {}
+        # A training with a teacher is another one than a training without.
+        self._stopped: PartialTrainings[tuple[int, Path]] = PartialTrainings()
         self._problems: Counter[str] = Counter()
+        self._best_taught = 0.0  # validation accuracy of the best student, percent
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Train what a request wants, or replay it.
 
         Raises InputError for a genotype that is not in the space, Unsupported for an unknown
-        teacher or a space without mixtures, DataError where a replay differs.
+        teacher or a space without mixtures, ProtocolError for a training that cannot be continued,
+        DataError where a replay differs.
         """
         evaluator = self._evaluator
         if isinstance(request, EvaluateMixtures):
@@ -79,24 +84,47 @@ class StandaloneSession:
                 f"The standalone evaluator knows the teacher {DEFAULT_TEACHER!r} only; got "
                 f"{request.teacher!r}."
             )
+        if request.teacher is not None:
+            _ = evaluator.teacher  # an error before anything is trained or written
         genotypes = [evaluator.space.validate(genotype) for genotype in request.genotypes]
+        # What a request continues is not part of it here: the trainings' keys tell.
         self._journal.ask([genotypes, request.fraction, request.teacher])
-        wanted = [self._begin(g, request.fraction, request.teacher) for g in genotypes]
+        continues = request.continues or [None] * len(genotypes)
+        wanted = [
+            self._begin(g, number, request.fraction, request.teacher)
+            for g, number in zip(genotypes, continues, strict=True)
+        ]
         answers = self._answers(wanted, request.fraction)
+        if request.teacher is not None:
+            self._compare([answer["valid_accuracy"] for answer in answers])
         return [
             self._evaluation(training, answer, request.fraction)
             for training, answer in zip(wanted, answers, strict=True)
         ]
 
-    def _begin(self, genotype: Genotype, fraction: float, teacher: str | None) -> _Training:
-        """Return the furthest stopped training of a genotype, or a new one."""
-        stopped = self._stopped.setdefault(teacher, PartialTrainings())
-        started, state = stopped.resume(genotype, fraction)
-        if state is not None:
-            return _Training(genotype, state[0], started, state[1], teacher)
-        trial = self._trials[genotype, teacher]
-        self._trials[genotype, teacher] += 1
-        return _Training(genotype, trial, 0.0, None, teacher)
+    def _compare(self, taught: list[float]) -> None:
+        """Note how good the teacher is, and whether a student is better."""
+        known = self._journal.answer(TEACHER)
+        if known is None:
+            known = {"valid_accuracy": self._evaluator.teacher_accuracy()}
+            self._journal.record(TEACHER, known)
+        accuracy = known["valid_accuracy"]
+        self._best_taught = max(self._best_taught, *taught)
+        self.notes[TEACHER] = f"validation accuracy {accuracy:.2f} %"
+        if self._best_taught > accuracy:
+            self.notes[TEACHER] += ", weaker than its best student"
+
+    def _begin(
+        self, genotype: Genotype, number: int | None, fraction: float, teacher: str | None
+    ) -> _Training:
+        """Return the stopped training of that number, or a new one."""
+        what = (genotype, teacher)
+        if number is not None:
+            started, (trial, source) = self._stopped.resume(number, what, fraction)
+            return _Training(number, genotype, trial, started, source, teacher)
+        trial = self._trials[what]
+        self._trials[what] += 1
+        return _Training(self._stopped.begin(), genotype, trial, 0.0, None, teacher)
 
     def _answers(self, wanted: list[_Training], fraction: float) -> list[dict[str, Any]]:
         """Return the answer of each training, from the journal or from the pool."""
@@ -122,7 +150,7 @@ class StandaloneSession:
             training.genotype,
             self._evaluator.training_seed(training.genotype, training.trial, self._seed),
             until=fraction,
-            start=training.source,
+            start=_existing(training.source),
             keep=self._checkpoint(training, fraction) if fraction < 1 else None,
             teacher=self._teacher if training.teacher else None,
         )
@@ -132,7 +160,7 @@ class StandaloneSession:
 
     @cached_property
     def _teacher(self) -> Path:
-        return self._evaluator.teacher_file(self._scratch)
+        return self._evaluator.teacher_file()
 
     @cached_property
     def _scratch(self) -> Path:
@@ -149,12 +177,15 @@ class StandaloneSession:
         """Return the answer to the algorithm, and keep account of what stopped or went wrong."""
         if fraction < 1:
             state = (training.trial, self._checkpoint(training, fraction))
-            self._stopped[training.teacher].stop(training.genotype, fraction, state)
+            what = (training.genotype, training.teacher)
+            self._stopped.stop(training.number, what, fraction, state)
             self.notes["landmark_source"] = "training"
         if answer["status"] != "ok":
             self._problems[answer["status"]] += 1
             parts = [f"{number} {status}" for status, number in sorted(self._problems.items())]
             self.notes["status"] = f"{', '.join(parts)}; last: {answer['reason']}"
+        elif answer["reason"]:
+            self.notes["memory"] = answer["reason"]
         paid = fraction - training.started
         return Evaluation(
             training.genotype,
@@ -164,7 +195,16 @@ class StandaloneSession:
             fraction,
             "training",
             paid,
+            training.number if fraction < 1 else None,
         )
+
+
+def _existing(checkpoint: Path | None) -> Path | None:
+    """Return a checkpoint to go on from; without it the training starts anew, and gives the same.
+
+    It is gone where the journal was cut back to before the answer that it was used for.
+    """
+    return checkpoint if checkpoint is not None and checkpoint.exists() else None
 
 
 def _fresh(trainings: Sequence[_Training]) -> bool:

@@ -22,7 +22,14 @@ from nasbench_evo.evaluators.supernet_session import SupernetSession
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
-from nasbench_evo.training import Dataset, Execution, Recipe, checkpoint, weights_generator
+from nasbench_evo.training import (
+    Dataset,
+    Execution,
+    Recipe,
+    checkpoint,
+    recipes,
+    weights_generator,
+)
 from nasbench_evo.training.individuals import DataOptions, Trained
 from nasbench_evo.training.supernet import SharedTraining
 from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
@@ -45,7 +52,7 @@ class SupernetPlan:
         return {
             "data": asdict(self.data),
             "space": space_identity(self.space),
-            "recipe": asdict(self.recipe),
+            "recipe": recipes.identity(self.recipe),
             "network": dict(self.network),
             "execution": {**asdict(self.execution), "threads": self.threads},
             "measurement": asdict(self.measurement),
@@ -58,6 +65,7 @@ class SupernetPlan:
             classes=dataset.classes,
             generator=weights_generator(seed_sequence(seed, "supernet")),
             in_channels=dataset.shape[0],
+            initialisation=self.recipe.initialisation,
             **dict(self.network),
         )
 
@@ -146,12 +154,16 @@ class SupernetEvaluator:
         """Return where the run with this seed keeps its journal and checkpoint."""
         return None if self.folder is None else self.folder / f"seed-{seed}"
 
-    def report(self, genotype: Genotype, seed: int) -> list[Trained]:
+    def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> list[Trained]:
         """Return fresh standalone trainings of a search's final genotype, with test accuracy.
 
         For reports only: this is where test data is read. None where no `final` is configured.
+        They distil from the teacher that `final` has, if any.
         """
-        return [] if self.final is None else self.final.report(genotype, seed)
+        if self.final is None:
+            return []
+        taught = taught or self.final.plan.teacher is not None
+        return self.final.report(genotype, seed, taught=taught)
 
     def close(self) -> None:
         """End the processes that train final genotypes."""
@@ -190,7 +202,7 @@ def supernet(
         deterministic=chosen.deterministic,
     )
     plan = SupernetPlan(
-        data_of(chosen, dataset),
+        data_of(chosen, space, dataset),
         made,
         _for_shared(recipe_of(chosen, space, dataset)).scaled(epochs),
         execution,

@@ -29,6 +29,7 @@ from nasbench_evo.training.results import chance
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.supernet import SupernetEvaluator
+    from nasbench_evo.training.supernet import SharedTraining
 
 CHECKPOINT = "supernet.pt"
 _Measured = list[tuple[float, float]]  # (accuracy in percent, cross-entropy)
@@ -48,16 +49,28 @@ class SupernetSession:
         folder = evaluator.run_folder(seed)
         path = None if folder is None else folder / FILE
         self._journal = Journal(path, {"seed": seed, **evaluator.identity()})
-        self._training = evaluator.training(seed)
-        self._accuracy = self._plan.accuracy(self._training.model, evaluator.data)
         self._checkpoint = None if folder is None else folder / CHECKPOINT
-        if self._checkpoint is not None and self._checkpoint.exists():
-            self._training.load(self._checkpoint)
+        self._training = self._restored()
+        self._accuracy = self._plan.accuracy(self._training.model, evaluator.data)
         self._epoch = 0  # of the search; the restored weights may be ahead of it
         self._asked = 0
         self._unpaid = 0.0  # seconds of training since the last individuals were measured
         self._probes: list[tuple[int, list[float]]] = []
         self._fitness: dict[int, list[float]] = {}  # what was measured in each epoch, percent
+
+    def _restored(self) -> SharedTraining:
+        """Return the training of the checkpoint, or a new one.
+
+        New also where the journal was lost, or cut back to before that checkpoint: what was
+        measured on the way to it has to be measured again.
+        """
+        made = self._evaluator.training(self._seed)
+        if self._checkpoint is None or not self._checkpoint.exists():
+            return made
+        made.load(self._checkpoint)
+        if self._journal.answer(_key(made.epoch)) is not None:
+            return made
+        return self._evaluator.training(self._seed)
 
     def answer(self, request: Request) -> Any:
         """Train or measure, or replay that; return evaluations, or the alpha of a TrainBilevel.
@@ -79,7 +92,7 @@ class SupernetSession:
         """Train for an epoch, unless the restored weights have had it."""
         self._journal.ask(_plain(request))
         self._epoch += 1
-        key = f"epoch {self._epoch}"
+        key = _key(self._epoch)
         if self._epoch > self._training.epoch:
             answer = self._trained(request)
             if self._journal.answer(key) is None:
@@ -89,7 +102,7 @@ class SupernetSession:
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
             self._probes.append((self._epoch, answer["probe"]))
-            self.notes[probing.NOTE] = self._probes
+            self.notes[probing.NOTE] = list(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
         return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
@@ -136,7 +149,7 @@ class SupernetSession:
     # -- measuring -------------------------------------------------------------------------
 
     def _evaluate(self, request: Evaluate) -> list[Evaluation]:
-        if request.fraction != 1 or request.teacher is not None:
+        if request.fraction != 1 or request.teacher is not None or request.continues is not None:
             raise Unsupported(
                 "Shared weights know neither landmarks nor teachers: every individual is as far "
                 "trained as the supernet. Use extinction=false and mimicry=false, or the "
@@ -194,6 +207,11 @@ class SupernetSession:
                 f"lacks {key}. Use --fresh, or remove both."
             )
         return answer
+
+
+def _key(epoch: int) -> str:
+    """Return the journal's name of an epoch's training."""
+    return f"epoch {epoch}"
 
 
 def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:

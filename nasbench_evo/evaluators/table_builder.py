@@ -17,7 +17,8 @@ from nasbench_evo.networks.nasbench201 import network as nasbench201
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces import isomorphism
 from nasbench_evo.spaces.nasbench201 import SIZE, Cell, NASBench201
-from nasbench_evo.tables.importing.collector import Collector, Trial
+from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.trainings import Trial
 from nasbench_evo.training.individuals import Job
 
 # Hard enough that cells differ (a study of 60 cells: Spearman 0.73 between two trials, accuracies

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.figures import pareto, style
+from nasbench_evo.figures import style
 from nasbench_evo.figures.ablations import factors as factor_figures
 from nasbench_evo.figures.ablations import generations
 from nasbench_evo.figures.ablations import paper_figures as papers
-from nasbench_evo.figures.suites import final, regret, trained
+from nasbench_evo.figures.suites import overview
 from nasbench_evo.replays import generations as ablation_traces
 from nasbench_evo.replays.generations import MEANING, Generation
 from nasbench_evo.replays.pareto import Fronts
-from nasbench_evo.results import ablation_text, manifest
+from nasbench_evo.results import ablation_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.folder import Stored, read
@@ -47,13 +47,11 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     and checked against the stored traces. Raises InputError and DataError.
     """
     stored = read(folder)
-    if stored.suite.evaluator != "lookup":
-        return trained.make(stored, folder, formats, look)
     made = draw(stored, folder, formats, look)
     if len(made.sections) == 1:
         return made.paths
     suite = stored.suite
-    notes = manifest.notes(suite, stored.collected)
+    notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
     return made.paths + ablation_text.write(folder, text, content)
@@ -75,35 +73,14 @@ def draw(
     """
     paths: list[Path] = []
     with style.using(look, notes=notes):
-        captions = [_saved(target, one, formats, paths) for one in _overview(stored, fronts)]
-        sections, found = _ablation(stored, target, formats, paths)
-    return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
-
-
-def _overview(stored: Stored, fronts: Fronts | None) -> list[Drawn]:
-    """Return what to draw of every suite."""
-    n = max(len(runs.records) for runs in stored.collected)
-    drawn: list[Drawn] = [
-        (
-            "regret",
-            lambda: (regret.figure(stored.suite, stored.collected), regret.caption(n)),
-        ),
-        ("final", lambda: final.figure(stored.suite, stored.rows)),
-    ]
-    if fronts is not None and fronts.volumes:
-        drawn.append(
-            ("pareto", lambda: (pareto.figure(stored.suite, fronts), pareto.caption(fronts)))
+        captions = [
+            overview.save(target, drawn, formats, paths)
+            for drawn in overview.drawings(stored.found, fronts)
+        ]
+        sections, found = (
+            ([], []) if stored.kind.trains else _ablation(stored, target, formats, paths)
         )
-    return drawn
-
-
-def _saved(
-    folder: Path, drawn: Drawn, formats: Sequence[str], paths: list[Path]
-) -> tuple[str, str]:
-    name, draw = drawn
-    figure, caption = draw()
-    paths += style.save(figure, folder / name, formats)
-    return name, caption
+    return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
 
 
 def _ablation(
@@ -125,6 +102,15 @@ def _ablation(
             captions = [_saved(target, drawn, formats, paths) for drawn in own]
             sections.append(Section(extra.title, tuple(captions), extra.said, extra.table))
     return sections, every
+
+
+def _saved(
+    folder: Path, drawn: Drawn, formats: Sequence[str], paths: list[Path]
+) -> tuple[str, str]:
+    name, draw = drawn
+    figure, caption = draw()
+    paths += style.save(figure, folder / name, formats)
+    return name, caption
 
 
 def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[Drawn]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nasbench_evo import tables
 from nasbench_evo.figures import style
-from nasbench_evo.replays.pareto import LABELS, FrontRow, Fronts, costs, front
+from nasbench_evo.replays.pareto import LABELS, FrontRow, Fronts, costs, front, label
 from nasbench_evo.suite import Suite
 from nasbench_evo.tables import Table
 
@@ -38,7 +38,7 @@ def figure(suite: Suite, fronts: Fronts) -> Figure:
 
     table = tables.reported(suite.table)
     present = {row.objective for row in fronts.fronts}
-    names = [name for name in LABELS if name in present]
+    names = [name for name in dict.fromkeys([*LABELS, *present]) if name in present]
     n = len(suite.datasets)
     size = style.sized(max(4.1 * n, 6.4), 3.2 * len(names) + 1.2)
     drawing = Figure(figsize=size, layout="constrained")
@@ -49,7 +49,7 @@ def figure(suite: Suite, fronts: Fronts) -> Figure:
             mine = [r for r in fronts.fronts if (r.dataset, r.objective) == (dataset, name)]
             if mine:
                 _panel(axes, table, dataset, mine, keys)
-            axes.set_xlabel(LABELS[name])
+            axes.set_xlabel(label(name))
     for axes, dataset in zip(panels[0], suite.datasets, strict=True):
         axes.set_title(dataset)
     for axes in panels[:, 0]:

@@ -13,7 +13,7 @@ from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.rank_correlation import RankCorrelation
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.figures import style
-from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.results.weight_sharing import Curve, PairedSearches
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ import numpy as np
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.files import canonical, digest, write_json
 from nasbench_evo.gate.measured import Integers, Key, Measured, Sample, Trace
-from nasbench_evo.store import RESULT_FORMAT, canonical
+from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.suite import Suite, units
-from nasbench_evo.tables.packed import write_atomically
 
 FORMAT = 1  # of the baseline file
 _ACCEPT = "Record a new one with: {command} --accept"
@@ -73,8 +72,7 @@ def save(baseline: Baseline, path: Path) -> None:
         "cells": content,
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(text, indent=1) + "\n").encode())
+        write_json(path, text)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}. Choose another.") from error
 
@@ -138,7 +136,7 @@ def _integers(text: str) -> Integers:
 
 
 def _hash(cells: Any) -> str:
-    return hashlib.sha256(canonical(cells).encode()).hexdigest()
+    return digest(cells)
 
 
 def require(baseline: Baseline, suite: Suite, command: str) -> None:

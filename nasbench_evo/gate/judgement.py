@@ -19,7 +19,7 @@ from nasbench_evo.gate.baseline import Baseline
 from nasbench_evo.gate.layers import Cell, Order
 from nasbench_evo.gate.measured import Key, Measured
 from nasbench_evo.gate.traces import TraceCheck
-from nasbench_evo.suite import Entry, Suite, rows
+from nasbench_evo.suite import Entry, Suite, kind_of, rows
 
 LEAST_SEEDS = 20  # with fewer no cell can reach the level of layer B
 TUNED = "nb201"  # the preset that must beat random search
@@ -127,7 +127,7 @@ def tuned(measured: Mapping[Key, Measured], own: Sequence[str] = ()) -> list[str
     labels = {
         m.unit.row.label: None
         for m in measured.values()
-        if m.unit.row.preset == TUNED or m.unit.row.algorithm in own
+        if m.unit.row.setting == TUNED or m.unit.row.algorithm in own
     }
     return list(labels)
 
@@ -139,7 +139,7 @@ def prepared(suite: Suite, seeds: int, own: Sequence[str] = ()) -> Suite:
     the gate measures by. Raises InputError for too few seeds or an unknown algorithm, Unsupported
     for a suite that trains.
     """
-    if suite.evaluator != "lookup":
+    if kind_of(suite).trains:
         raise Unsupported(
             f"The gate judges searches on a table; {suite.name} trains. Give it a suite with "
             'evaluator = "lookup".'

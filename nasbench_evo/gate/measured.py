@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from nasbench_evo import engines, runner, tables
 from nasbench_evo.engines import Task
 from nasbench_evo.errors import RunsFailed
+from nasbench_evo.results.runs import decode
 from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 from nasbench_evo.tables import Table
@@ -104,8 +104,8 @@ def sample(
     final, area = [], []
     for record in records:
         points = [
-            (max(1, int(np.ceil(spent - _SLACK))), space.index(tuple(genotype)))
-            for spent, genotype in json.loads(record.curve)
+            (max(1, int(np.ceil(point.spent - _SLACK))), space.index(point.genotype))
+            for point in decode(record).curve
         ]
         points = [p for i, p in enumerate(points) if not i or until is None or p[0] <= until]
         starts = np.array([1, *(start for start, _ in points[1:]), end + 1])

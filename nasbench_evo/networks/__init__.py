@@ -20,6 +20,7 @@ from nasbench_evo.networks.nasbench201 import (
 from nasbench_evo.networks.nasbench201 import (
     supernet as nasbench201_supernet,
 )
+from nasbench_evo.networks.operations import Initialisation, initialise
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype, Space
 
@@ -46,36 +47,54 @@ def build(
     generator: torch.Generator,
     in_channels: int = 3,
     image_size: int = 32,
+    initialisation: Initialisation = "kaiming",
     **options: Any,
 ) -> nn.Module:
     """Return the network of `genotype` (on the CPU), its weights drawn from `generator` alone.
 
     It maps images [batch, in_channels, image_size, image_size] to logits [batch, classes].
-    `options` are the space's own, such as channels and cells of nasbench201. Raises InputError
-    for a space without networks, an option it does not have, or a genotype that does not fit.
+    `initialisation` is a rule of `operations.initialise`, `options` are the space's own, such as
+    channels and cells of nasbench201. Raises InputError for a space without networks, an option it
+    does not have, or a genotype that does not fit.
     """
     builder, accepted = _builder(BUILDERS, space, options)
     if "image_size" in accepted:  # the others work at any size
         options["image_size"] = image_size
     positional = (genotype, space) if "space" in accepted else (genotype,)
-    return builder(
+    network = builder(
         *positional, classes=classes, generator=generator, in_channels=in_channels, **options
     )
+    return _initialised(network, generator, initialisation)
 
 
 def build_supernet(
-    space: Space, *, classes: int, generator: torch.Generator, in_channels: int = 3, **options: Any
+    space: Space,
+    *,
+    classes: int,
+    generator: torch.Generator,
+    in_channels: int = 3,
+    initialisation: Initialisation = "kaiming",
+    **options: Any,
 ) -> Supernet:
     """Return the supernet of a space (on the CPU), its weights drawn from `generator` alone.
 
-    `options` are the space's own, such as channels and cells. Raises InputError for a space
-    without a supernet, an option it does not have, or sizes that do not fit.
+    `initialisation` is a rule of `operations.initialise`, `options` are the space's own, such as
+    channels and cells. Raises InputError for a space without a supernet, an option it does not
+    have, or sizes that do not fit.
     """
     builder, _ = _builder(SUPERNETS, space, options)
-    return builder(classes=classes, generator=generator, in_channels=in_channels, **options)
+    made = builder(classes=classes, generator=generator, in_channels=in_channels, **options)
+    return _initialised(made, generator, initialisation)
 
 
 M = TypeVar("M", bound=nn.Module)
+
+
+def _initialised(module: M, generator: torch.Generator, rule: Initialisation) -> M:
+    """Return a module whose builder has drawn "kaiming" weights, drawn again by another rule."""
+    if rule != "kaiming":
+        initialise(module, generator, rule)
+    return module
 
 
 def _builder(

@@ -6,8 +6,9 @@ Images and feature maps are [batch, channels, height, width]; everything keeps c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 from nasbench_evo.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
+Initialisation = Literal["kaiming", "torch"]
+INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -45,8 +48,14 @@ def global_average(x: Tensor) -> Tensor:
     return x.mean((2, 3))
 
 
-def dropped(x: Tensor, probability: float) -> Tensor:
-    """Return `x` with whole images set to zero at `probability`, the others scaled up."""
+def dropped(x: Tensor, probability: float | Tensor) -> Tensor:
+    """Return `x` with whole images set to zero at `probability`, the others scaled up.
+
+    A probability that is a tensor may change without a compiled graph being another one.
+    """
+    if isinstance(probability, Tensor):
+        kept = (1 - probability).to(x.dtype)
+        return x * torch.bernoulli(kept.expand(len(x), 1, 1, 1)) / kept
     if not probability:
         return x
     return x * F.dropout(x.new_ones(len(x), 1, 1, 1), probability)
@@ -67,14 +76,22 @@ def construct(factory: Callable[[], M], generator: torch.Generator) -> M:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialise(
+    module: nn.Module, generator: torch.Generator, rule: Initialisation = "kaiming"
+) -> None:
     """Set every parameter and buffer of `module`, drawing only from `generator`.
 
-    Convolutions are Kaiming-normal, fan out (He et al. 2015, Section 2.2); linear layers normal
-    with variance 1/inputs and zero bias; BatchNorm is the identity. Raises InputError for a
+    "kaiming": convolutions are Kaiming-normal, fan out (He et al. 2015, Section 2.2), linear layers
+    normal with variance 1/inputs, biases zero. "torch": as torch's own layers begin, weights and
+    biases uniform within 1/sqrt(inputs). BatchNorm is the identity. Raises InputError for a
     layer that holds parameters or buffers of another kind.
     """
     for name, layer in module.named_modules():
+        if rule == "torch" and isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for values in layer.parameters(recurse=False):
+                values.uniform_(-bound, bound, generator=generator)
+            continue
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(
                 layer.weight, mode="fan_out", nonlinearity="relu", generator=generator
@@ -93,6 +110,31 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             )
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             layer.bias.zero_()
+
+
+def sent(values: Tensor, to: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor on the device `to`; the host does not wait until it is there."""
+    if to.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()  # from other memory a copy waits
+    return values.to(to, dtype, non_blocking=True)
+
+
+@lru_cache(maxsize=4096)
+def positions(chosen: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return an index of some positions, int64, made once for each device."""
+    return sent(torch.tensor(chosen), device)
+
+
+def picked(values: Tensor, chosen: Sequence[int], dim: int = 0) -> Tensor:
+    """Return some rows of a dimension: a view where they lie side by side, else a copy."""
+    if adjacent(chosen):
+        return values.narrow(dim, chosen[0], len(chosen))
+    return values.index_select(dim, positions(tuple(chosen), values.device))
+
+
+def adjacent(chosen: Sequence[int]) -> bool:
+    """Return whether positions are consecutive and ascending."""
+    return list(chosen) == list(range(chosen[0], chosen[0] + len(chosen)))
 
 
 def check_sizes(**sizes: int) -> None:

@@ -105,10 +105,11 @@ def recalibrated(
     supernet is left as it was.
     """
     layers = norms(supernet)
-    kept = {name: _read(layer) for name, layer in layers.items()}
     counts = {name: layer.num_batches_tracked.clone() for name, layer in layers.items()}  # type: ignore[union-attr]
     momenta = {name: layer.momentum for name, layer in layers.items()}
-    rows: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+    running = [values for layer in layers.values() for values in _running(layer)]
+    before = [values.clone() for values in running]
+    found = [values.new_empty(len(forwards), len(values)) for values in running]
     mode = supernet.training
     supernet.train()
     for module in supernet.modules():
@@ -117,21 +118,18 @@ def recalibrated(
     try:
         for layer in layers.values():
             layer.momentum = 1.0  # the running statistics become those of this batch
-        for forward in forwards:
+        for row, forward in enumerate(forwards):
             forward()
-            for name, layer in layers.items():
-                rows[name].append(_read(layer))
-                _write(layer, kept[name])
+            # All layers in one call: most of them the individual does not even use.
+            torch._foreach_copy_([values[row] for values in found], running)
+            torch._foreach_copy_(running, before)
     finally:
         supernet.train(mode)
         for name, layer in layers.items():
             layer.momentum = momenta[name]
             layer.num_batches_tracked = counts[name]
-            _write(layer, kept[name])
-    return {
-        name: (torch.stack([m for m, _ in found]), torch.stack([v for _, v in found]))
-        for name, found in rows.items()
-    }
+        torch._foreach_copy_(running, before)
+    return dict(zip(layers, zip(found[::2], found[1::2], strict=True), strict=True))
 
 
 def norms(module: nn.Module) -> dict[str, nn.BatchNorm2d]:

@@ -22,7 +22,7 @@ from nasbench_evo.algorithms.genetic_nas import GeneticNAS
 from nasbench_evo.errors import DataError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, Search
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
 

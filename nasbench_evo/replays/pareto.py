@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +11,11 @@ from numpy.typing import NDArray
 
 from nasbench_evo import runner, tables
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.results.summary import mean_intervals
+from nasbench_evo.files import csv_text, write_text
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
 from nasbench_evo.tables import Table
-from nasbench_evo.tables.packed import write_atomically
+from nasbench_evo.tables.table import unit as unit_of
 
 Array = NDArray[np.float64]
 ACCURACY = "accuracy"
@@ -64,21 +63,31 @@ class Fronts(NamedTuple):
     volumes: list[VolumeRow]
 
 
-def objectives(text: str) -> list[str]:
-    """Return the costs named in a text such as 'accuracy,params'.
+def objectives(text: str, table: Table) -> list[str]:
+    """Return the costs named in a text such as 'accuracy,params', or metrics of the table.
 
     Raises InputError unless accuracy and at least one cost are there, each once and known.
     """
     names = [name.strip() for name in text.split(",")]
+    every = [ACCURACY, *LABELS, *table.metrics]
     for name in names:
-        if name not in (ACCURACY, *LABELS):
-            raise unknown("objective", name, [ACCURACY, *LABELS])
+        if name not in every:
+            raise unknown("objective", name, every)
     chosen = [name for name in names if name != ACCURACY]
     if len(set(names)) < len(names) or len(chosen) != len(names) - 1 or not chosen:
         raise InputError(
-            f"Expected accuracy and one or more of {', '.join(LABELS)}, each once; got {text!r}."
+            f"Expected accuracy and one or more of {', '.join(every[1:])}, each once; got {text!r}."
         )
     return chosen
+
+
+def label(name: str) -> str:
+    """Return what a cost is and its unit, for people."""
+    if name in LABELS:
+        return LABELS[name]
+    of_name = unit_of(name)
+    words = name.removesuffix("_" + of_name).replace("_", " ")
+    return f"{words} ({of_name})" if of_name else words
 
 
 def costs(table: Table, dataset: str, objective: str) -> Array:
@@ -91,13 +100,15 @@ def costs(table: Table, dataset: str, objective: str) -> Array:
     if values is None or np.isnan(values[table.trials[d] > 0]).any():
         there = ", ".join(available(table, dataset)) or "none"
         raise InputError(
-            f"The table {table.name} has no {LABELS[objective]} of {dataset}. It has: {there}."
+            f"The table {table.name} has no {label(objective)} of {dataset}. It has: {there}."
         )
     return values
 
 
 def _known(table: Table, d: int, objective: str) -> Array | None:
     """Return the values of a cost [G], NaN where unknown."""
+    if objective in table.metrics:
+        return np.asarray(table.metrics[objective][d])
     if objective == "params":
         return np.where(table.parameters[d] < 0, np.nan, table.parameters[d] / 1e6)
     if objective == "latency":
@@ -106,10 +117,10 @@ def _known(table: Table, d: int, objective: str) -> Array | None:
 
 
 def available(table: Table, dataset: str) -> list[str]:
-    """Return the costs that the table has of a data set, in the order of LABELS."""
+    """Return the costs that the table has of a data set, in the order of LABELS, metrics last."""
     d = table.row(dataset)
     measured = table.trials[d] > 0
-    found = {name: _known(table, d, name) for name in LABELS}
+    found = {name: _known(table, d, name) for name in (*LABELS, *table.metrics)}
     return [
         name
         for name, values in found.items()
@@ -210,7 +221,7 @@ def _volume_row(
     return VolumeRow(
         dataset=unit.dataset,
         algorithm=unit.row.algorithm,
-        preset=unit.row.preset,
+        preset=unit.row.setting,
         objective=objective,
         n=len(runs),
         visited=float(np.mean([len(cells) for cells in runs])),
@@ -223,15 +234,6 @@ def _volume_row(
 def write(fronts: Fronts, folder: Path) -> list[Path]:
     """Write pareto.csv (the fronts) and pareto-hypervolume.csv; return the paths."""
     return [
-        _write(folder / "pareto.csv", FrontRow._fields, fronts.fronts),
-        _write(folder / "pareto-hypervolume.csv", VolumeRow._fields, fronts.volumes),
+        write_text(folder / "pareto.csv", csv_text(FrontRow._fields, fronts.fronts)),
+        write_text(folder / "pareto-hypervolume.csv", csv_text(VolumeRow._fields, fronts.volumes)),
     ]
-
-
-def _write(path: Path, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Path:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-    return path

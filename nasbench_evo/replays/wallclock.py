@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import tables
-from nasbench_evo.errors import Unsupported
+from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.replays.simulated_workers import ClusterResult, is_asynchronous, simulate
-from nasbench_evo.results.summary import mean_intervals, regrets
-from nasbench_evo.suite import Suite, Unit, units
-from nasbench_evo.tables.packed import write_atomically
+from nasbench_evo.results.on_table import regrets
+from nasbench_evo.results.rows import mean_intervals
+from nasbench_evo.suite import Suite, Unit, require_table, units
 
 _POINTS = 40
 
@@ -76,11 +74,7 @@ def wallclock(
 
 def require_times(suite: Suite) -> None:
     """Raise Unsupported for a suite that trains, InputError for a table without times."""
-    if suite.evaluator != "lookup":
-        raise Unsupported(
-            f"{suite.name} trains its candidates; simulated workers need a suite that reads the "
-            "training times of a table."
-        )
+    require_table(suite)
     for dataset in suite.datasets:
         tables.load(suite.table).require_times(dataset)
 
@@ -102,7 +96,7 @@ def _rows(
         WallclockRow(
             dataset=unit.dataset,
             algorithm=unit.row.algorithm,
-            preset=unit.row.preset,
+            preset=unit.row.setting,
             workers=workers,
             asynchronous=is_asynchronous(unit.row.configured),
             seconds=float(time),
@@ -118,8 +112,4 @@ def _rows(
 
 def write(rows: Sequence[WallclockRow], path: Path) -> None:
     """Write the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(WallclockRow._fields)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_text(path, csv_text(WallclockRow._fields, rows))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from types import ModuleType
 from typing import Any
 
-from nasbench_evo import tables
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.report import export_tables
-from nasbench_evo.results import runs as run_curves
+from nasbench_evo.files import write_text
+from nasbench_evo.results.columns import ResultRow, Sheet
 from nasbench_evo.results.folder import Stored
-from nasbench_evo.results.summary import UnitRuns, regrets
-from nasbench_evo.store import Record
-from nasbench_evo.tables.packed import write_atomically
+from nasbench_evo.results.kind import Track
+from nasbench_evo.results.runs import Run
 
+# Of the keys of an answer, those that are a column of runs.parquet.
+_RUN_KEYS = (
+    "algorithm", "preset", "space", "evaluator", "dataset", "seed", "arch", "valid_accuracy",
+    "test_accuracy", "regret", "rank", "evaluations", "simulated_seconds", "wall_seconds",
+    "trace_sha256",
+)  # fmt: skip
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -38,36 +40,47 @@ def escape_latex(text: str) -> str:
 
 
 def latex(stored: Stored) -> str:
-    """Return a booktabs table a data set; the best value of what rows are sorted by is bold."""
+    """Return a booktabs table a data set, the best first; it and its ties are bold."""
     lines = ["% Needs \\usepackage{booktabs}. Made by: nasbench-evo export --latex"]
-    for sheet in export_tables.sheets(stored):
+    for sheet in stored.kind.sheets(stored.found):
         lines += [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape_latex(sheet.caption)}}}",
+            rf"\caption{{{escape_latex(caption(stored, sheet))}}}",
         ]
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(sheet.head) - 1)}}}", r"\toprule"]
         lines += [" & ".join(map(escape_latex, sheet.head)) + r" \\", r"\midrule"]
-        for i, line in enumerate(sheet.lines):
-            cells = [escape_latex(cell) for cell in line]
-            bold = [rf"\textbf{{{c}}}" if (i, j) in sheet.best else c for j, c in enumerate(cells)]
-            lines.append(" & ".join(bold) + r" \\")
+        lines += [
+            " & ".join(_cells(sheet, row, escape_latex, r"\textbf{{{}}}")) + r" \\"
+            for row in sheet.rows
+        ]
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
 def markdown(stored: Stored) -> str:
-    """Return a table a data set; the best value of what rows are sorted by is bold."""
+    """Return a table a data set, the best first; it and its ties are bold."""
     lines = [f"# {escape_markdown(stored.suite.name)}", ""]
-    for sheet in export_tables.sheets(stored):
-        lines += [escape_markdown(sheet.caption), ""]
+    for sheet in stored.kind.sheets(stored.found):
+        lines += [escape_markdown(caption(stored, sheet)), ""]
         lines += ["| " + " | ".join(sheet.head) + " |", "|---|" + "---:|" * (len(sheet.head) - 1)]
-        for i, line in enumerate(sheet.lines):
-            cells = [escape_markdown(cell) for cell in line]
-            bold = [f"**{c}**" if (i, j) in sheet.best else c for j, c in enumerate(cells)]
-            lines.append("| " + " | ".join(bold) + " |")
+        lines += [
+            "| " + " | ".join(_cells(sheet, row, escape_markdown, "**{}**")) + " |"
+            for row in sheet.rows
+        ]
         lines.append("")
     return "\n".join(lines)
+
+
+def caption(stored: Stored, sheet: Sheet) -> str:
+    """Return the text above an exported table: what it is of, and how to read it."""
+    return f"{stored.suite.name}, {sheet.title}. {stored.kind.meaning}".replace("*", "bold:")
+
+
+def _cells(sheet: Sheet, row: ResultRow, escape: Callable[[str], str], bold: str) -> list[str]:
+    """Return the cells of a row, escaped; what stands out is put into `bold`."""
+    texts = [(escape(column.text(row)), sheet.marked(row, column)) for column in sheet.columns]
+    return [bold.format(text) if marked else text for text, marked in texts]
 
 
 def escape_markdown(text: str) -> str:
@@ -77,17 +90,12 @@ def escape_markdown(text: str) -> str:
 
 def write_latex(stored: Stored) -> list[Path]:
     """Write summary.tex; return its path."""
-    return _text(stored.folder / "summary.tex", latex(stored))
+    return [write_text(stored.folder / "summary.tex", latex(stored))]
 
 
 def write_markdown(stored: Stored) -> list[Path]:
     """Write summary.md; return its path."""
-    return _text(stored.folder / "summary.md", markdown(stored))
-
-
-def _text(path: Path, text: str) -> list[Path]:
-    write_atomically(path, text.encode())
-    return [path]
+    return [write_text(stored.folder / "summary.md", markdown(stored))]
 
 
 def write_parquet(stored: Stored) -> list[Path]:
@@ -98,7 +106,7 @@ def write_parquet(stored: Stored) -> list[Path]:
     arrow = _optional("pyarrow", "parquet")
     parquet = _optional("pyarrow.parquet", "parquet")
     contents = {
-        "summary.parquet": [dataclasses.asdict(row) for row in export_tables.rows_of(stored)],
+        "summary.parquet": [dict(row.values) for row in stored.found.rows],
         "runs.parquet": list(_runs(stored)),
     }
     for name, rows in contents.items():
@@ -108,51 +116,13 @@ def write_parquet(stored: Stored) -> list[Path]:
 
 def _runs(stored: Stored) -> Iterator[dict[str, Any]]:
     """Yield what is known of each run; accuracies in percent, regret in percentage points."""
-    of_unit = _looked_up if stored.suite.evaluator == "lookup" else _trained
-    for unit in stored.collected:
-        for record, result in of_unit(stored, unit):
+    for runs in stored.collected:
+        for run in runs.records:
+            found = stored.kind.answer(stored.suite, runs.unit, run)
             yield {
-                "algorithm": unit.unit.row.algorithm,
-                "preset": unit.unit.row.preset,
-                "dataset": unit.unit.dataset,
-                "seed": record.seed,
-                **result,
-                "evaluations": record.evaluations,
-                "simulated_seconds": record.simulated_seconds,
-                "wall_seconds": record.wall_seconds,
-                "trace_sha256": record.trace_sha256,
+                **{key: getattr(found, key) for key in _RUN_KEYS},
+                **stored.kind.facts(stored.suite, runs.unit, run),
             }
-
-
-def _looked_up(stored: Stored, runs: UnitRuns) -> Iterator[tuple[Record, dict[str, Any]]]:
-    table = tables.reported(runs.unit.table)
-    regret = regrets(table, runs.unit.dataset)
-    for record in runs.records:
-        genotype = tuple(json.loads(record.genotype))
-        index = table.space.index(genotype)
-        yield record, {"arch": table.space.format(genotype), "regret": float(regret[index])}
-
-
-def _trained(stored: Stored, runs: UnitRuns) -> Iterator[tuple[Record, dict[str, Any]]]:
-    space = run_curves.space_of(stored.suite)
-    for run in run_curves.of_unit(stored, runs.unit, runs.records):
-        final = {
-            f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
-            if run.final
-            else None
-            for part in ("valid", "test")
-        }
-        yield (
-            run.record,
-            {
-                "on_table": run.on_table,
-                "arch": space.format(run.genotype),
-                "seen": None if run.on_table else run.curve[-1][1],
-                "standalone": run.standalone,
-                **final,
-                "final_trainings": len(run.final),
-            },
-        )
 
 
 def require_tensorboard() -> ModuleType:
@@ -170,46 +140,29 @@ def write_tensorboard(stored: Stored) -> list[Path]:
     """
     boards = require_tensorboard()
     folder = stored.folder / "tensorboard"
-    scalars = _regrets if stored.suite.evaluator == "lookup" else _accuracies
-    for unit in stored.collected:
-        for record, points in scalars(stored, unit):
-            name = _safe(f"{unit.unit.dataset}/{unit.unit.row.label}/seed-{record.seed}")
+    for runs in stored.collected:
+        track = stored.kind.track(stored.suite, runs.unit)
+        for run in runs.records:
+            name = _safe(f"{runs.unit.dataset}/{runs.unit.row.label}/seed-{run.seed}")
             for old in (folder / name).glob("events.out.tfevents.*"):
                 old.unlink()
             with boards.SummaryWriter(str(folder / name)) as writer:
-                for tag, value, step in points:
+                for tag, value, step in _scalars(track, run):
                     writer.add_scalar(tag, value, step)
     return [folder]
 
 
-Scalars = Iterator[tuple[Record, list[tuple[str, float, int]]]]  # tag, value, step
-
-
-def _regrets(stored: Stored, runs: UnitRuns) -> Scalars:
-    table = tables.reported(runs.unit.table)
-    best = float(table.best[table.row(runs.unit.dataset)])
-    regret = regrets(table, runs.unit.dataset)
-    for record in runs.records:
-        points = []
-        for step, index in _steps(json.loads(record.curve), table.space):
-            points.append(("regret", float(regret[index]), step))
-            points.append(("valid_accuracy", best - float(regret[index]), step))
-        yield record, points
-
-
-def _accuracies(stored: Stored, runs: UnitRuns) -> Scalars:
-    for run in run_curves.of_unit(stored, runs.unit, runs.records):
-        tag = "standalone_accuracy" if run.on_table else "valid_accuracy_as_seen"
-        points = [(tag, value, math.ceil(spent)) for spent, value in run.curve]
-        end = math.ceil(run.record.evaluations)
-        for part in ("valid", "test") if run.final else ():
-            mean = fmean(one[f"{part}_accuracy"] for one in run.final)
-            points.append((f"final_{part}_accuracy", mean, end))
-        yield run.record, points
-
-
-def _steps(curve: Sequence[tuple[float, Sequence[int]]], space: Any) -> list[tuple[int, int]]:
-    return [(math.ceil(spent), space.index(tuple(genotype))) for spent, genotype in curve]
+def _scalars(track: Track, run: Run) -> Iterator[tuple[str, float, int]]:
+    """Yield tag, value and step of a run's incumbents, then of its fresh trainings."""
+    for point in run.curve:
+        value = track.value(point)
+        if value is not None:
+            yield track.tag, value, math.ceil(point.spent)
+        for tag, more in track.also.items():
+            yield tag, more(point), math.ceil(point.spent)
+    for part in ("valid", "test") if run.final else ():
+        mean = fmean(one[f"{part}_accuracy"] for one in run.final)
+        yield f"final_{part}_accuracy", mean, math.ceil(run.evaluations)
 
 
 def _safe(name: str) -> str:

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.report import page_lookup, page_trained
+from nasbench_evo.figures import build
+from nasbench_evo.files import write_text
+from nasbench_evo.replays import pareto
+from nasbench_evo.report import page_runs, rankings, sections
+from nasbench_evo.results import comparison
+from nasbench_evo.results.ablation_text import Section
+from nasbench_evo.results.columns import ResultRow, known
 from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.spaces import NASBench201
 from nasbench_evo.suite import Suite, require_table
-from nasbench_evo.tables.packed import write_atomically
 
 FILE = "report.html"
 DRILL = 50  # runs of a row that the page lets one look into, by default
+SEEDS_PARETO = 20  # runs of a row that are repeated for the Pareto fronts
+_LAST = 1e300  # what is undefined sorts last
 
 
 def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
@@ -27,9 +35,7 @@ def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
     if gate is not None:
         require_table(stored.suite)
     text = render(stored, runs=runs, gate=_gate(gate))
-    path = folder / FILE
-    write_atomically(path, text.encode())
-    return path
+    return write_text(folder / FILE, text)
 
 
 def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = None) -> str:
@@ -43,26 +49,85 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
-    kind = page_lookup if stored.suite.evaluator == "lookup" else page_trained
-    return template.render(
-        suite=stored.suite,
-        description=stored.suite.description,
-        looked_up=stored.suite.evaluator == "lookup",
+    suite, kind, found = stored.suite, stored.kind, stored.found
+    return environment.get_template("report.html.j2").render(
+        suite=suite,
+        description=suite.description,
         gate=gate,
+        judged_by_gate=not kind.trains,
         manifest=stored.manifest,
-        command=command(stored.suite),
-        suite_text=json.dumps(stored.suite.model_dump(), indent=1),
-        total=sum(len(unit.records) for unit in stored.collected),
+        command=command(suite, devices=kind.trains),
+        suite_text=json.dumps(suite.model_dump(), indent=1),
+        total=found.runs,
         drill=runs,
-        **kind.content(stored, runs),
+        scope=kind.scope(suite),
+        needs=kind.needs(suite),
+        reading=kind.meaning,
+        choice=kind.choice(suite),
+        verdicts=[kind.verdict(found, sheet) for sheet in kind.sheets(found)],
+        **_table(stored),
+        notes=kind.notes(found),
+        sections=_figures(stored),
+        published=[] if kind.trains else comparison.beside(suite, found.rows),
+        published_note=comparison.NOTE,
+        published_columns=comparison.COLUMNS,
+        draws_cells=kind.space(suite).name == NASBench201.name,
+        data={"units": page_runs.units(stored, runs)},
     )
 
 
-def command(suite: Suite) -> str:
+def command(suite: Suite, *, devices: bool) -> str:
     """Return the exact command that makes the runs again."""
-    devices = "" if suite.evaluator == "lookup" else f" --devices {','.join(suite.devices)}"
-    return f"nasbench-evo run {shlex.quote(suite.name)} --seeds {suite.seeds}{devices}"
+    where = f" --devices {','.join(suite.devices)}" if devices else ""
+    return f"nasbench-evo run {shlex.quote(suite.name)} --seeds {suite.seeds}{where}"
+
+
+def _table(stored: Stored) -> dict[str, Any]:
+    """Return the result table: every row, with what it can be filtered by."""
+    choice, rows = stored.kind.choice(stored.suite), list(stored.found.rows)
+    columns = [c for c in stored.kind.columns if c.header and any(map(c.text, rows))]
+    sheets = stored.kind.sheets(stored.found, every=True)
+    judged = {row: sheet for sheet in sheets for row in sheet.rows}
+    return {
+        "head": [(column.title, column.kind, column.meaning) for column in columns],
+        "results": [
+            {
+                "dataset": row.dataset,
+                "chosen": "" if choice is None else row[choice.key],
+                "cells": [
+                    (column.text(row), _key(row, column.key), judged[row].marked(row, column))
+                    for column in columns
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def _key(row: ResultRow, key: str) -> str | float:
+    """Return what a cell sorts by: text as it reads, what is undefined last."""
+    value = row[key]
+    if isinstance(value, str):
+        return value
+    return float(value) if known(value) else _LAST
+
+
+def _figures(stored: Stored) -> list[dict[str, Any]]:
+    """Return the sections of figures, each image drawn on light and on dark ground."""
+    fronts = None
+    if "pareto" in stored.kind.figures:
+        seeds = min(stored.suite.seeds, SEEDS_PARETO)
+        fronts = pareto.pareto(stored.suite.model_copy(update={"seeds": seeds}))
+
+    def draw(target: Path, look: str) -> list[Section]:
+        return build.draw(stored, target, ["png"], look, notes=False, fronts=fronts).sections
+
+    images, drawn = sections.on_both_grounds(draw)
+    found = stored.found
+    more: list[Section] = []
+    if stored.kind.trains:
+        more = rankings.sections(stored.suite, found.rankings, found.sentences)
+    return sections.shown([*drawn, *more], images)
 
 
 def _gate(path: Path | None) -> dict[str, Any] | None:

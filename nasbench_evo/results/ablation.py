@@ -22,7 +22,9 @@ from nasbench_evo import algorithms
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.randomness import stream
-from nasbench_evo.results.summary import BASELINE, UnitRuns, regret_curves
+from nasbench_evo.results.on_table import regret_curves
+from nasbench_evo.results.rows import BASELINE
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.analysis.statistics import Interval
+from nasbench_evo.files import plain, write_json, write_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, effects, paired, show
-from nasbench_evo.tables.packed import write_atomically
 
 
 def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
@@ -185,12 +184,10 @@ def to_json(name: str, found: Sequence[Effect], sections: Sequence[Section]) -> 
         "suite": name,
         "effects": [
             {
-                **{
-                    k: _plain(v) for k, v in dataclasses.asdict(effect).items() if k != "difference"
-                },
-                "difference": _plain(effect.difference.estimate),
-                "difference_low": _plain(effect.difference.low),
-                "difference_high": _plain(effect.difference.high),
+                **{k: plain(v) for k, v in dataclasses.asdict(effect).items() if k != "difference"},
+                "difference": plain(effect.difference.estimate),
+                "difference_low": plain(effect.difference.low),
+                "difference_high": plain(effect.difference.high),
                 "judgement": effect.judgement,
             }
             for effect in found
@@ -199,13 +196,9 @@ def to_json(name: str, found: Sequence[Effect], sections: Sequence[Section]) -> 
     }
 
 
-def _plain(value: Any) -> Any:
-    return float(f"{value:.9g}") if isinstance(value, float) else value
-
-
 def write(folder: Path, markdown: str, content: dict[str, Any]) -> list[Path]:
     """Write ablation.md and ablation.json; return their paths."""
-    texts = {"ablation.md": markdown, "ablation.json": json.dumps(content, indent=1) + "\n"}
-    for name, text in texts.items():
-        write_atomically(folder / name, text.encode())
-    return [folder / name for name in texts]
+    return [
+        write_text(folder / "ablation.md", markdown),
+        write_json(folder / "ablation.json", content),
+    ]

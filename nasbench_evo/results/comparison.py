@@ -13,8 +13,8 @@ import numpy as np
 
 from nasbench_evo import tables
 from nasbench_evo.analysis.statistics import Interval
+from nasbench_evo.results.columns import ResultRow
 from nasbench_evo.results.published import PublishedRow, compare, load_published
-from nasbench_evo.results.summary import SummaryRow
 from nasbench_evo.suite import Suite, rows
 
 COLUMNS = ("data set", "published", "source", "mean", "n", "ours", "ours [95%]", "judgement", "why")
@@ -53,8 +53,8 @@ def compare_all(suite: Suite, ours: Mapping[tuple[str, str], Interval]) -> list[
     return lines
 
 
-def of_summary(suite: Suite, summary: Sequence[SummaryRow]) -> list[str]:
-    """Return the comparison of a suite's result table at its last checkpoint, as sentences.
+def beside(suite: Suite, summary: Sequence[ResultRow]) -> list[Line]:
+    """Return the comparison of a suite's result table at its last checkpoint.
 
     Rows of one run have no interval and are left out.
     """
@@ -65,7 +65,26 @@ def of_summary(suite: Suite, summary: Sequence[SummaryRow]) -> list[str]:
         for row in summary
         if row.evaluations == suite.checkpoints[-1] and row.n > 1
     }
-    return sentences(compare_all(suite, ours))
+    return compare_all(suite, ours)
+
+
+def of_summary(suite: Suite, summary: Sequence[ResultRow]) -> list[str]:
+    """Return the comparison of a suite's result table at its last checkpoint, as sentences."""
+    return sentences(beside(suite, summary))
+
+
+def published(suite: Suite) -> list[PublishedRow]:
+    """Return the published validation accuracies of this suite's space and data sets."""
+    space = tables.load(suite.table).space.name
+    names = {entry.algorithm for entry in suite.rows}
+    return [
+        row
+        for row in load_published()
+        if row.space == space
+        and row.dataset in suite.datasets
+        and row.split == "valid"
+        and row.algorithm in names
+    ]
 
 
 def _line(row: PublishedRow, label: str, interval: Interval, why: list[str]) -> Line:

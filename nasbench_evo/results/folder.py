@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.execution import MANIFEST
-from nasbench_evo.results.summary import SummaryRow, UnitRuns, collect, summarise
+from nasbench_evo.results import kinds
+from nasbench_evo.results.kinds import Findings, Kind
+from nasbench_evo.results.runs import UnitRuns, collect
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, bundled_folders, load
 from nasbench_evo.suite import identity as suite_identity
@@ -28,10 +30,15 @@ class Stored:
     summary: dict[str, Any]  # summary.json; empty where it is not there
     manifest: dict[str, Any]  # manifest.json; empty where it is not there
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of the suite."""
+        return kinds.of(self.suite)
+
     @cached_property
-    def rows(self) -> list[SummaryRow]:
-        """The rows of the result table, made from the runs."""
-        return summarise(self.suite, self.collected)
+    def found(self) -> Findings:
+        """What the runs say: the rows of the result table, and comparisons."""
+        return self.kind.find(self.suite, self.collected)
 
 
 def read(folder: Path) -> Stored:

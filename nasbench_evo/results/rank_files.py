@@ -52,7 +52,7 @@ class Joined:
     only_truth: list[Genotype]
 
 
-def read(path: Path, space: Space, *, several: bool = False) -> Values:
+def read(path: Path, parse: Callable[[str], Genotype], *, several: bool = False) -> Values:
     """Return the values in a .csv or .json file; `several` allows trials of a genotype.
 
     Raises InputError, naming file and place, for a file that cannot be read, a value that is no
@@ -67,7 +67,7 @@ def read(path: Path, space: Space, *, several: bool = False) -> Values:
     try:
         for place, arch, cells in readers[kind](path):
             try:
-                genotype = space.parse(arch)
+                genotype = parse(arch)
                 values = tuple(map(_number, cells))
                 if len(values) > 1 and not several:
                     raise InputError(f"Expected one value of {arch!r}; got {len(values)}.")

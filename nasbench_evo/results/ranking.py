@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +14,16 @@ from numpy.typing import NDArray
 from nasbench_evo import tables
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.analysis.statistics import StatisticsWarning
-from nasbench_evo.engines import RETURNED
 from nasbench_evo.evaluators import probing, specifications
+from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
-from nasbench_evo.results.runs import notes_of
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.weight_sharing import Curve
-from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.spaces import Genotype
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.suite.model import Truth
 from nasbench_evo.tables import Table
-from nasbench_evo.tables.packed import write_atomically
 
 Array = NDArray[np.float64]
 _RESAMPLES = 300  # of the interval of each epoch's rank correlation
@@ -50,13 +45,11 @@ class Ranking:
     truth: Array
 
 
-def final_genotypes(runs: UnitRuns, space: Space) -> list[Genotype]:
-    """Return the final genotype of each run, in seed order: what its algorithm ended with.
-
-    That is the incumbent of an algorithm that has no result of its own.
+def final_genotypes(runs: UnitRuns) -> list[Genotype]:
+    """Return what each run's algorithm ended with, in seed order: its own result, or what was
+    recommended where it has none.
     """
-    finals = [notes_of(r).get(RETURNED) or json.loads(r.genotype) for r in runs.records]
-    return [space.validate(genotype) for genotype in finals]
+    return [run.genotype if run.returned is None else run.returned for run in runs.records]
 
 
 def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:
@@ -87,9 +80,9 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
     standalone = standalone_accuracy(table, truth.dataset or runs.unit.dataset, genotypes)
     known = np.isfinite(standalone)  # a table may lack some cells
     curves, last = [], standalone
-    for record in runs.records:
-        probes = notes_of(record)[probing.NOTE]
-        epochs, rows = [epoch for epoch, _ in probes], np.array([values for _, values in probes])
+    for run in runs.records:
+        epochs = [epoch for epoch, _ in run.probes]
+        rows = np.array([values for _, values in run.probes])
         curves.append(
             weight_sharing.correlation_curve(
                 rows[:, known], standalone[known], epochs, bootstrap=_RESAMPLES
@@ -97,7 +90,7 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
         )
         last = rows[-1] if len(curves) == 1 else last
     kept = [genotype for genotype, ok in zip(genotypes, known, strict=True) if ok]
-    seeds = [record.seed for record in runs.records]
+    seeds = [run.seed for run in runs.records]
     return Ranking(runs.unit, kept, seeds, curves, last[known], standalone[known])
 
 
@@ -120,9 +113,4 @@ def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
 def write_rankings(path: Path, content: dict[str, Any]) -> Path:
     """Write the rank correlations of summary.json's `content` as CSV, one row an epoch."""
     rows = content["rank_correlation"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-    return path
+    return write_text(path, csv_text(list(rows[0]), (row.values() for row in rows)))

@@ -1,83 +1,159 @@
-"""What a single run of a suite that trains says: its curve, its architecture, what came of it."""
+"""Stored runs, decoded: the only place that reads the JSON of a record."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from nasbench_evo import tables
+import numpy as np
+
+from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.engines import REPORT
-from nasbench_evo.evaluators import probing, settings
-from nasbench_evo.results.folder import Stored
-from nasbench_evo.spaces import Genotype, Space
-from nasbench_evo.store import Record
-from nasbench_evo.suite import Suite, Unit
+from nasbench_evo.evaluators import probing
+from nasbench_evo.spaces import Genotype
+from nasbench_evo.store import Record, Store
+from nasbench_evo.suite import Suite, Unit, units
 
-Truth = Callable[[Genotype], float]  # standalone accuracy of a genotype, percent
+_SLACK = 1e-9  # a point of a curve may have been rounded
+_ONCE_TEXT = (REPORT, *probing.DATA)  # notes that older records hold as JSON inside JSON
+
+
+class Point(NamedTuple):
+    """Where the incumbent of a run changed.
+
+    `spent` in full-training equivalents; `seen` is its accuracy as the search saw it, percent,
+    None where a table was searched, which stores none.
+    """
+
+    spent: float
+    genotype: Genotype
+    seen: float | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `curve` is (evaluations spent, accuracy of the incumbent in percent) at each change.
+    """One finished run.
 
-    The accuracy is the one that the search saw; where it searched a table (`on_table`), which
-    stores none, it is that of the truth. `standalone` is what the truth says of the result, None
-    without a truth. `final` are the trainings of it, as `training.individuals.Trained` has them.
+    `notes` are remarks in plain values. What a run measured along the way lies beside them:
+    `final` are fresh trainings of what it found (as `training.individuals.Trained` has them),
+    `fitness` is [epoch, highest, mean, lowest] of each epoch of a supernet, `probes` is
+    [epoch, [accuracy of each probed genotype]], and `data` any other list or mapping by name.
     """
 
-    record: Record
+    unit: str
+    seed: int
     genotype: Genotype
-    curve: list[tuple[float, float]]
-    on_table: bool
-    standalone: float | None
-    final: list[dict[str, Any]]
+    curve: tuple[Point, ...]
+    evaluations: float
+    simulated_seconds: float
+    wall_seconds: float
+    trace_sha256: str
+    notes: Mapping[str, Any]
+    final: Sequence[Mapping[str, Any]] = ()
+    fitness: Sequence[Sequence[float]] = ()
+    probes: Sequence[tuple[int, Sequence[float]]] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> float | None:
+        """Accuracy of the last incumbent as the search saw it, percent."""
+        return self.curve[-1].seen
+
+    @property
+    def returned(self) -> Genotype | None:
+        """What the algorithm itself ended with, where it says so."""
+        value = self.data.get("returned")
+        return None if value is None else frozen(value)
 
 
-def space_of(suite: Suite) -> Space:
-    """Return the space of a suite that trains; raise InputError for settings that do not fit."""
-    kind: Any = settings.Settings if suite.evaluator == "standalone" else settings.SupernetSettings
-    chosen = settings.read(kind, suite.evaluator_set)
-    made: Space = chosen.make_space(suite.space, chosen.image_size)
-    return made
+@dataclass(frozen=True)
+class UnitRuns:
+    """The finished runs of a unit, in seed order."""
+
+    unit: Unit
+    records: list[Run]
 
 
-def truth_of(suite: Suite, unit: Unit) -> Truth | None:
-    """Return what the truth table says of a genotype, or None without one."""
-    if suite.truth is None:
-        return None
-    table = tables.reported(suite.truth.table)
-    known = table.mean_accuracy[table.row(suite.truth.dataset or unit.dataset)]
-    return lambda genotype: float(known[table.space.index(genotype)])
-
-
-def of_unit(stored: Stored, unit: Unit, records: list[Record]) -> list[Run]:
-    """Return runs of a unit of a suite that trains."""
-    space, truth = space_of(stored.suite), truth_of(stored.suite, unit)
-    return [_run(space, truth, unit.row.on_table, record) for record in records]
-
-
-def notes_of(record: Record) -> dict[str, Any]:
-    """Return the notes of a record; those of earlier versions had JSON texts for data."""
+def decode(record: Record) -> Run:
+    """Return what a stored record says; records of earlier versions too."""
     notes: dict[str, Any] = json.loads(record.notes)
-    for name in (REPORT, *probing.DATA):
+    for name in _ONCE_TEXT:
         if isinstance(notes.get(name), str):
             notes[name] = json.loads(notes[name])
-    return notes
-
-
-def _run(space: Space, truth: Truth | None, on_table: bool, record: Record) -> Run:
-    genotype = space.validate(json.loads(record.genotype))
-    curve = [
-        (spent, truth(space.validate(found)) if truth and not seen else seen[0])
-        for spent, found, *seen in json.loads(record.curve)
-    ]
+    data: dict[str, Any] = {
+        name: value for name, value in notes.items() if isinstance(value, list | dict)
+    }
     return Run(
-        record,
-        genotype,
-        curve,
-        on_table,
-        None if truth is None else truth(genotype),
-        notes_of(record).get(REPORT, []),
+        unit=record.unit,
+        seed=record.seed,
+        genotype=frozen(json.loads(record.genotype)),
+        curve=tuple(
+            Point(spent, frozen(genotype), *seen)
+            for spent, genotype, *seen in json.loads(record.curve)
+        ),
+        evaluations=record.evaluations,
+        simulated_seconds=record.simulated_seconds,
+        wall_seconds=record.wall_seconds,
+        trace_sha256=record.trace_sha256,
+        notes={name: value for name, value in notes.items() if name not in data},
+        final=data.pop(REPORT, ()),
+        fitness=data.pop(probing.FITNESS, ()),
+        probes=data.pop(probing.NOTE, ()),
+        data=data,
     )
+
+
+def frozen(value: Any) -> Any:
+    """Return JSON lists as tuples, however deep: genotypes are hashable."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def collect(suite: Suite, store: Store) -> list[UnitRuns]:
+    """Return the stored runs of every unit of a suite, of its seeds only."""
+    wanted = range(suite.first_seed, suite.first_seed + suite.seeds)
+    return [
+        UnitRuns(unit, [decode(run) for run in store.runs(unit.key()) if run.seed in wanted])
+        for unit in units(suite)
+    ]
+
+
+def counted(finished: int, asked: int) -> str:
+    """Return a number of runs for a table; as 27/30 where fewer finished than were asked for."""
+    return str(finished) if finished >= asked else f"{finished}/{asked}"
+
+
+def shortfalls(suite: Suite, collected: Sequence[UnitRuns]) -> list[str]:
+    """Return a sentence for each unit with fewer finished runs than the suite asks for."""
+    return [
+        f"{runs.unit.row.label} on {runs.unit.dataset}: {len(runs.records)} of {suite.seeds} runs "
+        + ("finished, and every figure is of those." if runs.records else "finished: no row.")
+        for runs in collected
+        if len(runs.records) < suite.seeds
+    ]
+
+
+def curves(
+    runs: UnitRuns, points: Sequence[float], value: Callable[[Point], float | None]
+) -> Array:
+    """Return `value` of each run's incumbent after each number of evaluations; [n, points].
+
+    A point before the first evaluation takes the first incumbent.
+    """
+    ends = np.asarray(points) + _SLACK
+    found = np.empty((len(runs.records), len(points)))
+    for i, run in enumerate(runs.records):
+        at = np.array([point.spent for point in run.curve]).searchsorted(ends, side="right") - 1
+        found[i] = np.array([value(point) for point in run.curve], dtype=float)[np.maximum(at, 0)]
+    return found
+
+
+def as_seen(point: Point) -> float | None:
+    """Return the accuracy of an incumbent as its search saw it, percent."""
+    return point.seen
+
+
+def without_data(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the remarks among a result's notes: what is neither a list nor a mapping."""
+    return {name: value for name, value in notes.items() if not isinstance(value, list | dict)}

@@ -1,209 +1,281 @@
-"""What the runs of a suite say where every candidate was trained: there is no table to ask.
+"""Suites that train every candidate: there is no table to ask.
 
 A curve shows the validation accuracy of the incumbent as its search saw it, which is the highest
-of many noisy values and so too high. The report adds fresh trainings of what each run found: their
+of many noisy values and so too high. Fresh trainings of what each run found stand beside it: their
 validation and test accuracies are those of new networks, and no search has seen them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from statistics import fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nasbench_evo.analysis import statistics
-from nasbench_evo.engines import REPORT
-from nasbench_evo.results import manifest as report
-from nasbench_evo.results.runs import notes_of
-from nasbench_evo.results.summary import BASELINE, UnitRuns, mean_intervals, shortfalls
-from nasbench_evo.suite import Suite
+from nasbench_evo.evaluators import settings
+from nasbench_evo.results import kind
+from nasbench_evo.results.answer import Judgement, by_training
+from nasbench_evo.results.columns import Column
+from nasbench_evo.results.kind import Findings, Kind, Track
+from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
+from nasbench_evo.results.runs import Run, UnitRuns, as_seen, curves
+from nasbench_evo.spaces import Space
+from nasbench_evo.suite import Suite, Unit
 
-Array = NDArray[np.float64]
-_TABLE_KEYS = ("table", "table_sha256")
-
-
-@dataclass(frozen=True)
-class TrainedRow:
-    """One row at a checkpoint; accuracies in percent.
-
-    `seen_*`: the incumbent's validation accuracy in its search, with the bootstrap 95% interval of
-    the mean. The rest is at the last checkpoint only: `final_*` are of fresh trainings of the found
-    genotypes, `improvement` and `p_value` compare `seen` with random search (Holm-corrected
-    two-sided Mann-Whitney).
-    """
-
-    algorithm: str
-    preset: str
-    dataset: str
-    evaluations: int
-    n: int
-    seen_mean: float
-    seen_std: float
-    seen_low: float
-    seen_high: float
-    rank: int  # by seen_mean among the rows of this data set and checkpoint
-    final_valid: float | None = None
-    final_test: float | None = None
-    final_test_std: float | None = None
-    final_trainings: int | None = None
-    training_seconds: float | None = None  # of a whole run, mean
-    improvement: float | None = None
-    p_value: float | None = None
+SEEN = "so too high: the best of many noisy values"
+FINAL_MEANING = "Final: new networks of what each run found, trained after the search."
 
 
-def accuracy_curves(runs: UnitRuns, points: Sequence[float]) -> Array:
-    """Return the accuracy of each run's incumbent, as seen, after each point; [n, points].
-
-    A point before the first evaluation takes the first incumbent.
-    """
-    curves = np.empty((len(runs.records), len(points)))
-    for i, record in enumerate(runs.records):
-        spent, _, accuracies = zip(*json.loads(record.curve), strict=True)
-        at = np.searchsorted(spent, np.asarray(points) + 1e-9, side="right") - 1
-        curves[i] = np.array(accuracies)[np.maximum(at, 0)]
-    return curves
-
-
-def summarise(suite: Suite, collected: Sequence[UnitRuns]) -> list[TrainedRow]:
-    """Return the rows of a suite's result table; units without a finished run have none."""
-    rows: list[TrainedRow] = []
-    for dataset in suite.datasets:
-        present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-        curves = [accuracy_curves(runs, suite.checkpoints) for runs in present]
-        for c, checkpoint in enumerate(suite.checkpoints):
-            columns = [curve[:, c] for curve in curves]
-            means = [float(column.mean()) for column in columns]
-            intervals = mean_intervals(columns)
-            for runs, column, interval in zip(present, columns, intervals, strict=True):
-                row = _row(runs, checkpoint, column, interval, means)
-                rows.append(_finished(row, runs) if checkpoint == suite.checkpoints[-1] else row)
-        rows = _compared(rows, present, curves)
-    return rows
-
-
-def _row(
-    runs: UnitRuns,
-    checkpoint: int,
-    seen: Array,
-    interval: statistics.Interval,
-    means: Sequence[float],
-) -> TrainedRow:
-    mean = float(seen.mean())
-    return TrainedRow(
-        algorithm=runs.unit.row.algorithm,
-        preset=runs.unit.row.preset,
-        dataset=runs.unit.dataset,
-        evaluations=checkpoint,
-        n=len(seen),
-        seen_mean=mean,
-        seen_std=float(seen.std(ddof=1)) if len(seen) > 1 else math.nan,
-        seen_low=interval.low,
-        seen_high=interval.high,
-        rank=1 + sum(other > mean for other in means),
-    )
-
-
-def finals(runs: UnitRuns) -> list[dict[str, Any]]:
+def finals(runs: UnitRuns) -> list[Mapping[str, Any]]:
     """Return the fresh trainings of what the runs found, in run order."""
-    return [one for record in runs.records for one in notes_of(record)[REPORT]]
+    return [one for run in runs.records for one in run.final]
 
 
-def _finished(row: TrainedRow, runs: UnitRuns) -> TrainedRow:
-    """Return a row with its final trainings; the mean is over runs and their trainings."""
-    found = finals(runs)
-    seconds = float(np.mean([record.simulated_seconds for record in runs.records]))
-    if not found:
-        return dataclasses.replace(row, training_seconds=seconds)
-    test = np.array([one["test_accuracy"] for one in found])
-    return dataclasses.replace(
-        row,
-        final_valid=float(np.mean([one["valid_accuracy"] for one in found])),
-        final_test=float(test.mean()),
-        final_test_std=float(test.std(ddof=1)) if len(test) > 1 else None,
-        final_trainings=len(test),
-        training_seconds=seconds,
+def final_mean(runs: UnitRuns, part: str) -> float | None:
+    """Return the mean accuracy ("valid" or "test") of the fresh trainings, percent."""
+    values = [one[f"{part}_accuracy"] for one in finals(runs)]
+    return float(np.mean(values)) if values else None
+
+
+def final_std(runs: UnitRuns) -> float | None:
+    """Return the deviation over runs and trainings of their test accuracy, points."""
+    values = [one["test_accuracy"] for one in finals(runs)]
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _returned_same(runs: UnitRuns) -> float | None:
+    ended = [run for run in runs.records if run.returned is not None]
+    if not ended:
+        return None
+    return fmean(float(run.returned == run.curve[-1].genotype) for run in ended)
+
+
+def _at_the_end(g: Group, value: Any) -> Any:
+    return value if g.facts.get("last", True) else None
+
+
+FINAL = (
+    Column(
+        "final_valid",
+        lambda g: _at_the_end(g, final_mean(g.runs, "valid")),
+        "final valid",
+        "%",
+        "Validation accuracy of new networks of what was found; mean.",
+        width=3,
+    ),
+    Column(
+        "final_test",
+        lambda g: _at_the_end(g, final_mean(g.runs, "test")),
+        "final test",
+        "%",
+        "Their accuracy on test images, which no search saw: mean and standard deviation over runs "
+        "and trainings.",
+        std="final_test_std",
+        width=0,
+    ),
+    Column("final_test_std", lambda g: _at_the_end(g, final_std(g.runs))),
+    Column(
+        "final_trainings",
+        lambda g: _at_the_end(g, len(finals(g.runs)) or None),
+        "trainings",
+        meaning="Number of those new networks.",
+        form="d",
+    ),
+)
+SECONDS_MEANING = "Seconds of training and measuring of a run; mean."
+
+
+class Training(Kind):
+    """What suites that train networks share."""
+
+    def provenance(self, suite: Suite) -> dict[str, Any]:
+        """Return the version of torch and the devices."""
+        return {"packages": {"torch": metadata.version("torch")}, "devices": list(suite.devices)}
+
+    def needs(self, suite: Suite) -> str:
+        """Return that torch is needed, and a GPU where one was used."""
+        text = "Trainings need torch: pip install 'nasbench-evo[train]'."
+        if any(device.startswith("cuda") for device in suite.devices):
+            text += (
+                f" These ran on {', '.join(suite.devices)}: a CUDA GPU is needed. Another kind of "
+                "device rounds otherwise and so makes other runs; so may another kind of GPU."
+            )
+        return text
+
+    def about(self, suite: Suite) -> dict[str, Any]:
+        """Return what names the suite, its space and the settings of its trainings."""
+        return {
+            "suite": suite.name,
+            "description": suite.description,
+            "evaluator": suite.evaluator,
+            "space": suite.space,
+            "evaluator_set": suite.evaluator_set,
+        }
+
+    def options(self, suite: Suite, unit: Unit) -> list[str]:
+        """Return evaluator, space, devices and settings."""
+        words = ["--evaluator", self.name, "--space", suite.space]
+        words += ["--devices", ",".join(suite.devices)]
+        words += kind.settings("--evaluator-set", suite.evaluator_set)
+        return words + kind.settings("--final-set", suite.final_set)
+
+    def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
+        """Return the architecture, what was seen of it, and its fresh trainings."""
+        final = {
+            f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
+            if run.final
+            else None
+            for part in ("valid", "test")
+        }
+        return {
+            "on_table": unit.row.on_table,
+            "arch": self.space(suite).format(run.genotype),
+            "seen": run.seen,
+            "standalone": None,
+            **final,
+            "final_trainings": len(run.final),
+        }
+
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what fresh trainings of the genotype gave."""
+        details = {"seen_valid_accuracy": run.seen, "fitness_by_epoch": run.fitness or None}
+        return by_training(run.final, details)
+
+    def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
+        """Return what was seen, what the fresh trainings gave, and the cost."""
+        said = {} if run.seen is None else {"seen": f"{run.seen:.2f} %"}
+        said |= trained_anew(run.final)
+        said["found after"] = f"{run.curve[-1].spent:g} of {run.evaluations:g} evaluations"
+        if not unit.row.on_table:
+            said["training and measuring"] = f"{run.simulated_seconds:,.1f} s"
+        return said
+
+    def track(self, suite: Suite, unit: Unit) -> Track:
+        """Return the accuracy of the incumbent as its search saw it."""
+        axis = "validation accuracy as seen (%)"
+        return Track("Accuracy of the incumbent as seen", axis, "valid_accuracy_as_seen", as_seen)
+
+    def where(self, suite: Suite) -> str:
+        """Return the space and the devices in words."""
+        return f"space {suite.space}, trained on {', '.join(suite.devices)}"
+
+
+class Standalone(Training):
+    """Rows are judged by the accuracy that searches saw; fresh trainings stand beside it."""
+
+    name = "standalone"
+    judged = ("final_test", "seen_mean")
+    figures = ("accuracy", "final_accuracy")
+    meaning = (
+        "Accuracies are percent. Seen: validation accuracy of the incumbent in its search, the "
+        "best of many noisy values and so too high; mean with its 95% bootstrap interval. "
+        f"{FINAL_MEANING} {kind.AGAINST} These compare what was seen."
+    )
+    columns = (
+        *kind.ROW,
+        kind.LABEL,
+        kind.DATASET,
+        kind.EVALUATIONS,
+        kind.COUNT,
+        Column(
+            "seen_mean",
+            lambda g: -float(g.losses.mean()),
+            "seen",
+            "%",
+            f"Mean over runs of the incumbent's validation accuracy as its search saw it ({SEEN}), "
+            "with its 95% bootstrap interval.",
+            low="seen_low",
+            high="seen_high",
+            width=1,
+        ),
+        Column("seen_std", lambda g: g.std),
+        Column("seen_low", lambda g: -g.interval.high),
+        Column("seen_high", lambda g: -g.interval.low),
+        kind.RANK,
+        *FINAL,
+        Column(
+            "training_seconds",
+            lambda g: _at_the_end(g, fmean(run.simulated_seconds for run in g.runs.records)),
+            "s/run",
+            meaning=SECONDS_MEANING,
+            form=".0f",
+            width=4,
+        ),
+        *kind.COMPARED,
+        Column(
+            "returned_same",
+            lambda g: _at_the_end(g, _returned_same(g.runs)),
+            "ended on it",
+            meaning="Part of the runs whose algorithm itself ended with the incumbent, of those "
+            "that return a result of their own (a last population, a final alpha).",
+            width=5,
+        ),
+        kind.BEST_OF,
+        kind.ASKED,
     )
 
+    def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
+        """Return the rows, with comparisons at the last checkpoint."""
+        groups: list[Group] = []
+        for dataset in suite.datasets:
+            present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
+            paths = [curves(runs, suite.checkpoints, as_seen) for runs in present]
+            for c, checkpoint in enumerate(suite.checkpoints):
+                losses = [-path[:, c] for path in paths]
+                facts = {"last": checkpoint == suite.checkpoints[-1]}
+                groups += ranked(
+                    [
+                        Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
+                        for runs, x, band in zip(
+                            present, losses, mean_intervals(losses), strict=True
+                        )
+                    ]
+                )
+        compare([group for group in groups if group.facts["last"]])
+        kind.labelled(groups)
+        return Findings(suite, collected, made(self.columns, groups))
 
-def _compared(
-    rows: list[TrainedRow], present: Sequence[UnitRuns], curves: Sequence[Array]
-) -> list[TrainedRow]:
-    """Return the rows with comparisons to random search in the last, those of `present`."""
-    last = len(rows) - len(present)
-    baseline = [
-        curve[:, -1]
-        for runs, curve in zip(present, curves, strict=True)
-        if runs.unit.row.algorithm == BASELINE
-    ]
-    if not baseline:
-        return rows
-    others = [i for i, runs in enumerate(present) if runs.unit.row.algorithm != BASELINE]
-    # The statistics compare regrets, of which the smaller is the better.
-    pairs = [(-curves[i][:, -1], -baseline[0]) for i in others]
-    p_values = [statistics.mann_whitney(a, b) for a, b in pairs]
-    adjusted: list[float] = statistics.holm(p_values).tolist() if pairs else []
-    changed = list(rows)
-    for i, (a, b), p in zip(others, pairs, adjusted, strict=True):
-        better = statistics.probability_of_improvement(a, b)
-        changed[last + i] = dataclasses.replace(rows[last + i], improvement=better, p_value=p)
-    return changed
+    def space(self, suite: Suite) -> Space:
+        """Return the space; raise InputError for settings that do not fit."""
+        return read_space(settings.Settings, suite)
+
+    def options(self, suite: Suite, unit: Unit) -> list[str]:
+        """Return how to train, and the budget."""
+        words = super().options(suite, unit)
+        words += ["--evaluations", f"{suite.evaluations}"]
+        seconds = suite.simulated_seconds
+        return words if seconds is None else [*words, "--simulated-seconds", f"{seconds:g}"]
+
+    def scope(self, suite: Suite) -> str:
+        """Return the budget and that every candidate is trained."""
+        return (
+            f"up to {suite.evaluations} evaluations (full trainings) a run. Every candidate is a "
+            f"network of its own: {self.where(suite)}."
+        )
 
 
-def summary_json(
-    suite: Suite, rows: Sequence[TrainedRow], collected: Sequence[UnitRuns]
-) -> dict[str, Any]:
-    """Return the content of summary.json: plain JSON types, null for what is undefined."""
-    plain = [{key: _plain(value) for key, value in dataclasses.asdict(row).items()} for row in rows]
-    return {
-        **about(suite),
-        "rows": plain,
-        "notes": [
-            *shortfalls(suite, collected),
-            *report.explain(map(without_notes, collected)),
-        ],
+def read_space(read_as: Any, suite: Suite) -> Space:
+    """Return the space of a suite that trains, its settings read as a kind of settings."""
+    chosen = settings.read(read_as, suite.evaluator_set)
+    space: Space = chosen.make_space(suite.space, chosen.image_size)
+    return space
+
+
+def trained_anew(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the accuracies of the new networks of what a run found; empty without any."""
+    failed = sorted({one["reason"] or one["status"] for one in found if one["status"] != "ok"})
+    said = {
+        f"final trainings, {name}": ", ".join(f"{one[key]:.2f}" for one in found) + " %"
+        for name, key in (("test", "test_accuracy"), ("validation", "valid_accuracy"))
+        if found
     }
+    return {**said, "failed trainings": "; ".join(failed)} if failed else said
 
 
-def about(suite: Suite) -> dict[str, Any]:
-    """Return what summary.json says of a suite that trains."""
-    return {
-        "suite": suite.name,
-        "description": suite.description,
-        "evaluator": suite.evaluator,
-        "space": suite.space,
-        "evaluator_set": suite.evaluator_set,
-    }
-
-
-def without_notes(runs: UnitRuns, hidden: Sequence[str] = (REPORT,)) -> UnitRuns:
-    """Return the runs without notes that hold data rather than remarks."""
-    records = []
-    for record in runs.records:
-        notes = {k: v for k, v in json.loads(record.notes).items() if k not in hidden}
-        records.append(record._replace(notes=json.dumps(notes)))
-    return UnitRuns(runs.unit, records)
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.9g}")
-
-
-def manifest(suite: Suite, *, runs: int, failed: int, seconds: float) -> dict[str, Any]:
-    """Return what made the results; as `report.manifest`, with torch and devices.
-
-    A table is named only where it is the truth.
-    """
-    content = report.manifest(suite, runs=runs, failed=failed, seconds=seconds)
-    for key in _TABLE_KEYS if suite.truth is None else ():
-        content.pop(key, None)
-    content["packages"]["torch"] = metadata.version("torch")
-    return {**content, "devices": list(suite.devices)}
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are known; None without any."""
+    some = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(some)) if some else None

@@ -6,16 +6,21 @@ be a dictionary key and be written as JSON.
 
 from __future__ import annotations
 
-import json
+import math
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from functools import cached_property, lru_cache
+from itertools import accumulate, chain
 from typing import Any, ClassVar
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.files import canonical
 from nasbench_evo.randomness import Stream
 
 Genotype = Any  # a nested tuple of plain values; each space says which
+
+_MOST = 128  # mutations drawn at once: what is remembered of them grows with its square
 
 
 class Space(ABC):
@@ -55,7 +60,7 @@ class Space(ABC):
 
     def encode(self, genotypes: Iterable[Genotype]) -> bytes:
         """Return the canonical bytes of a sequence of genotypes, as trace hashes use them."""
-        return json.dumps(list(genotypes), separators=(",", ":")).encode()
+        return canonical(list(genotypes)).encode()
 
 
 class IntegerSpace(Space):
@@ -83,11 +88,36 @@ class IntegerSpace(Space):
         return tuple(genes)
 
     def mutate_steps(self, genotype: tuple[int, ...], steps: int, rng: Stream) -> tuple[int, ...]:
-        """Return `genotype` after `steps` elementary mutations, one after the other."""
+        """Return `genotype` after `steps` elementary mutations, one after the other.
+
+        More than two a gene are drawn together, so that there are at most 4 draws a gene; the
+        distribution is the same. A subclass with a `vary` of its own goes step by step.
+        """
         genes = list(genotype)
+        if type(self).vary is IntegerSpace.vary:
+            while steps > 2 * len(genes):
+                self._vary_together(genes, min(steps, _MOST), rng)
+                steps -= min(steps, _MOST)
         for _ in range(steps):
             self.vary(genes, rng)
         return tuple(genes)
+
+    def _vary_together(self, genes: list[int], steps: int, rng: Stream) -> None:
+        """Make `steps` elementary mutations in place: how many hit each gene, then where it ends.
+
+        The numbers of hits are multinomial: binomial in what the genes before have left.
+        """
+        random, cardinalities = rng.random, self.cardinalities
+        last = len(genes) - 1
+        for gene, cardinality in enumerate(cardinalities):
+            hits = bisect(_hits(steps, last - gene + 1), random()) if gene < last else steps
+            if not hits:
+                continue
+            steps -= hits
+            unchanged, scale = _shift(cardinality, hits)
+            u = random()
+            if u >= unchanged:
+                genes[gene] = (genes[gene] + 1 + int((u - unchanged) * scale)) % cardinality
 
     def vary(self, genes: list[int], rng: Stream) -> None:
         """Make one elementary mutation in place; a subclass changes all mutation here."""
@@ -96,9 +126,35 @@ class IntegerSpace(Space):
         drawn = int(random() * (self.cardinalities[gene] - 1))
         genes[gene] = drawn if drawn < genes[gene] else drawn + 1
 
+    @cached_property
+    def size(self) -> int:
+        """Number of genotypes."""
+        return math.prod(self.cardinalities)
+
+    def index(self, genotype: Any) -> int:
+        """Return a genotype's row in tables, 0..size-1: the first gene counts most."""
+        position = 0
+        for gene, cardinality in zip(genotype, self.cardinalities, strict=True):
+            position = position * cardinality + gene
+        return position
+
+    def from_index(self, index: int) -> Any:
+        """Return the genotype of row `index`; raise InputError outside 0..size-1."""
+        if not 0 <= index < self.size:
+            raise InputError(f"A {self.name} index is 0..{self.size - 1}; got {index}.")
+        genes = []
+        for cardinality in reversed(self.cardinalities):
+            index, gene = divmod(index, cardinality)
+            genes.append(gene)
+        return tuple(reversed(genes))
+
     def poorest(self) -> tuple[int, ...]:
         """Return the all-zero genotype."""
         return (0,) * len(self.cardinalities)
+
+    def draw(self, genotype: Any) -> str:
+        """Return the genotype as text for people; a space of graphs shows its graph."""
+        return self.format(genotype)
 
     def neighbours(self, genotype: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return every genotype that differs in exactly one gene, in gene and value order."""
@@ -122,3 +178,28 @@ class IntegerSpace(Space):
     def encode(self, genotypes: Iterable[tuple[int, ...]]) -> bytes:
         """Return one byte a gene (every cardinality is below 256)."""
         return bytes(chain.from_iterable(genotypes))
+
+
+@lru_cache(maxsize=16384)
+def _hits(steps: int, genes: int) -> list[float]:
+    """Return P(at most i of `steps` uniform draws among `genes` are the first), i < `steps`.
+
+    Whole numbers until the last division, so that every platform has the same values.
+    """
+    weights = [(genes - 1) ** steps]  # C(n, i) (genes - 1)^(n - i), with n = steps
+    for i in range(steps - 1):
+        weights.append(weights[-1] * (steps - i) // ((i + 1) * (genes - 1)))
+    total = genes**steps
+    return [weight / total for weight in accumulate(weights)]
+
+
+@lru_cache(maxsize=16384)
+def _shift(cardinality: int, hits: int) -> tuple[float, float]:
+    """Return P(a value is what it was) after `hits` times another one, and what scales the rest.
+
+    With c values that is 1/c + (1 - 1/c) (-1/(c - 1))^hits; all other values are alike. The scale
+    maps a uniform number above it onto 0..c-2.
+    """
+    others = cardinality - 1
+    unchanged = (others**hits + others * (-1) ** hits) / (cardinality * others**hits)
+    return unchanged, others / (1 - unchanged) if unchanged < 1 else 0.0

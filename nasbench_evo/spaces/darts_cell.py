@@ -39,8 +39,8 @@ _KEYS = {"normal": "normal", "reduction": "reduce"}  # what the published text c
 _GENES = re.compile(r"\d{1,3}(,\d{1,3})*", re.ASCII)
 _TERM = r"\(['\"]\w+['\"],\d{1,3}\)"
 _PUBLISHED = re.compile(
-    # PEP 8's spaces are removed before.
-    rf"(?:\w+=)?Genotype\(normal=\[({_TERM}(?:,{_TERM})*),?\],normal_concat=([^=]*),"
+    # Spaces are removed before. A log line has a time and a name in front.
+    rf"(?:[\w/:.,-]*=)?Genotype\(normal=\[({_TERM}(?:,{_TERM})*),?\],normal_concat=([^=]*),"
     rf"reduce=\[({_TERM}(?:,{_TERM})*),?\],reduce_concat=([^=]*?),?\)",
     re.ASCII,
 )
@@ -162,8 +162,8 @@ class DartsCell(IntegerSpace):
     def parse(self, text: str) -> Genes:
         """Return the genotype that `text` spells: the published text, or its genes with commas.
 
-        The published text may start with 'name = ', and a node's two terms come in either order.
-        Raises InputError for anything else.
+        The published text may start with 'name = ', as a log line does with a time, and a node's
+        two terms come in either order. Raises InputError for anything else.
         """
         text = "".join(text.split())
         if _GENES.fullmatch(text):

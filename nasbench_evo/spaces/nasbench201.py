@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +13,6 @@ from nasbench_evo.spaces.base import IntegerSpace
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (source, target), in gene order
 SIZE = len(OPERATIONS) ** len(EDGES)
-
-_NODE = re.compile(r"\|(?:[a-z0-9_]+~\d\|)+")
-_ACCEPTED = (
-    "a published string such as '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|none~2|', "
-    "six operation digits 0-4 in edge order such as '333103', or '#' and an index 0-15624"
-)
 
 Cell = tuple[int, int, int, int, int, int]
 
@@ -41,12 +34,12 @@ class NASBench201(IntegerSpace):
         return a, b, c, d, e, f
 
     def index(self, genotype: Cell) -> int:
-        """Return the position 0..15624 of a cell: its digits read in base 5."""
+        """Return a cell's row in tables, 0..15624: its digits in base 5, not the official index."""
         a, b, c, d, e, f = genotype
         return ((((a * 5 + b) * 5 + c) * 5 + d) * 5 + e) * 5 + f
 
     def from_index(self, index: int) -> Cell:
-        """Return the cell at position `index`; raise InputError outside 0..15624."""
+        """Return the cell of row `index` (base 5); raise InputError outside 0..15624."""
         if not 0 <= index < SIZE:
             raise InputError(f"A cell index is 0..{SIZE - 1}; got {index}.")
         digits = np.unravel_index(index, self.cardinalities)
@@ -54,38 +47,10 @@ class NASBench201(IntegerSpace):
         return a, b, c, d, e, f
 
     def parse(self, text: str) -> Cell:
-        """Return the cell that `text` spells: published string, six digits, or '#index'."""
-        text = text.strip()
-        if text.startswith("|"):
-            return self._parse_published(text)
-        if re.fullmatch(r"[0-4]{6}", text, re.ASCII):
-            a, b, c, d, e, f = map(int, text)
-            return a, b, c, d, e, f
-        if re.fullmatch(r"#\d{1,5}|\d{1,5}", text, re.ASCII):
-            return self.from_index(int(text.removeprefix("#")))
-        raise InputError(f"Not a NAS-Bench-201 cell: {text!r}. Accepted: {_ACCEPTED}.")
+        """Return the cell that `text` spells; see `spellings` for what is accepted."""
+        from nasbench_evo.spaces import spellings  # reads this module
 
-    def _parse_published(self, text: str) -> Cell:
-        nodes = text.split("+")
-        if len(nodes) != 3 or not all(_NODE.fullmatch(node) for node in nodes):
-            raise InputError(f"Not a NAS-Bench-201 cell: {text!r}. Accepted: {_ACCEPTED}.")
-        genes: list[int] = []
-        for target, node in enumerate(nodes, start=1):
-            entries = [entry.split("~") for entry in node.strip("|").split("|")]
-            if [int(source) for _, source in entries] != list(range(target)):
-                raise InputError(
-                    f"Node {target} of {text!r} needs the inputs {list(range(target))} in order; "
-                    f"got {[source for _, source in entries]}."
-                )
-            for operation, _ in entries:
-                if operation not in OPERATIONS:
-                    raise InputError(
-                        f"Unknown operation {operation!r} in {text!r}. "
-                        f"Known: {', '.join(OPERATIONS)}."
-                    )
-                genes.append(OPERATIONS.index(operation))
-        a, b, c, d, e, f = genes
-        return a, b, c, d, e, f
+        return spellings.parse(text)
 
     def format(self, genotype: Cell) -> str:
         """Return the published string of a cell."""

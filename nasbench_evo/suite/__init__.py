@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled_folders, find, load, require_table
+from nasbench_evo.suite.files import PUBLISHED, bundled_folders, find, load
+from nasbench_evo.suite.kinds import identity, require_table, sha256, table_of, units
+from nasbench_evo.suite.kinds import of as kind_of
 from nasbench_evo.suite.model import Entry, Suite
-from nasbench_evo.suite.units import Row, Unit, identity, lookup, rows, search_epochs, sha256, units
+from nasbench_evo.suite.units import Row, Unit, change_text, lookup, rows, search_epochs
 
 __all__ = [
     "PUBLISHED",
@@ -13,13 +15,16 @@ __all__ = [
     "Suite",
     "Unit",
     "bundled_folders",
+    "change_text",
     "find",
     "identity",
+    "kind_of",
     "load",
     "lookup",
     "require_table",
     "rows",
     "search_epochs",
     "sha256",
+    "table_of",
     "units",
 ]

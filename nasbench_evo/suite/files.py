@@ -7,12 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from nasbench_evo import tables
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.evaluators import specifications
-from nasbench_evo.spaces import Space
+from nasbench_evo.suite.kinds import of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
-from nasbench_evo.suite.units import rows, search_epochs
+from nasbench_evo.suite.units import rows
 
 PUBLISHED = "published.toml"  # lies among the suites, but holds published results
 # The keys of what is nested in a suite.
@@ -40,54 +38,13 @@ def load(path: Path) -> Suite:
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
     rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
-    if suite.evaluator != "lookup":
-        _check_training(suite)
-        return suite
-    if "space" in suite.model_fields_set or suite.evaluator_set:
-        raise InputError(
-            f'{path}: space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
-        )
-    table = tables.load(suite.table)
-    for dataset in suite.datasets:
-        table.row(dataset)
-        if suite.simulated_seconds is not None:
-            table.require_times(dataset)
+    try:
+        of(suite).check(suite)
+    except Unsupported:
+        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return suite
-
-
-def require_table(suite: Suite) -> None:
-    """Raise Unsupported for a suite whose candidates are trained: it has no regret to compare."""
-    if suite.evaluator != "lookup":
-        raise Unsupported(f"{suite.name} trains its candidates; this needs a suite on a table.")
-
-
-def _check_training(suite: Suite) -> None:
-    """Raise InputError where the settings of a suite's trainings are wrong; needs no data."""
-    if suite.evaluator == "standalone":
-        space = specifications.check(suite.space, suite.evaluator_set, suite.datasets)
-    else:
-        space = specifications.check_supernet(
-            suite.space, suite.evaluator_set, suite.final_set, suite.datasets, suite.devices
-        )
-        _check_truth(suite, space)
-    for row in rows(suite):
-        row.configured.check_space(space)
-        if suite.evaluator == "supernet":
-            search_epochs(row.configured)
-
-
-def _check_truth(suite: Suite, space: Space) -> None:
-    """Raise InputError where the truth table is not one of the suite's space and data sets."""
-    if suite.truth is None:
-        return
-    table = tables.load(suite.truth.table)
-    if table.space.name != space.name:
-        raise InputError(
-            f"The truth table {table.name} is of the space {table.space.name}; the suite's is "
-            f"{space.name}."
-        )
-    for dataset in suite.datasets:
-        table.row(suite.truth.dataset or dataset)
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent"}
 OF_SUPERNETS = {"truth", "rank_correlation", "final_set"}
+FOREIGN = {  # by evaluator: the keys that do not go with it
+    "lookup": OF_SUPERNETS,
+    "standalone": OF_SUPERNETS,
+    "supernet": OF_BUDGETS,
+}
 
 
 class _Strict(BaseModel):
@@ -68,20 +73,23 @@ class Suite(_Strict):
     final_set: dict[str, Any] | None = None
     rows: list[Entry] = Field(min_length=1)
 
+    @property
+    def by_epochs(self) -> bool:
+        """Whether a run ends with the epochs of its search: it has no budget of its own."""
+        return FOREIGN[self.evaluator] == OF_BUDGETS
+
     @model_validator(mode="after")
     def _keys_fit_the_evaluator(self) -> Suite:
         """A search on a supernet ends with its epochs, and only there is there a truth."""
-        shared = self.evaluator == "supernet"
-        wrong = OF_BUDGETS if shared else OF_SUPERNETS
-        given = sorted(wrong & self.model_fields_set)
+        given = sorted(FOREIGN[self.evaluator] & self.model_fields_set)
         if given:
             raise ValueError(f'evaluator = "{self.evaluator}" does not go with {given[0]}')
-        if shared and any(row.incumbent and not row.evaluator for row in self.rows):
+        if self.by_epochs and any(row.incumbent and not row.evaluator for row in self.rows):
             raise ValueError(
                 "incumbent does not go with shared weights: they change between answers"
             )
         on_table = any(row.evaluator for row in self.rows)
-        if on_table and not shared:
+        if on_table and not self.by_epochs:
             raise ValueError('a row\'s own evaluator needs evaluator = "supernet"')
         if self.truth is None and (on_table or self.rank_correlation is not None):
             raise ValueError('rank_correlation and rows on a table need truth = { table = "..." }')
@@ -89,7 +97,7 @@ class Suite(_Strict):
 
     @model_validator(mode="after")
     def _checkpoints_fit(self) -> Suite:
-        if self.evaluator == "supernet":
+        if self.by_epochs:
             return self
         if not self.checkpoints:
             raise ValueError("checkpoints is missing: the numbers of evaluations to report at")

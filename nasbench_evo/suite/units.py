@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,20 +15,12 @@ from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
-from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.runner import Budget
-from nasbench_evo.store import canonical, unit_key
-from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Entry, Suite
+from nasbench_evo.store import unit_key
+from nasbench_evo.suite.model import Entry, Suite
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.specifications import Trainer
-
-_UNUSED = {  # keys that do not change a suite's results
-    "lookup": {"evaluator", "space", "evaluator_set", *OF_SUPERNETS},
-    "standalone": {"table", *OF_SUPERNETS},
-    "supernet": OF_BUDGETS,
-}
-_NO_LIMIT = 10**9  # evaluations of a search that ends with its epochs
 
 
 @dataclass(frozen=True)
@@ -38,15 +28,27 @@ class Row:
     """One line of the result table: an algorithm in a preset, with changes to it."""
 
     algorithm: str
-    preset: str  # with the changes behind it, e.g. "paper, xi=0.3"
+    preset: str
     configured: Algorithm
     on_table: bool = False  # in a suite on supernets: it searches the truth table
+    changes: tuple[tuple[str, Any], ...] = ()  # what is set beside the preset
     incumbent: str = "seen"  # rule of recommendation, see nasbench_evo.incumbents
+
+    @property
+    def setting(self) -> str:
+        """The preset and what is changed of it, e.g. "paper, xi=0.3"."""
+        return ", ".join([self.preset, *map(change_text, self.changes)])
 
     @property
     def label(self) -> str:
         """Short name for tables and legends."""
-        return f"{self.algorithm} ({self.preset}{', on the table' if self.on_table else ''})"
+        return f"{self.algorithm} ({self.setting}{', on the table' if self.on_table else ''})"
+
+
+def change_text(change: tuple[str, Any]) -> str:
+    """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
+    name, value = change
+    return f"{name}={value}"
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,10 @@ def rows(suite: Suite) -> list[Row]:
         cls = algorithms.get(entry.algorithm)
         for changes in _combinations(entry):
             configured = cls.configure(entry.preset, changes)
-            changed = [f"{key}={value}" for key, value in changes.items()]
-            if entry.incumbent is not None:
-                changed.append(f"incumbent={entry.incumbent}")
-            preset = ", ".join([entry.preset, *changed])
             on_table = entry.evaluator is not None
-            rule = _incumbent(suite, entry, cls)
-            result.append(Row(entry.algorithm, preset, configured, on_table, rule))
+            own = {} if entry.incumbent is None else {"incumbent": entry.incumbent}
+            made, rule = tuple({**changes, **own}.items()), _incumbent(suite, entry, cls)
+            result.append(Row(entry.algorithm, entry.preset, configured, on_table, made, rule))
     labels = [row.label for row in result]
     for label in labels:
         if labels.count(label) > 1:
@@ -136,64 +135,6 @@ def _incumbent(suite: Suite, entry: Entry, cls: type[Algorithm]) -> str:
 def _combinations(entry: Entry) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*entry.grid.values()):
         yield {**entry.set, **dict(zip(entry.grid, values, strict=True))}
-
-
-def units(suite: Suite) -> list[Unit]:
-    """Return every row on every data set, in file order."""
-    if suite.evaluator == "supernet":
-        return [_on_supernet(suite, row, d) for d in suite.datasets for row in rows(suite)]
-    budget = Budget(suite.evaluations, suite.simulated_seconds)
-    training = None
-    if suite.evaluator == "standalone":
-        settings = canonical(suite.evaluator_set)
-        training = specifications.TrainingOptions(suite.space, settings, tuple(suite.devices))
-    return [
-        Unit(row, dataset, suite.table, budget, training)
-        for dataset in suite.datasets
-        for row in rows(suite)
-    ]
-
-
-def _on_supernet(suite: Suite, row: Row, dataset: str) -> Unit:
-    """Return a row of a suite on supernets: its own supernet, or the truth table."""
-    table = "" if suite.truth is None else suite.truth.table
-    budget = Budget(_NO_LIMIT)
-    if row.on_table and suite.truth is not None:
-        return Unit(row, dataset, table, budget, None, suite.truth.dataset)
-    probe = suite.rank_correlation
-    training = specifications.SupernetOptions(
-        suite.space,
-        canonical(suite.evaluator_set),
-        tuple(suite.devices),
-        search_epochs(row.configured),
-        None if probe is None else Probe(probe.cells, probe.every),
-        None if suite.final_set is None else canonical(suite.final_set),
-    )
-    return Unit(row, dataset, table, budget, training)
-
-
-def identity(suite: Suite) -> str:
-    """Return the text that two suites share exactly if their results belong in one folder.
-
-    The number of seeds is left out, so that a folder can grow, and so are devices: another kind of
-    device gives other units.
-    """
-    unused = _UNUSED[suite.evaluator]
-    content = suite.model_dump(exclude={"seeds", "description", "devices", *unused})
-    for part in (content, *content["rows"]):  # what is not given must not change older folders
-        if part.get("incumbent") is None:
-            part.pop("incumbent", None)
-    if suite.evaluator != "supernet":  # what only those have must not change older folders
-        for row in content["rows"]:
-            del row["evaluator"]
-    return canonical(content)
-
-
-def sha256(suite: Suite) -> str:
-    """Return the hash of the whole suite, seeds included."""
-    content = {**json.loads(identity(suite)), "seeds": suite.seeds}
-    content["description"] = suite.description
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def search_epochs(algorithm: Algorithm) -> int:

@@ -6,8 +6,8 @@ import lzma
 from pathlib import Path
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import write_atomically
 from nasbench_evo.tables import container, imported
-from nasbench_evo.tables.packed import write_atomically
 
 SUFFIX = ".table.xz"
 
@@ -28,7 +28,6 @@ def names() -> list[str]:
 def pack(name: str, target: Path) -> Path:
     """Write an imported table compressed to `target`; return it. The same table, the same bytes."""
     content = imported.path_of(name).read_bytes()
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))
     return target
 
@@ -44,7 +43,6 @@ def unpack(name: str) -> Path:
         content = lzma.decompress(source.read_bytes())
     except (OSError, lzma.LZMAError) as error:
         raise DataError(f"{source} is damaged: {error}. Check it out again.") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content)
     try:
         container.check(container.read(target))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import replacing
 
 MAGIC = b"nasbench_evo table 2\n"
 _ALIGNMENT = 64
@@ -43,33 +43,30 @@ def _little(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
+def describe(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, str, list[int], str]]:
+    """Return name, type, shape and SHA-256 of each array as it is written."""
+    return [
+        (name, little.dtype.str, list(little.shape), hashlib.sha256(little.data).hexdigest())
+        for name, little in ((name, _little(array)) for name, array in arrays.items())
+    ]
+
+
 def write(path: Path, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write a container and return its identity; `path` is at every moment absent, old or whole."""
     described, offset = [], 0
-    for name, array in arrays.items():
-        little = _little(array)
-        digest = hashlib.sha256(little.data).hexdigest()
-        described.append([name, little.dtype.str, list(little.shape), offset, digest])
-        offset += little.nbytes + -little.nbytes % _ALIGNMENT
+    for name, dtype, shape, digest in describe(arrays):
+        described.append([name, dtype, shape, offset, digest])
+        nbytes = arrays[name].nbytes
+        offset += nbytes + -nbytes % _ALIGNMENT
     header = json.dumps({**fields, "arrays": described}).encode() + b"\n"
     sha256 = hashlib.sha256(header).hexdigest()
     head = MAGIC + sha256.encode() + b"\n" + header
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(head + bytes(-len(head) % _ALIGNMENT))
-            for array in arrays.values():
-                little = _little(array)
-                file.write(little.data)
-                file.write(bytes(-little.nbytes % _ALIGNMENT))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # for everyone to read, as other data files
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(head + bytes(-len(head) % _ALIGNMENT))
+        for array in arrays.values():
+            little = _little(array)
+            file.write(little.data)
+            file.write(bytes(-little.nbytes % _ALIGNMENT))
     return sha256
 
 

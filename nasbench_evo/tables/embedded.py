@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import os
 import pickle
 import warnings
 from dataclasses import replace
@@ -21,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import cache_folder, write_atomically
 from nasbench_evo.spaces.nasbench201 import SIZE
-from nasbench_evo.tables.packed import pack, unpack, write_atomically
+from nasbench_evo.tables.packed import pack, unpack
 from nasbench_evo.tables.table import MISSING, Table
 
 NAME = "nasbench201"
@@ -162,16 +162,6 @@ def build() -> bytes:
         "images": [source.images for source in SOURCES.values()],
     }
     return pack(fields, arrays)
-
-
-def cache_folder() -> Path:
-    """Return where packed tables are kept: $NASBENCH_EVO_CACHE or the user's cache folder."""
-    chosen = os.environ.get("NASBENCH_EVO_CACHE")
-    if chosen:
-        return Path(chosen)
-    from platformdirs import user_cache_path  # only needed here
-
-    return user_cache_path("nasbench_evo")
 
 
 def cache_file() -> Path:

@@ -7,9 +7,10 @@ there whole or not at all.
 from __future__ import annotations
 
 import datetime
-import os
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError, InputError, unknown
-from nasbench_evo.spaces.nasbench201 import SIZE
+from nasbench_evo.files import tables_folder
+from nasbench_evo.spaces import spellings
+from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
 from nasbench_evo.tables import container
 from nasbench_evo.tables.container import Container
-from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing import sheets, tabular
+from nasbench_evo.tables.importing.collector import METRIC, Collector
+from nasbench_evo.tables.importing.columns import Reading
 from nasbench_evo.tables.importing.files import Progress, md5, read_file, read_folder
 from nasbench_evo.tables.importing.official import known_as
 from nasbench_evo.tables.table import Table
@@ -31,19 +36,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MAPPED = "valid_curve"  # too large to copy into every process
 
 
-def folder() -> Path:
-    """Return where imported tables are kept."""
-    chosen = os.environ.get("NASBENCH_EVO_TABLES")
-    if chosen:
-        return Path(chosen)
-    from platformdirs import user_data_path  # only needed here
-
-    return user_data_path("nasbench_evo") / "tables"
-
-
 def names() -> list[str]:
     """Return the names of the imported tables."""
-    return sorted(file.name.removesuffix(_SUFFIX) for file in folder().glob("[!.]*" + _SUFFIX))
+    return sorted(
+        file.name.removesuffix(_SUFFIX) for file in tables_folder().glob("[!.]*" + _SUFFIX)
+    )
 
 
 def path_of(name: str) -> Path:
@@ -53,7 +50,7 @@ def path_of(name: str) -> Path:
             f"A table's name is 1 to 64 letters, digits, '_', '.' and '-', first a letter or "
             f"digit; got {name!r}."
         )
-    return folder() / (name + _SUFFIX)
+    return tables_folder() / (name + _SUFFIX)
 
 
 def open_file(name: str) -> Container:
@@ -94,19 +91,25 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     }
     prefix = f"{chosen}/"
     arrays: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for full in file.arrays:
         field = full.removeprefix(prefix)
         if full.startswith(prefix) and "/" not in field:
             kept = container.checked(file, full)
-            arrays[field] = kept if field == _MAPPED else np.array(kept)
+            kept = kept if field == _MAPPED else np.array(kept)
+            if field.startswith(METRIC):
+                metrics[field.removeprefix(METRIC)] = kept
+            else:
+                arrays[field] = kept
     cells = arrays.pop("curve_cells", None)
     if cells is not None and len(cells) < SIZE:
         arrays["valid_curve"] = _spread(arrays["valid_curve"], cells)
     return Table(
         name=name if chosen == known[-1] else f"{name}@{chosen}",
         label=f"{file.fields['label']}, {chosen} epochs",
-        sha256=file.sha256,
+        sha256=identity(file),
         epochs=chosen,
+        metrics=metrics,
         **fields,
         **arrays,
     )
@@ -117,6 +120,20 @@ def _spread(curves: NDArray[Any], cells: NDArray[np.int64]) -> NDArray[Any]:
     result = np.full((curves.shape[0], SIZE, *curves.shape[2:]), np.nan, dtype=curves.dtype)
     result[:, cells] = curves
     return result
+
+
+def identity(file: Container) -> str:
+    """Return the hash that runs on a table carry: of its numbers, not of who imported it when.
+
+    Files of earlier versions have none; theirs is the hash of the whole file.
+    """
+    return str(file.fields.get("content_sha256", file.sha256))
+
+
+def _content_sha256(recipes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the hash of what a table says: its numbers and what they are called."""
+    content = {"recipes": recipes, "arrays": sorted(container.describe(arrays))}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def details(name: str) -> Mapping[str, NDArray[Any]]:
@@ -160,6 +177,7 @@ def save(
         "source": dict(source),
         "imported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "recipes": recipes,
+        "content_sha256": _content_sha256(recipes, arrays),
     }
     try:
         container.write(path, fields, arrays)
@@ -181,16 +199,28 @@ def free_path(name: str, *, replace: bool) -> Path:
 
 
 def import_path(
-    path: Path, name: str, *, progress: Progress, replace: bool = False, via: str | None = None
+    path: Path,
+    name: str,
+    *,
+    progress: Progress,
+    replace: bool = False,
+    via: str | None = None,
+    say: Callable[[str], None] = lambda word: None,
+    reading: Reading | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
+
+    `reading` says what the columns and numbers of a table of one's own are; `say` hears what the
+    person should know.
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
     free_path(name, replace=replace)  # fails before the long part
     if not path.exists():
         raise InputError(f"There is no {path}.")
-    collector = Collector(str(path))
+    reading = reading or Reading()
+    read = spellings.reader(NASBench201(), reading.spelling, reading.index)
+    collector = Collector(str(path), read)
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
         from nasbench_evo.tables.importing import adapter
@@ -199,13 +229,14 @@ def import_path(
         source["via"] = via
     elif path.is_dir():
         read_folder(path, collector, progress)
-    elif path.suffix.lower() in (".csv", ".parquet", ".json"):
-        from nasbench_evo.tables.importing import tabular
-
-        tabular.read(path, collector)
+    elif path.suffix.lower() in sheets.ENDINGS:
+        tabular.read(path, collector, reading)
     else:
         read_file(path, collector, progress)
     if path.is_file():
         source["md5"] = md5(path)
         source["known_as"] = known_as(source["md5"])
-    return save(collector, name, source, replace=replace)
+    file = save(collector, name, source, replace=replace)
+    for word in collector.words:
+        say(word)
+    return file

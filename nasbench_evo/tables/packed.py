@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,19 +70,3 @@ def unpack(data: bytes, origin: str, expected_sha256: str | None = None) -> Tabl
         key: tuple(value) if isinstance(value, list) else value for key, value in header.items()
     }
     return Table(**fields, sha256=sha256, **arrays)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` is always absent or whole, whoever else writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # results and tables are for everyone to read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.spaces import NASBench201
-from nasbench_evo.spaces.nasbench201 import Cell
+from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
 
+_DEFAULT = NASBench201()
 MISSING = np.uint16(65535)  # a trial that the source does not have; never imputed
 # Accuracies of unknown origin are counts of this many: a millionth of a percentage point each.
 FIXED_POINT = 100_000_000
@@ -23,11 +24,20 @@ def missing(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).max)
 
 
+_UNITS = ("s", "ms", "us", "h", "J", "mJ", "uJ", "kWh", "W", "mW", "KB", "MB", "GB", "K", "M", "G")
+
+
+def unit(metric: str) -> str:
+    """Return the unit that ends a metric's name, as in energy_mJ; empty where there is none."""
+    last = metric.rpartition("_")[2]
+    return last if last in _UNITS and "_" in metric else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Results of the genotypes of NAS-Bench-201 on some data sets, after one length of training.
+    """Results of the genotypes of an integer space on some data sets, after one length of training.
 
-    Axes: D data sets, G = 15,625 genotypes in `NASBench201.index` order, T trials, E epochs.
+    Axes: D data sets, G genotypes in the order of `space.index`, T trials, E epochs.
     Accuracies are stored as counts of correct validation images, which makes ties and means exact
     on every platform; where the number of images is unknown, as counts of `FIXED_POINT`. A
     genotype without any trial has NaN for its mean.
@@ -48,6 +58,10 @@ class Table:
     valid_curve: NDArray[np.floating[Any]] | None = None
     valid_seconds: NDArray[np.float64] | None = None  # [D, G] of one pass over the validation set
     flops: NDArray[np.float64] | None = None  # [D, G] millions
+    # [D, G] by name: what the source measured beside these, its unit behind the last underscore
+    metrics: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    # whose genotypes are the rows
+    space: IntegerSpace = dataclasses.field(default_factory=lambda: _DEFAULT)
     epochs: int | None = None  # of the full training behind `correct`; None where not known
     valid_split: tuple[str, ...] | None = None  # [D] the source's name of what `correct` counts
     test_split: tuple[str, ...] | None = None  # [D] the source's name of `test_accuracy`
@@ -74,11 +88,6 @@ class Table:
         curve = self.valid_curve
         if curve is not None and (curve.ndim != 4 or curve.shape[:3] != (d, g, t)):
             raise InputError(f"{self.name}: valid_curve must be {(d, g, t)} + [epochs].")
-
-    @property
-    def space(self) -> NASBench201:
-        """The space whose genotypes are the rows."""
-        return NASBench201()
 
     def row(self, dataset: str) -> int:
         """Return the position of a data set on the first axis, or raise InputError."""
@@ -148,31 +157,31 @@ class Table:
         """Highest mean validation accuracy of each data set, percent; [D]."""
         return np.asarray(np.nanmax(self.mean_accuracy, axis=1))
 
-    def regret(self, dataset: str, genotype: Cell) -> float:
+    def regret(self, dataset: str, genotype: Genotype) -> float:
         """Return best minus mean accuracy of a cell, percentage points."""
         d = self.row(dataset)
         return float(self.best[d] - self.mean_accuracy[d, self.space.index(genotype)])
 
-    def rank(self, dataset: str, genotype: Cell) -> int:
+    def rank(self, dataset: str, genotype: Genotype) -> int:
         """Return 1 + the number of cells with a higher mean validation accuracy."""
         means = self.mean_accuracy[self.row(dataset)]
         return 1 + int((means > means[self.space.index(genotype)]).sum())
 
-    def mean_test(self, dataset: str, genotype: Cell) -> float | None:
+    def mean_test(self, dataset: str, genotype: Genotype) -> float | None:
         """Return a cell's mean test accuracy, percent; None where there is none."""
         means = self.mean_test_accuracy
         return None if means is None else self._known(means, dataset, genotype)
 
-    def size(self, dataset: str, genotype: Cell) -> int | None:
+    def size(self, dataset: str, genotype: Genotype) -> int | None:
         """Return a cell's number of parameters; None where it is not known."""
         number = int(self.parameters[self.row(dataset), self.space.index(genotype)])
         return None if number < 0 else number
 
-    def latency(self, dataset: str, genotype: Cell) -> float | None:
+    def latency(self, dataset: str, genotype: Genotype) -> float | None:
         """Return the seconds of a cell's forward pass; None where they are not known."""
         return self._known(self.latency_seconds, dataset, genotype)
 
-    def _known(self, values: NDArray[np.float64], dataset: str, genotype: Cell) -> float | None:
+    def _known(self, values: NDArray[np.float64], dataset: str, genotype: Genotype) -> float | None:
         value = float(values[self.row(dataset), self.space.index(genotype)])
         return None if np.isnan(value) else value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +14,15 @@ from nasbench_evo.spaces import isomorphism
 from nasbench_evo.spaces.nasbench201 import OPERATIONS, SIZE
 from nasbench_evo.tables import container, embedded, imported
 from nasbench_evo.tables.importing.collector import UNKNOWN_PARAMETERS
+from nasbench_evo.tables.plausible import FAILED, NOTE, OK, WARNING, Check, plausible
 from nasbench_evo.tables.table import Table
 
-OK, FAILED, NOTE = "ok", "FAILED", "note"
 # Best mean validation accuracies after 200 epochs, percent.
 OPTIMA = {"cifar10": 91.607, "cifar100": 73.493, "ImageNet16-120": 46.733}
 _OPTIMA_EPOCHS = 200
 _TOLERANCE = 0.15  # percentage points: the versions of the benchmark differ in their trials
 _CURVE_GAP = 1e-3  # percentage points between a float32 curve's end and the table
 _LEVEL = 0.01  # of the isomorphism test, over all classes together
-
-
-class Check(NamedTuple):
-    """One line of the report."""
-
-    name: str
-    status: str
-    text: str
 
 
 def verify(name: str = embedded.NAME) -> list[Check]:
@@ -78,6 +70,7 @@ def _dataset(table: Table, dataset: str, label: str) -> list[Check]:
             f"{covered} of {SIZE} cells; trials: {numbers}",
         ),
         *_optimum(table, dataset, label, whole=covered == SIZE),
+        *plausible(table, dataset, label),
         _isomorphic(table, d, label),
     ]
     if table.has_curve(dataset):
@@ -131,7 +124,9 @@ def _isomorphic(table: Table, d: int, label: str) -> Check:
         spread = float(np.ptp(means[members]))
         name = table.space.format(table.space.from_index(int(members[0])))
         text += f"; most clearly {len(members)} cells like {name}, {spread:.2f} points apart"
-    return Check(f"isomorphism ({label})", NOTE if len(worse) else OK, text)
+    if not number:  # one trial of each cell: there is no noise to compare with
+        text = "not judged: no class of isomorphic cells has several trials of a cell"
+    return Check(f"isomorphism ({label})", OK if number and not len(worse) else NOTE, text)
 
 
 def _curve(table: Table, d: int, label: str) -> Check:
@@ -177,3 +172,15 @@ def _sizes() -> Check:
     number = embedded.size_disagreements()
     text = f"{number} cells list another model size in another trial; the first trial's is used"
     return Check("model sizes", NOTE if number else OK, text)
+
+
+def warnings(name: str) -> list[str]:
+    """Return what an import should say aloud of a table: where its cells look misread."""
+    return [
+        f"{check.name}: {check.text}"
+        for epochs in imported.epochs_of(name)
+        for table in [tables.load(name, epochs)]
+        for dataset in table.datasets
+        for check in plausible(table, dataset, f"{dataset}, {epochs} epochs")
+        if check.status == WARNING
+    ]

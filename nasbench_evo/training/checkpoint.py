@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 import torch
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.files import replacing
 
 FORMAT = 1
 _MARK = b"\nnasbench_evo checkpoint, SHA-256 "
@@ -26,21 +26,11 @@ _PART = 1 << 20  # bytes read at a time
 
 def save(state: dict[str, Any], path: str | Path) -> None:
     """Write `state` (tensors and plain values) to `path`; a crash leaves the old file there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            digest = _digest(file, file.tell())
-            file.seek(0, os.SEEK_END)
-            file.write(_MARK + digest)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(Path(path)) as file:
+        torch.save({"format": FORMAT, **state}, file)
+        digest = _digest(file, file.tell())
+        file.seek(0, os.SEEK_END)
+        file.write(_MARK + digest)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.files import write_json
 from nasbench_evo.networks import counting
 from nasbench_evo.networks.binary_stages import BinaryStagesNetwork
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.tables.packed import write_atomically
 from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.individuals import TrainingPlan, threads
 from nasbench_evo.training.measure import evaluate
@@ -29,7 +28,10 @@ _C = 1.0  # of the linear SVM: the library's default; Genetic CNN does not give 
 
 
 class FinalTraining:
-    """Trains `genotype` by a plan on a device; a checkpoint after each epoch."""
+    """Trains `genotype` by a plan on a device; a checkpoint after each epoch.
+
+    With the file of the plan's `teacher` it distils from it (EIGEN's mimicry).
+    """
 
     def __init__(
         self,
@@ -38,13 +40,19 @@ class FinalTraining:
         seed: np.random.SeedSequence,
         checkpoint: Path,
         device: str = "cpu",
+        teacher: Path | None = None,
     ) -> None:
         self.plan, self.genotype, self.checkpoint = plan, genotype, checkpoint
         self.dataset = plan.data.load(device)
         network = plan.network_of(genotype, seed)
         self.size = counting.measure(network, self.dataset.shape)
         self.training = Training(
-            network, self.dataset, plan.recipe, seed=seed, execution=plan.execution
+            network,
+            self.dataset,
+            plan.recipe,
+            seed=seed,
+            execution=plan.execution,
+            teacher=plan.ensemble(teacher, self.dataset),
         )
         self._per_epoch = self.training.stream.per_epoch
         self.epochs = math.ceil(self.training.total / self._per_epoch)
@@ -139,6 +147,4 @@ class FinalTraining:
 
     def write(self, path: Path, content: dict[str, Any]) -> Path:
         """Write a report as JSON; return the path."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-        return path
+        return write_json(path, content)

@@ -19,7 +19,8 @@ from torch import nn
 from nasbench_evo.networks import build
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training.data.datasets import Dataset, load_dataset
-from nasbench_evo.training.execution import Execution
+from nasbench_evo.training.distillation import Ensemble
+from nasbench_evo.training.execution import Execution, TooLittleMemory, check_device
 from nasbench_evo.training.joint import JointTraining
 from nasbench_evo.training.measure import evaluate
 from nasbench_evo.training.recipes import Recipe
@@ -41,7 +42,11 @@ class DataOptions:
     image_size: int = 64  # pixels; only for folders of image files
 
     def load(self, device: str = "cpu") -> Dataset:
-        """Return the data set on `device`, kept for the next call of this process."""
+        """Return the data set on `device`, kept for the next call of this process.
+
+        Raises InputError for a device that is not there.
+        """
+        check_device(device)
         return _loaded(self, device)
 
 
@@ -62,6 +67,12 @@ class TrainingPlan:
     threads: int = 1  # of torch on a CPU; sums may depend on it, so it is part of the plan
     teacher: Teacher | None = None
 
+    def ensemble(self, file: Path | None, dataset: Dataset) -> Ensemble | None:
+        """Return the trained teacher in a file, on the data set's device; None without one."""
+        if file is None or self.teacher is None:
+            return None
+        return self.teacher.load(file, dataset)
+
     def network_of(self, genotype: Genotype, seed: np.random.SeedSequence) -> nn.Module:
         """Return the untrained network of a genotype, on the CPU."""
         dataset = self.data.load()
@@ -73,6 +84,7 @@ class TrainingPlan:
             generator=weights_generator(seed),
             in_channels=channels,
             image_size=height,
+            initialisation=self.recipe.initialisation,
             **dict(self.network),
         )
 
@@ -98,7 +110,7 @@ class Trained:
     valid_loss: float
     seconds: float  # of this job alone
     status: str  # "ok", "diverged" or "failed"
-    reason: str
+    reason: str  # of what went wrong; of an "ok" training, that batches were split
     curve: list[dict[str, Any]]  # of the whole training so far, one entry an epoch
     test_accuracy: float | None = None  # percent
     test_loss: float | None = None
@@ -111,22 +123,31 @@ def train(plan: TrainingPlan, jobs: Sequence[Job], device: str = "cpu") -> list[
     """
     dataset = plan.data.load(device)
     with threads(plan.threads):
-        if len(jobs) == 1:
-            return [_alone(plan, jobs[0], dataset)]
-        return _jointly(plan, jobs, dataset)
+        return _in_memory(plan, jobs, dataset)
+
+
+def _in_memory(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[Trained]:
+    """Train jobs jointly, or in halves where the memory does not hold all of them."""
+    if len(jobs) == 1:
+        return [_alone(plan, jobs[0], dataset)]
+    found = _jointly(plan, jobs, dataset)
+    if found is not None:
+        return found
+    middle = len(jobs) // 2
+    return [
+        *_in_memory(plan, jobs[:middle], dataset),
+        *_in_memory(plan, jobs[middle:], dataset),
+    ]
 
 
 def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
-    teacher = None
-    if job.teacher is not None and plan.teacher is not None:
-        teacher = plan.teacher.load(job.teacher, dataset)
     training = Training(
         plan.network_of(job.genotype, job.seed),
         dataset,
         plan.recipe,
         seed=job.seed,
         execution=plan.execution,
-        teacher=teacher,
+        teacher=plan.ensemble(job.teacher, dataset),
     )
     if job.start is not None:
         training.load(job.start)
@@ -137,16 +158,22 @@ def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
     return _trained(plan, job, dataset, training.model, result, result.seconds - before)
 
 
-def _jointly(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[Trained]:
+def _jointly(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[Trained] | None:
+    """Train jobs as one network; None where that does not fit into memory."""
     networks: list[Any] = [plan.network_of(job.genotype, job.seed) for job in jobs]
-    training = JointTraining(
-        networks,
-        dataset,
-        plan.recipe,
-        seeds=[job.seed for job in jobs],
-        execution=plan.execution,
-    )
+    try:
+        training = JointTraining(
+            networks,
+            dataset,
+            plan.recipe,
+            seeds=[job.seed for job in jobs],
+            execution=plan.execution,
+        )
+    except TooLittleMemory:
+        return None
     results = training.run()
+    if all(result.status == "failed" for result in results):
+        return None
     return [
         _trained(plan, job, dataset, network, result, result.seconds)
         for job, network, result in zip(jobs, networks, results, strict=True)
@@ -161,7 +188,9 @@ def _trained(
     result: TrainingResult,
     seconds: float,
 ) -> Trained:
-    accuracy, loss = result.valid_accuracy, result.valid_loss
+    accuracy, loss, reason = result.valid_accuracy, result.valid_loss, result.reason
+    if result.status == "ok" and result.batch_splits > 1:
+        reason = f"batches in {result.batch_splits} parts: a whole one does not fit into memory"
     test: tuple[float | None, float | None] = (None, None)
     if result.status != "ok":
         accuracy, loss = chance(dataset.classes)
@@ -180,7 +209,7 @@ def _trained(
         loss,
         seconds,
         result.status,
-        result.reason,
+        reason,
         [asdict(point) for point in result.curve],
         *test,
     )

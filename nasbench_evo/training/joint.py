@@ -56,7 +56,13 @@ class JointTraining:
         self.model = self.execution.placed(joint, self.device).train()
         self._joint = joint
         self.streams = [
-            BatchStream(len(dataset.train), recipe.batch_size, words(seed)[0], self.device)
+            BatchStream(
+                len(dataset.train),
+                recipe.batch_size,
+                words(seed)[0],
+                self.device,
+                keep_last=recipe.keep_last_batch,
+            )
             for seed in seeds
         ]
         self.per_epoch = self.streams[0].per_epoch
@@ -65,7 +71,7 @@ class JointTraining:
             dataset, recipe.augmentation, model_dtype(self.execution.precision)
         )
         self.optimizer = sgd(self.model, recipe, self.device)
-        self._forward: Any = torch.compile(self.model) if self.execution.compile else self.model
+        self._forward: Any = self.execution.forward_of(self.model)
         self._totals = torch.zeros(2, len(seeds), dtype=torch.float64, device=self.device)
         self._images = 0  # seen by each network in this epoch so far
         self.progress = [Progress() for _ in seeds]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
-import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-import torch
-
-from nasbench_evo.errors import InputError
+from nasbench_evo.lifetime import worker_of
+from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
 
 # loky restarts a process that grew by 300 MB, with a warning; a training is that large.
@@ -68,7 +67,9 @@ class TrainingPool:
 
         while len(self._executors) < len(self.slots):
             self._executors.append(
-                ProcessPoolExecutor(1, initializer=_ignore_interrupt, env=_NO_RESTART)
+                ProcessPoolExecutor(
+                    1, initializer=worker_of, initargs=(os.getpid(),), env=_NO_RESTART
+                )
             )
 
     def close(self) -> None:
@@ -76,20 +77,3 @@ class TrainingPool:
         for executor in self._executors:
             executor.shutdown(wait=True, kill_workers=True)
         self._executors = []
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def check_device(name: str) -> None:
-    """Raise InputError for what is no device's name, or a device that is not there."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"Expected a device such as cpu or cuda:0; got {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"There is no device {name}: torch sees {torch.cuda.device_count()} CUDA devices here."
-        )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.networks.operations import INITIALISATIONS, Initialisation
 from nasbench_evo.training.data.augmentation import Augmentation
 
 Unit = Literal["epochs", "iterations"]
 Schedule = Literal["cosine", "step"]
+# What recipes had no field for at first, and what they did then; see `identity`.
+_LATER = {"drop_path_schedule": "linear", "keep_last_batch": False, "initialisation": "kaiming"}
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,10 @@ class Recipe:
     """How to train: `length` and `milestones` count `unit`; a cosine goes to 0 at `length`.
 
     `update` says whether the learning rate is set anew at each iteration or at each epoch.
-    `gradient_clip` is a bound on the gradient's norm (0: none). `drop_path` grows linearly by
-    epoch from 0 to this probability, given to the model's attribute `drop_path_prob`.
+    `keep_last_batch` trains on what is left of an epoch's images, too, as one smaller batch.
+    `initialisation` is of the weights (see `networks.operations.initialise`). `gradient_clip` is a
+    bound on the gradient's norm (0: none). `drop_path` is the probability given to the model's
+    attribute `drop_path_prob`: "linear" grows by epoch from 0 to it, "constant" has it throughout.
     `auxiliary_weight` is the weight of the loss of a second output (0: there is none).
     `alpha` and `temperature` are those of EIGEN's Eq. 3, and used only with a teacher.
 
@@ -30,6 +35,8 @@ class Recipe:
     length: float
     unit: Unit = "epochs"
     batch_size: int = 128
+    keep_last_batch: bool = False
+    initialisation: Initialisation = "kaiming"
     learning_rate: float = 0.1
     schedule: Schedule = "cosine"
     update: Unit = "iterations"
@@ -41,6 +48,7 @@ class Recipe:
     label_smoothing: float = 0.0
     gradient_clip: float = 0.0
     drop_path: float = 0.0
+    drop_path_schedule: Literal["linear", "constant"] = "linear"
     auxiliary_weight: float = 0.0
     alpha: float = 0.9
     temperature: float = 5.0
@@ -61,6 +69,16 @@ class Recipe:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("gradient_clip", 0 <= self.gradient_clip < math.inf, "0 (off) or more"),
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
+            (
+                "drop_path_schedule",
+                self.drop_path_schedule in ("linear", "constant"),
+                "'linear' or 'constant'",
+            ),
+            (
+                "initialisation",
+                self.initialisation in INITIALISATIONS,
+                " or ".join(map(repr, INITIALISATIONS)),
+            ),
             ("auxiliary_weight", 0 <= self.auxiliary_weight < math.inf, "0 (off) or more"),
             ("alpha", 0 <= self.alpha <= 1, "in [0, 1]"),
             ("temperature", 0 < self.temperature < math.inf, "more than 0"),
@@ -96,20 +114,38 @@ class Recipe:
         return self.learning_rate * self.gamma**passed
 
     def drop_path_at(self, iteration: int, per_epoch: int) -> float:
-        """Return the drop-path probability: `drop_path` times the epochs' share done so far."""
+        """Return the drop-path probability of the epoch that an iteration is in."""
+        if self.drop_path_schedule == "constant":
+            return self.drop_path
         return self.drop_path * (iteration - iteration % per_epoch) / self.iterations(per_epoch)
 
 
 _FLIP_CROP = Augmentation(flip=0.5, crop_padding=4)
 _FLIP_CROP_CUTOUT = Augmentation(flip=0.5, crop_padding=4, cutout=16)
 
+_NASBENCH201 = Recipe(
+    "nasbench201",
+    200,
+    batch_size=256,
+    keep_last_batch=True,
+    initialisation="torch",
+    update="epochs",
+    nesterov=True,
+    augmentation=_FLIP_CROP,
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         # Small grey images that must not be mirrored; minutes on one CPU core.
         Recipe("digits", 12, batch_size=64, nesterov=True),
-        # Dong and Yang 2020, its Table of hyper-parameters.
-        Recipe("nasbench201", 200, batch_size=256, nesterov=True, augmentation=_FLIP_CROP),
+        # Dong and Yang 2020, its Table of hyper-parameters; images of 16 pixels are padded by 2.
+        _NASBENCH201,
+        replace(
+            _NASBENCH201,
+            name="nasbench201_16",
+            augmentation=Augmentation(flip=0.5, crop_padding=2),
+        ),
         # Genetic CNN, section 4.1.1: 120 + 60 + 40 + 20 epochs at 1e-2 ... 1e-5. The paper does
         # not give batch size, momentum and weight decay: the usual values stand here.
         Recipe("genetic_cnn", 240, learning_rate=0.01, schedule="step", milestones=(120, 180, 220)),
@@ -127,18 +163,21 @@ RECIPES: dict[str, Recipe] = {
             "geneticnas",
             630,
             batch_size=64,
+            keep_last_batch=True,
             learning_rate=0.05,
             schedule="step",
             milestones=(315, 472.5),
             nesterov=True,
             weight_decay=1e-4,
             drop_path=0.1,
+            drop_path_schedule="constant",
             augmentation=_FLIP_CROP_CUTOUT,
         ),
         # GeneticNAS, search: shared weights on CIFAR-10.
         Recipe(
             "geneticnas_search",
             310,
+            keep_last_batch=True,
             schedule="step",
             milestones=(155, 232.5),
             nesterov=True,
@@ -150,6 +189,9 @@ RECIPES: dict[str, Recipe] = {
             "eg_nas_search",
             50,
             batch_size=256,
+            keep_last_batch=True,
+            initialisation="torch",
+            update="epochs",
             weight_decay=3e-4,
             gradient_clip=5.0,
             augmentation=_FLIP_CROP,
@@ -159,6 +201,8 @@ RECIPES: dict[str, Recipe] = {
             "darts",
             600,
             batch_size=96,
+            keep_last_batch=True,
+            initialisation="torch",
             learning_rate=0.025,
             update="epochs",
             weight_decay=3e-4,
@@ -176,3 +220,15 @@ def recipe(name: str, epochs: float | None = None) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name] if epochs is None else RECIPES[name].scaled(epochs)
+
+
+def identity(content: Any) -> dict[str, Any]:
+    """Return a recipe, or a dataclass that holds one, as plain JSON that keys are made of.
+
+    Fields that recipes got later are left out where they change nothing: earlier keys stay valid.
+    """
+    return asdict(content, dict_factory=_without_later)
+
+
+def _without_later(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in fields if name not in _LATER or _LATER[name] != value}

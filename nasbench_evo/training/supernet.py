@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.data.batches import BatchStream
@@ -62,14 +63,15 @@ class SharedTraining(Training):
                 f"Shared weights are trained in whole epochs; got {recipe.length:g} {recipe.unit}."
             )
         self._dtype = next(self.model.parameters()).dtype
-        if recipe.momentum:  # a fused step wants it of every parameter, also of first ones
-            for parameter in self.model.parameters():
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._choose: Callable[[], Callable[[Tensor], Tensor]] | None = None
         self._architect: Architect | None = None
         own = np.random.SeedSequence(words(seed)[0], spawn_key=(_ARCHITECT_WORD,))
         self._valid_stream = BatchStream(
-            len(dataset.valid), recipe.batch_size, words(own)[0], self.device
+            len(dataset.valid),
+            recipe.batch_size,
+            words(own)[0],
+            self.device,
+            keep_last=recipe.keep_last_batch,
         )
 
     @property
@@ -113,7 +115,7 @@ class SharedTraining(Training):
 
     def weights(self, alphas: Array) -> Tensor:
         """Return the softmax over the operations of one or several alphas, on the device."""
-        logits = torch.from_numpy(np.ascontiguousarray(alphas)).to(self.device)
+        logits = sent(torch.from_numpy(np.ascontiguousarray(alphas)), self.device)
         return logits.softmax(-1).to(self._dtype)
 
     def _epoch(self, choose: Callable[[], Callable[[Tensor], Tensor]]) -> EpochReport:
@@ -132,10 +134,10 @@ class SharedTraining(Training):
         point = self.progress.curve[-1]
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
         if self._choose is not None:
             self._forward = self._choose()
-        super()._step(images, labels)
+        super()._step(images, labels, target)
 
     def _descend(self, architect: Architect) -> None:
         """Take a step of alpha down the validation loss, the weights fixed."""

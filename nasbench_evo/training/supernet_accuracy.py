@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Statistics, Supernet, recalibrated
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.data.augmentation import Pipeline
@@ -131,7 +132,7 @@ class SharedAccuracy:
             return None
         part = self.dataset.train
         order = torch.randperm(len(part), generator=generator)
-        chosen = order[: self.measurement.recalibration_size].to(self.device)
+        chosen = sent(order[: self.measurement.recalibration_size], self.device)
         ((images, _),) = part.batches([chosen])
         inputs = self._prepared(images)
         with autocast(self.device, self.execution.precision):
@@ -155,7 +156,7 @@ class SharedAccuracy:
         if self.measurement.batches is None:
             batches = part.runs(size)
         else:
-            order = torch.randperm(len(part), generator=generator).to(self.device)
+            order = sent(torch.randperm(len(part), generator=generator), self.device)
             batches = part.batches(torch.split(order, size)[: self.measurement.batches])
         for images, labels in batches:
             yield self._prepared(images), labels

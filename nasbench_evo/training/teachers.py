@@ -9,11 +9,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from nasbench_evo.networks import wide_densenet
+from nasbench_evo.networks.operations import initialise
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.training import checkpoint
 from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import Ensemble
 from nasbench_evo.training.execution import Execution
+from nasbench_evo.training.measure import evaluate
 from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.seeding import weights_generator
 from nasbench_evo.training.trainer import Training
@@ -49,14 +51,26 @@ class Teacher:
         return dict(network.state_dict())
 
     def _network(self, dataset: Dataset, i: int) -> wide_densenet.WideDenseNet:
-        seed = seed_sequence(dataset.split_seed, "teacher", i)
-        return wide_densenet.build(
+        generator = weights_generator(seed_sequence(dataset.split_seed, "teacher", i))
+        network = wide_densenet.build(
             classes=dataset.classes,
-            generator=weights_generator(seed),
+            generator=generator,
             in_channels=dataset.shape[0],
             depth=self.depth,
             growth=self.growth,
         )
+        if self.recipe.initialisation != "kaiming":
+            initialise(network, generator, self.recipe.initialisation)
+        return network
+
+    def accuracy(self, path: Path, dataset: Dataset) -> float:
+        """Return the accuracy of the trained ensemble on the validation part, percent."""
+        return evaluate(
+            self.load(path, dataset),
+            dataset,
+            augmentation=self.recipe.augmentation,
+            precision=self.execution.precision,
+        )[0]
 
     def load(self, path: Path, dataset: Dataset) -> Ensemble:
         """Return the trained ensemble on the data set's device, kept for the next call."""

@@ -22,9 +22,10 @@ from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.distillation import first_output, training_loss
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
 from nasbench_evo.training.measure import autocast, measure, model_dtype
-from nasbench_evo.training.recipes import Recipe
+from nasbench_evo.training.recipes import Recipe, identity
 from nasbench_evo.training.results import Progress, TrainingResult
 from nasbench_evo.training.seeding import Seed, TorchState, words
+from nasbench_evo.training.teacher_logits import ask, known_logits
 
 
 class Training:
@@ -57,12 +58,18 @@ class Training:
             self.execution.placed(teacher, self.device).eval()
         self._check()
         batch_seed, dropout_seed, _ = words(seed)
-        self.stream = BatchStream(len(dataset.train), recipe.batch_size, batch_seed, self.device)
+        self.stream = BatchStream(
+            len(dataset.train),
+            recipe.batch_size,
+            batch_seed,
+            self.device,
+            keep_last=recipe.keep_last_batch,
+        )
         self.total = recipe.iterations(self.stream.per_epoch)
         dtype = model_dtype(self.execution.precision)
         self.pipeline = Pipeline(dataset, recipe.augmentation, dtype)
         self.optimizer = sgd(self.model, recipe, self.device)
-        self._forward: Any = torch.compile(self.model) if self.execution.compile else self.model
+        self._forward: Any = self.execution.forward_of(self.model)
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.execution.precision == "fp16"
         )
@@ -81,7 +88,7 @@ class Training:
 
     def _fingerprint(self, batch_seed: int) -> str:
         content = [
-            asdict(self.recipe), self.dataset.sha256, batch_seed, self.execution.precision,
+            identity(self.recipe), self.dataset.sha256, batch_seed, self.execution.precision,
             self.teacher is not None,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -124,23 +131,32 @@ class Training:
         """Train to the end of this epoch or to `target`, whichever comes first."""
         per_epoch = self.stream.per_epoch
         if self.recipe.drop_path:
-            probability = self.recipe.drop_path_at(self.iteration, per_epoch)
-            self.model.drop_path_prob = probability  # type: ignore[assignment]
+            probability: Any = self.recipe.drop_path_at(self.iteration, per_epoch)
+            if self.execution.compile:  # a new number would be a new graph
+                probability = torch.full((), probability, device=self.device)
+            self.model.drop_path_prob = probability
         indices = self.stream.take(target - self.iteration)
-        for images, labels in self.dataset.train.batches(indices):
-            self._step(self.pipeline.training(images, self.stream.generator), labels)
+        known = known_logits(
+            self.teacher, self.dataset.train, self.pipeline, self.execution, self.stream.batch_size
+        )
+        for index, (images, labels) in zip(
+            indices, self.dataset.train.batches(indices), strict=True
+        ):
+            inputs = self.pipeline.training(images, self.stream.generator)
+            self._step(inputs, labels, None if known is None else known[index])
             self.progress.iteration += 1
         if self.iteration % per_epoch == 0 or self.iteration == self.total:
             self._close_epoch()
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
+        """Take a step on a batch; `target` are the teacher's logits where they are known."""
         if self.execution.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         rate = self.recipe.learning_rate_at(self.iteration, self.stream.per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        totals = self._gradients(images, labels)
+        totals = self._gradients(images, labels, target)
         if self.recipe.gradient_clip:
             self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
@@ -148,10 +164,10 @@ class Training:
         self._scaler.update()
         self._totals += totals
 
-    def _gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _gradients(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Set the gradients of a batch; halve the batch, once, if it does not fit into memory."""
         try:
-            return self._accumulate(images, labels)
+            return self._accumulate(images, labels, target)
         except RuntimeError as error:
             if not out_of_memory(error) or self.progress.batch_splits == 2 or len(labels) < 2:
                 raise
@@ -161,26 +177,24 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return self._accumulate(images, labels)
+        return self._accumulate(images, labels, target)
 
-    def _accumulate(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _accumulate(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Add up the gradients of the batch's pieces; return [correct, loss sum, images]."""
         totals, splits = torch.zeros_like(self._totals), self.progress.batch_splits
-        pieces = zip(images.chunk(splits), labels.chunk(splits), strict=True)
-        for piece, piece_labels in pieces:
+        targets = [None] * splits if target is None else target.chunk(splits)
+        pieces = zip(images.chunk(splits), labels.chunk(splits), targets, strict=True)
+        for piece, piece_labels, taught in pieces:
             with autocast(self.device, self.execution.precision):
                 output = self._forward(piece)
-                target = self._teach(piece)
-            loss = training_loss(output, piece_labels, self.recipe, target)
+            if taught is None and self.teacher is not None:
+                taught = ask(self.teacher, piece, self.execution)
+            loss = training_loss(output, piece_labels, self.recipe, taught)
             torch.autograd.backward(self._scaler.scale(loss * (len(piece_labels) / len(labels))))
             totals[0] += (first_output(output).detach().argmax(1) == piece_labels).sum()
             totals[1] += loss.detach() * len(piece_labels)
             totals[2] += len(piece_labels)
         return totals
-
-    @torch.no_grad()
-    def _teach(self, images: Tensor) -> Tensor | None:
-        return None if self.teacher is None else first_output(self.teacher(images))
 
     # -- reporting -------------------------------------------------------------------------
 
@@ -237,17 +251,23 @@ class Training:
         return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken; raise DataError if it is of another training."""
+        """Go on from where `state` was taken.
+
+        Raises DataError if it is of another training, or of another kind of device: a CPU cannot
+        draw the numbers that CUDA would have drawn, nor the reverse.
+        """
         if state.get("identity") != self._identity:
             raise DataError(
                 "The state is of another training: recipe, data set, split, seed, precision and "
                 "the presence of a teacher must be the same. Train anew or give the same ones."
             )
+        if len(state["torch"]) != len(self._torch.values):
+            raise DataError(
+                f"The state is of a training on another kind of device than {self.device}: its "
+                "random numbers cannot go on here. Resume it there; its weights can be read here."
+            )
         state = copy.deepcopy(state)
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            raise DataError(f"The state is of another network: {error}") from error
+        self.load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(state["scaler"])
@@ -255,6 +275,13 @@ class Training:
         self._torch.values = state["torch"]
         self._totals = state["totals"].to(self.device)
         self.progress = Progress.from_state(state["progress"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take the network's weights and statistics from a state, whatever device it is of."""
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise DataError(f"The state is of another network: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write `state()` to a checkpoint file, whole or not at all."""

@@ -190,7 +190,7 @@ class InvertedThresholds(Thresholds):
     def survivors(self, landmark, rank, answers):
         super().survivors(landmark, rank, answers)
         limit = self.values[landmark]
-        return [a.genotype for a in answers if a.valid_accuracy <= limit]
+        return [a for a in answers if a.valid_accuracy <= limit]
 
 
 class ExtinctionInverted(Eigen):

@@ -9,8 +9,8 @@ import pytest
 from nasbench_evo import suite as suites
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.results import comparison
+from nasbench_evo.results.columns import ResultRow
 from nasbench_evo.results.published import PublishedRow
-from nasbench_evo.results.summary import SummaryRow
 
 SUITE = suites.load(suites.find("nb201"))
 ROW = PublishedRow(
@@ -91,11 +91,18 @@ def test_sentences_share_what_is_the_same() -> None:
 
 
 def test_a_summary_is_compared_at_its_last_checkpoint_where_it_has_an_interval() -> None:
-    row = SummaryRow(
-        *("regularized_evolution", "paper", "cifar10", 300, 500),
-        *(91.5, 0.1, 91.4, 91.6, 0.1, 0.1, 0.1, 0.0, 0.2, 1),
-    )
-    earlier = dataclasses.replace(row, evaluations=100, mean_accuracy=90.0)
-    single = dataclasses.replace(row, preset="real2019", n=1)
+    values = {
+        "algorithm": "regularized_evolution",
+        "preset": "paper",
+        "dataset": "cifar10",
+        "evaluations": 300,
+        "n": 500,
+        "mean_accuracy": 91.5,
+        "accuracy_low": 91.4,
+        "accuracy_high": 91.6,
+    }
+    row = ResultRow(values)
+    earlier = ResultRow({**values, "evaluations": 100, "mean_accuracy": 90.0})
+    single = ResultRow({**values, "preset": "real2019", "n": 1})
     (text,) = [s for s in comparison.of_summary(SUITE, [earlier, row, single]) if "evolution" in s]
     assert "ours regularized_evolution (paper) 91.50 [91.40, 91.60]: not comparable" in text

@@ -17,6 +17,7 @@ from nasbench_evo import suite as suites
 from nasbench_evo.algorithms.random_search import RandomSearch
 from nasbench_evo.analysis import statistics
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.files import canonical
 from nasbench_evo.gate import (
     baseline as gate_baseline,
 )
@@ -31,7 +32,7 @@ from nasbench_evo.gate import (
     traces as gate_traces,
 )
 from nasbench_evo.gate.measured import Sample, Scale, Trace
-from nasbench_evo.store import Record, canonical
+from nasbench_evo.store import Record
 from nasbench_evo.tables import Table
 
 RE, RS = "regularized_evolution (paper)", "random_search (paper)"

@@ -16,6 +16,7 @@ from nasbench_evo import suite as suites
 from nasbench_evo.errors import InputError
 from nasbench_evo.figures import pareto as figures
 from nasbench_evo.replays import pareto
+from nasbench_evo.tables import Table
 
 SUITE = """
 name = "fronts"
@@ -58,14 +59,14 @@ def test_area_by_hand() -> None:
     assert pareto.hypervolume(accuracy, cost, 50, 5) == 20 * 2 + 40 * 2
 
 
-def test_objectives_of_a_text() -> None:
-    assert pareto.objectives("accuracy,params") == ["params"]
-    assert pareto.objectives("latency, accuracy ,flops") == ["latency", "flops"]
+def test_objectives_of_a_text(table: Table) -> None:
+    assert pareto.objectives("accuracy,params", table) == ["params"]
+    assert pareto.objectives("latency, accuracy ,flops", table) == ["latency", "flops"]
     for text in ("accuracy", "params", "accuracy,params,params", "accuracy,accuracy", ""):
         with pytest.raises(InputError):
-            pareto.objectives(text)
+            pareto.objectives(text, table)
     with pytest.raises(InputError, match="Did you mean 'params'"):
-        pareto.objectives("accuracy,parms")
+        pareto.objectives("accuracy,parms", table)
 
 
 def test_costs_of_a_table(table: tables.Table) -> None:

@@ -91,6 +91,9 @@ def test_headline_figures_are_accuracies_even_where_errors_are_printed():
         ("genetic_cnn", "cifar10"): 94.61,
         ("genetic_cnn", "cifar100"): 74.88,
         ("genetic_cnn", "SVHN"): 98.29,
+        ("genetic_cnn", "imagenet"): 72.13,
+        ("genetic_cnn", "imagenet-top-5"): 90.26,
+        ("genetic_cnn", "caltech256"): 83.78,
         ("eigen", "cifar10"): 94.6,
         ("eigen", "cifar100"): 78.1,
         ("genetic_nas", "cifar10"): 96.0,
@@ -98,6 +101,25 @@ def test_headline_figures_are_accuracies_even_where_errors_are_printed():
     }
     (search,) = rows(method="Genetic CNN")
     assert search.mean == 77.19
+
+
+@pytest.mark.parametrize(
+    ("source", "method", "dataset", "accuracy"),
+    [
+        ("EIGEN (CVPR 2019), Table 4", "EIGEN without duplication", "cifar100", 76.9),
+        ("EIGEN (CVPR 2019), Table 4", "EIGEN", "cifar10", 94.6),
+        ("EIGEN (CVPR 2019), Table 5", "EIGEN network without mimicry", "cifar100", 73.9),
+        ("EIGEN (CVPR 2019), Table 5", "EIGEN network with mimicry", "cifar10", 94.6),
+        ("Genetic CNN (ICCV 2017), section 4.1.4", "Genetic CNN, all ones", "cifar10", 76.84),
+        ("Genetic CNN (ICCV 2017), section 4.3", "VGGNet-19", "caltech256", 83.51),
+        ("Genetic CNN (ICCV 2017), Table 3", "VGGNet-16", "imagenet", 71.5),
+        ("Genetic CNN (ICCV 2017), Table 3", "AlexNet", "imagenet-top-5", 80.4),
+    ],
+)
+def test_parts_and_transfers_as_printed(source, method, dataset, accuracy):
+    (row,) = rows(source=source, method=method, dataset=dataset)
+    assert row.mean == pytest.approx(accuracy)
+    assert row.split == "test"
 
 
 def test_every_row_says_where_it_is_from_and_how_it_was_made():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nasbench_evo import spaces, tables
 from nasbench_evo.errors import InputError
 from nasbench_evo.results import rank_files
+from nasbench_evo.spaces import spellings
 
 SPACE = spaces.get("nasbench201")
 A, B, C, D = (SPACE.from_index(i) for i in (0, 7, 1234, 15624))
@@ -29,24 +30,26 @@ def write(folder: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize(
     "text",
     [
-        "arch,value\n000000,1.5\n#7,2\n1234,-3e1\n",
-        "000000,1.5\n000012,2\n#1234,-30\n",
-        "\ufeffvalue, Arch\n1.5,000000\n\n2,#7\n-30,#1234\n",
-        f'"000000",1.5\n"{SPACE.format(B)}",2\n1234,-30',
+        "arch,value\n000000,1.5\n#14163,2\n014414,-3e1\n",
+        "000000,1.5\n000012,2\n#10834,-30\n",
+        "\ufeffvalue, Arch\n1.5,000000\n\n2,#14163\n-30,#10834\n",
+        f'"000000",1.5\n"{SPACE.format(B)}",2\n014414,-30',
     ],
 )
 def test_csv_in_every_spelling(text: str, tmp_path: Path) -> None:
-    found = rank_files.read(write(tmp_path, "x.csv", text), SPACE)
+    found = rank_files.read(write(tmp_path, "x.csv", text), SPACE.parse)
     assert found.means == {A: 1.5, B: 2.0, C: -30.0}
     assert found.trials == {A: (1.5,), B: (2.0,), C: (-30.0,)}
 
 
 def test_trials_of_the_truth(tmp_path: Path) -> None:
-    text = "arch,first,second,third\n000000,1,2,6\n#7,5,,\n1234,,4,8\n"
+    text = "arch,first,second,third\n000000,1,2,6\n#14163,5,,\n014414,,4,8\n"
     expected = {A: (1.0, 2.0, 6.0), B: (5.0,), C: (4.0, 8.0)}
-    of_csv = rank_files.read(write(tmp_path, "x.csv", text), SPACE, several=True)
-    content = {"000000": [1, 2, 6], PUBLISHED: 0, "#7": 5.0, "1234": [4, 8]}
-    of_json = rank_files.read(write(tmp_path, "x.JSON", json.dumps(content)), SPACE, several=True)
+    of_csv = rank_files.read(write(tmp_path, "x.csv", text), SPACE.parse, several=True)
+    content = {"000000": [1, 2, 6], PUBLISHED: 0, "#14163": 5.0, "014414": [4, 8]}
+    of_json = rank_files.read(
+        write(tmp_path, "x.JSON", json.dumps(content)), SPACE.parse, several=True
+    )
     assert of_csv.trials == expected
     assert of_csv.means == {A: 3.0, B: 5.0, C: 6.0}
     assert of_json.trials == {**expected, SPACE.parse(PUBLISHED): (0.0,)}
@@ -55,19 +58,19 @@ def test_trials_of_the_truth(tmp_path: Path) -> None:
 @given(st.dictionaries(st.integers(0, 15624), st.floats(-1e9, 1e9), min_size=1, max_size=6))
 @settings(max_examples=25)
 def test_what_is_written_is_read(values: dict[int, float]) -> None:
-    spellings = [
+    ways = [
         lambda g: SPACE.format(g),
         lambda g: "".join(map(str, g)),
-        lambda g: f"#{SPACE.index(g)}",
+        lambda g: f"#{spellings.official_index()[SPACE.index(g)]}",
     ]
     cells = {SPACE.from_index(index): value for index, value in values.items()}
-    archs = [spellings[i % 3](g) for i, g in enumerate(cells)]
+    archs = [ways[i % 3](g) for i, g in enumerate(cells)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lines = [f"{arch},{value!r}\n" for arch, value in zip(archs, values.values(), strict=True)]
         entries = json.dumps(dict(zip(archs, values.values(), strict=True)))
         for path in (write(folder, "x.csv", "".join(lines)), write(folder, "x.json", entries)):
-            assert rank_files.read(path, SPACE).means == cells
+            assert rank_files.read(path, SPACE.parse).means == cells
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_what_is_written_is_read(values: dict[int, float]) -> None:
         ("x.csv", "arch,value\n000000,\n", r"line 2: Expected a finite number, got ''"),
         ("x.csv", "cell,accuracy\n000000,1\n", r"line 1: Not a NAS-Bench-201 cell: 'cell'"),
         ("x.csv", "arch,value\n000009,1\n", r"line 2: Not a NAS-Bench-201 cell: '000009'"),
-        ("x.csv", "000000,1\n#7,2\n#0,3\n", r"line 3: '#0' is there already, in line 1"),
+        ("x.csv", "000000,1\n#14163,2\n#1651,3\n", r"line 3: '#1651' is there already, in line 1"),
         ("x.csv", "arch,value\n000000\n", r"line 2: expected 2 columns .* got 1"),
         ("x.csv", "arch\n000000\n", r"line 2: expected 2 columns"),
         ("x.csv", "arch,value\n000000,1,2\n", r"line 2: expected 2 columns .* got 3"),
@@ -87,31 +90,31 @@ def test_what_is_written_is_read(values: dict[int, float]) -> None:
         ("x.csv", 'arch,value\n"000000,1\n', "no CSV file"),
         ("x.json", "{", "no JSON file"),
         ("x.json", "[" * 100_000, "no JSON file"),
-        ("x.json", f'{{"#0": {"9" * 5000}}}', "no JSON file"),
-        ("x.json", f'{{"#0": {"9" * 400}}}', "Expected a finite number"),
+        ("x.json", f'{{"#1651": {"9" * 5000}}}', "no JSON file"),
+        ("x.json", f'{{"#1651": {"9" * 400}}}', "Expected a finite number"),
         ("x.json", "[1, 2]", "expected an object"),
-        ("x.json", '{"#0": 1, "#0": 2}', "entry '#0': '#0' is there already"),
-        ("x.json", '{"#0": 1, "000000": 2}', "'000000' is there already, in entry '#0'"),
-        ("x.json", '{"#0": NaN}', "Expected a finite number, got nan"),
-        ("x.json", '{"#0": true}', "Expected a finite number, got True"),
-        ("x.json", '{"#0": null}', "Expected a finite number, got None"),
-        ("x.json", '{"#0": {"a": 1}}', "Expected a finite number"),
-        ("x.json", '{"#0": []}', "Expected a finite number"),
+        ("x.json", '{"#1651": 1, "#1651": 2}', "entry '#1651': '#1651' is there already"),
+        ("x.json", '{"#1651": 1, "000000": 2}', "'000000' is there already, in entry '#1651'"),
+        ("x.json", '{"#1651": NaN}', "Expected a finite number, got nan"),
+        ("x.json", '{"#1651": true}', "Expected a finite number, got True"),
+        ("x.json", '{"#1651": null}', "Expected a finite number, got None"),
+        ("x.json", '{"#1651": {"a": 1}}', "Expected a finite number"),
+        ("x.json", '{"#1651": []}', "Expected a finite number"),
         ("x.json", '{"#15625": 1}', "A cell index is"),
         ("x.txt", "000000,1\n", "ends in .csv or .json"),
     ],
 )
 def test_what_cannot_be_read_is_refused(name: str, text: str, match: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=match):
-        rank_files.read(write(tmp_path, name, text), SPACE)
+        rank_files.read(write(tmp_path, name, text), SPACE.parse)
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
-        rank_files.read(tmp_path / "none.csv", SPACE)
+        rank_files.read(tmp_path / "none.csv", SPACE.parse)
     (tmp_path / "x.csv").write_bytes(b"000000,\xff\xfe\n")
     with pytest.raises(InputError, match="UTF-8"):
-        rank_files.read(tmp_path / "x.csv", SPACE)
+        rank_files.read(tmp_path / "x.csv", SPACE.parse)
     with pytest.raises(InputError, match="There is no checkpoint"):
         rank_files.of_checkpoint(tmp_path / "net.pt", SPACE, 10, 0)
 

@@ -16,7 +16,9 @@ PACKAGE = Path(nasbench_evo.__file__).parent
 
 # A room imports only from rooms above it (and from its own).
 ORDER = [
+    "files",
     "errors",
+    "lifetime",
     "randomness",
     "spaces",
     "requests",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from nasbench_evo.networks.darts.supernet import build_supernet
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 SHAPE = (2, 14, 8)
 

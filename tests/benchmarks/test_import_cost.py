@@ -64,8 +64,8 @@ def official_size(path: Path, cells: int) -> Path:
     return path
 
 
+@pytest.mark.torch
 def test_memory_against_the_stock_loader(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     one_fiftieth = SIZE // 50
     sizes = (one_fiftieth // 4, one_fiftieth // 2, one_fiftieth)
     found = {}

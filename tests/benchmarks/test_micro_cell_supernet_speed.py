@@ -17,7 +17,7 @@ from nasbench_evo.networks.supernet import Supernet, recalibrated
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.micro_cell import MicroCell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 SPACE = MicroCell()
 INDIVIDUALS = 20

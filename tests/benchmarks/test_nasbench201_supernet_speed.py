@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nasbench_evo.networks.nasbench201.supernet import build_supernet
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 # in_channels, pixels, channels C, cells N, batch: the benchmark's own network, and a small one.
 SIZES = {"cifar10": (3, 32, 16, 5, 32), "digits": (1, 8, 8, 1, 64)}

@@ -18,9 +18,10 @@ import pytest
 
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
-from nasbench_evo.results import summary
+from nasbench_evo.results import kinds
+from nasbench_evo.results.runs import UnitRuns, decode
 from nasbench_evo.store import Record, Store
-from nasbench_evo.suite import Suite
+from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.tables import embedded
 from nasbench_evo.tables.packed import unpack
 
@@ -34,8 +35,8 @@ def nb201(seeds: int) -> Suite:
     return suites.load(suites.find("nb201")).model_copy(update={"seeds": seeds})
 
 
-def run(folder: Path, seeds: int) -> list[summary.UnitRuns]:
-    """Run the suite in a new folder and return its runs."""
+def run(folder: Path, seeds: int) -> dict[Unit, list[Record]]:
+    """Run the suite in a new folder and return its records."""
     suite = nb201(seeds)
     with execution.opened(suite, folder) as store:
         plan = execution.plan(suite, store)
@@ -43,22 +44,22 @@ def run(folder: Path, seeds: int) -> list[summary.UnitRuns]:
             plan, store, engine="serial", workers=1, progress=lambda runs: None
         )
         assert report.finished == plan.total
-        return summary.collect(suite, store)
+        return {unit: store.runs(unit.key()) for unit in suites.units(suite)}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> list[summary.UnitRuns]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[Unit, list[Record]]:
     return run(tmp_path_factory.mktemp("finished"), MORE)
 
 
-def all_seeds(finished: list[summary.UnitRuns]) -> dict[str, list[Record]]:
+def all_seeds(finished: dict[Unit, list[Record]]) -> dict[str, list[Record]]:
     """Return runs of ALL seeds for each unit: the finished ones, repeated under other seeds."""
     return {
-        unit.records[0].unit: [
+        records[0].unit: [
             record._replace(seed=seed)
-            for seed, record in zip(range(ALL), itertools.cycle(unit.records), strict=False)
+            for seed, record in zip(range(ALL), itertools.cycle(records), strict=False)
         ]
-        for unit in finished
+        for records in finished.values()
     }
 
 
@@ -76,7 +77,7 @@ def folders(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / f"{number}" for number in itertools.count())
 
 
-def test_the_suite(benchmark: Any, tmp_path: Path, finished: list[summary.UnitRuns]) -> None:
+def test_the_suite(benchmark: Any, tmp_path: Path, finished: dict[Unit, list[Record]]) -> None:
     """`finished` has warmed what a process does once: imports, table, the rows of its cells."""
     new = folders(tmp_path)
     seconds: dict[int, list[float]] = {FEW: [], MORE: []}
@@ -101,17 +102,22 @@ def test_the_suite(benchmark: Any, tmp_path: Path, finished: list[summary.UnitRu
     assert units == 36
 
 
-def test_statistics(benchmark: Any, finished: list[summary.UnitRuns]) -> None:
+def test_statistics(benchmark: Any, finished: dict[Unit, list[Record]]) -> None:
     """Summary rows with bootstrap intervals and tests, of 36 units x 500 runs."""
     runs = all_seeds(finished)
-    collected = [summary.UnitRuns(u.unit, runs[u.records[0].unit]) for u in finished]
+    collected = [
+        UnitRuns(unit, [decode(record) for record in runs[records[0].unit]])
+        for unit, records in finished.items()
+    ]
     suite = nb201(ALL)
-    rows = benchmark.pedantic(summary.summarise, (suite, collected), rounds=3, warmup_rounds=1)
+    rows = benchmark.pedantic(
+        lambda: kinds.of(suite).find(suite, collected).rows, (), rounds=3, warmup_rounds=1
+    )
     benchmark.extra_info.update({"runs": sum(map(len, runs.values())), "rows": len(rows)})
     assert len(rows) == len(finished) * len(suite.checkpoints)
 
 
-def test_store_write(benchmark: Any, tmp_path: Path, finished: list[summary.UnitRuns]) -> None:
+def test_store_write(benchmark: Any, tmp_path: Path, finished: dict[Unit, list[Record]]) -> None:
     """Every transaction waits for the disk, so that an acknowledged run survives a kill."""
     runs = all_seeds(finished)
     count, new = sum(map(len, runs.values())), folders(tmp_path)
@@ -121,7 +127,7 @@ def test_store_write(benchmark: Any, tmp_path: Path, finished: list[summary.Unit
         benchmark.extra_info["rows a transaction"] = PER_TRANSACTION
 
 
-def test_store_read(benchmark: Any, tmp_path: Path, finished: list[summary.UnitRuns]) -> None:
+def test_store_read(benchmark: Any, tmp_path: Path, finished: dict[Unit, list[Record]]) -> None:
     runs = all_seeds(finished)
     filled(tmp_path / "store", runs)
     with Store(tmp_path / "store") as store:

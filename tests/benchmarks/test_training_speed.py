@@ -26,7 +26,7 @@ from nasbench_evo.training import (
 from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.data.batches import BatchStream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 BATCH = 64
 RECIPE = Recipe("speed", 1000, batch_size=BATCH, nesterov=True)

@@ -32,7 +32,7 @@ from nasbench_evo.training import (
 )
 from nasbench_evo.training.parts import TensorPart
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 CELL = (3, 3, 3, 1, 3, 2)  # four 3x3, one 1x1 convolution, one skip
 

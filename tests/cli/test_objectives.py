@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import cli
 
 TINY = """
 name = "tiny"
@@ -21,11 +20,6 @@ algorithm = "random_search"
 [[rows]]
 algorithm = "genetic_nas"
 """
-
-
-def cli(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nasbench_evo", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture
@@ -126,8 +120,8 @@ def test_algorithms_without_operators_are_named() -> None:
     assert "genetic_cnn, genetic_nas, regularized_evolution" in done.stderr
 
 
+@pytest.mark.torch
 def test_suites_that_train_have_no_simulated_clock(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     for command in (
         ["run", "training_digits", "--simulated-workers", "2"],
         ["pareto", "training_digits"],

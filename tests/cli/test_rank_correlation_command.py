@@ -53,11 +53,15 @@ def write_csv(name: str, archs: Sequence[str], *columns: Sequence[float]) -> str
     return name
 
 
+def digits(index: int) -> str:
+    return "".join(map(str, SPACE.from_index(int(index))))
+
+
 def sample(n: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     indices = rng.choice(15625, n, replace=False)
     y = rng.normal(90, 2, n)
-    return [f"#{i}" for i in indices], y + rng.normal(0, 1.5, n), y
+    return [digits(i) for i in indices], y + rng.normal(0, 1.5, n), y
 
 
 def test_json_has_the_documented_keys(run: Run) -> None:
@@ -99,8 +103,8 @@ def test_options_change_what_they_say(run: Run) -> None:
 
 
 def test_archs_that_only_one_side_has_are_counted_and_named(run: Run) -> None:
-    predicted = {"000000": 1, "111111": 2, "222222": 3, "333333": 4, "#7": 5}
-    truth = {SPACE.format((2,) * 6): 3.0, "#0": 1.0, "111111": 2.0, "444444": 9.0}
+    predicted = {"000000": 1, "111111": 2, "222222": 3, "333333": 4, "000012": 5}
+    truth = {SPACE.format((2,) * 6): 3.0, "#1651": 1.0, "111111": 2.0, "444444": 9.0}
     Path("p.json").write_text(json.dumps(predicted))
     Path("t.json").write_text(json.dumps(truth))
     done = run("p.json", "t.json", "--json", "--bootstrap", 10, "--k", 1)
@@ -121,7 +125,7 @@ def test_a_file_against_a_table(run: Run, table: tables.Table) -> None:
     d = table.row("cifar100")
     indices = np.random.default_rng(0).choice(15625, 200, replace=False)
     truth = table.mean_accuracy[d, indices]
-    predicted = write_csv("p.csv", [f"#{i}" for i in indices], -truth)
+    predicted = write_csv("p.csv", [digits(i) for i in indices], -truth)
     done = run(predicted, "nasbench201", "--dataset", "cifar100", "--json", "--bootstrap", 20)
     found = json.loads(done.out)
     assert found["n"] == 200
@@ -218,7 +222,7 @@ GOOD = "000000,1\n111111,2\n222222,4\n333333,3\n"
         (["net.pt", "good.csv"], "There is no checkpoint net.pt"),
         (["few.csv", "good.csv"], "but 2 in common; expected 3 or more"),
         (["nan.csv", "good.csv"], "nan.csv, line 2: Expected a finite number, got 'nan'"),
-        (["twice.csv", "good.csv"], "twice.csv, line 3: '#0' is there already, in line 1"),
+        (["twice.csv", "good.csv"], "twice.csv, line 3: '#1651' is there already, in line 1"),
         (["bad.csv", "good.csv"], "bad.csv, line 3: Not a NAS-Bench-201 cell"),
         (["trials.csv", "good.csv"], "trials.csv, line 1: Expected one value"),
         (["empty.csv", "good.csv"], "empty.csv has 0 architectures"),
@@ -229,9 +233,9 @@ def test_mistakes_end_with_2_and_a_sentence(run: Run, arguments: list[str], mess
     files = {
         "good.csv": GOOD,
         "good.txt": GOOD,
-        "few.csv": "000000,1\n111111,2\n444444,3\n#8,4\n",
+        "few.csv": "000000,1\n111111,2\n444444,3\n000013,4\n",
         "nan.csv": "000000,1\n111111,nan\n",
-        "twice.csv": "000000,1\n111111,2\n#0,1\n",
+        "twice.csv": "000000,1\n111111,2\n#1651,1\n",
         "bad.csv": "000000,1\n111111,2\n|none~0|,1\n",
         "trials.csv": "000000,1,2\n111111,2,3\n",
         "empty.csv": "",
@@ -270,8 +274,8 @@ def test_a_supernet_predicts_through_its_evaluator(
     assert "net.pt is of another space than binary_stages" in other.err
 
 
+@pytest.mark.torch
 def test_a_checkpoint_that_is_none_is_refused(run: Run) -> None:
-    pytest.importorskip("torch", reason="extra train is not installed")
     Path("net.pt").write_bytes(b"no checkpoint")
     Path("t.csv").write_text(GOOD)
     done = run("net.pt", "t.csv")

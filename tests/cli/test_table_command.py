@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nasbench_evo import cli
@@ -59,7 +60,7 @@ def test_import_then_look(call: Any, tmp_path: Path) -> None:
     assert not content["datasets"]["cifar100"]["learning_curves"]
     assert content["datasets"]["cifar10"]["test_split"] == "ori-test of cifar10"
 
-    code, printed, _ = call("table", "query", "#0", "--table", "mine", "--epochs", 2, "--json")
+    code, printed, _ = call("table", "query", "000000", "--table", "mine", "--epochs", 2, "--json")
     facts = json.loads(printed)["datasets"]["cifar10"]
     assert len(facts["valid_accuracy"]) == len(facts["test_accuracy"]) == 2
 
@@ -110,7 +111,7 @@ def test_verify_of_the_embedded_table(call: Any) -> None:
 
 
 def test_a_search_on_an_imported_table(call: Any, tmp_path: Path) -> None:
-    accuracies = {f"#{i}": 100 - abs(i - 7000) / 200 for i in range(15_625)}
+    accuracies = {f"{np.base_repr(i, 5):0>6}": 100 - abs(i - 7000) / 200 for i in range(15_625)}
     (tmp_path / "own.json").write_text(json.dumps(accuracies))
     call("table", "import", tmp_path / "own.json", "--name", "own")
     command = ("search", "regularized_evolution", "--table", "own", "--dataset", "own")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import through
 
 from nasbench_evo import execution, tables
 from nasbench_evo import suite as suites
@@ -15,7 +16,8 @@ from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.requests import Evaluate
-from nasbench_evo.results.summary import collect, summarise
+from nasbench_evo.results import kinds
+from nasbench_evo.results.runs import collect
 from nasbench_evo.runner import Budget, search
 from nasbench_evo.spaces.nasbench201 import SIZE
 from nasbench_evo.tables import imported
@@ -78,7 +80,7 @@ def test_a_proxy_is_another_evaluator_than_the_full_table() -> None:
 def test_costs_are_training_times_fraction_and_validation() -> None:
     session = LookupEvaluator(tables.load("made"), "made").start(0)
     cell = (1, 2, 3, 4, 0, 1)
-    costs = [session.answer(Evaluate([cell], fraction=f))[0].cost_seconds for f in (0.25, 0.5, 1)]
+    costs = [answer.cost_seconds for (answer,) in through(session, [cell], (0.25, 0.5, 1))]
     assert costs == pytest.approx([20 + 2, 20 + 2, 40 + 2])
     assert session.answer(Evaluate([cell]))[0].cost_seconds == 82
 
@@ -162,11 +164,9 @@ def test_a_suite_on_a_proxy(tmp_path: Path) -> None:
         work = execution.plan(suite, store)
         execution.execute(work, store, engine="serial", workers=1, progress=lambda runs: None)
         collected = collect(suite, store)
-    (row,) = summarise(suite, collected)
+    (row,) = kinds.of(suite).find(suite, collected).rows
     full = tables.load("made")
-    expected = [
-        full.regret("made", tuple(json.loads(record.genotype))) for record in collected[0].records
-    ]
+    expected = [full.regret("made", run.genotype) for run in collected[0].records]
     assert row.mean_regret == pytest.approx(np.mean(expected))
     assert row.mean_regret > 10  # the proxy ranks backwards: only the full table shows it
 

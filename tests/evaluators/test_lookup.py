@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import with_curves
+from support import through, with_curves
 
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
-from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, TrainMixture, TrainPaths
 from nasbench_evo.tables import Table
@@ -47,9 +46,10 @@ def test_noise_belongs_to_the_evaluation_number(cifar10: LookupEvaluator) -> Non
 
 def test_a_training_continues_and_pays_the_difference(cifar10: LookupEvaluator) -> None:
     session = cifar10.start(0)
-    fractions = [0.2, 0.8, 1.0, 1.0]
-    answers = [session.answer(Evaluate([CELL], fraction=f))[0] for f in fractions]
-    assert [answer.cost for answer in answers] == pytest.approx([0.2, 0.6, 0.2, 1.0])
+    answers = [answer for (answer,) in through(session, [CELL], (0.2, 0.8, 1.0))]
+    assert [answer.cost for answer in answers] == pytest.approx([0.2, 0.6, 0.2])
+    (anew,) = session.answer(Evaluate([CELL]))
+    assert anew.cost == 1
     assert session.notes["landmark_source"] == "trial"
 
 
@@ -60,33 +60,19 @@ def test_without_curves_each_landmark_reads_another_trial(
     assert len(trials) == 3
     for seed in range(20):
         session = cifar10.start(seed)
-        read = [session.answer(Evaluate([CELL], fraction=f))[0] for f in (0.2, 0.8, 1.0)]
-        assert {answer.valid_accuracy for answer in read} == trials
+        read = through(session, [CELL], (0.2, 0.8, 1.0))
+        assert {answer.valid_accuracy for (answer,) in read} == trials
 
 
 def test_with_curves_a_training_stays_on_its_trial(table: Table) -> None:
     evaluator = LookupEvaluator(with_curves(table, epochs=10), "cifar10")
     for seed in range(20):
         session = evaluator.start(seed)
-        early, late, final = (
-            session.answer(Evaluate([CELL], fraction=f))[0] for f in (0.2, 0.8, 1.0)
-        )
+        ((early,), (late,), (final,)) = through(session, [CELL], (0.2, 0.8, 1.0))
         # The curve of the fixture is linear: 2 of 10 epochs give 20% of the final accuracy.
         assert early.valid_accuracy == pytest.approx(0.2 * final.valid_accuracy)
         assert late.valid_accuracy == pytest.approx(0.8 * final.valid_accuracy)
         assert session.notes["landmark_source"] == "curve"
-
-
-def test_two_individuals_of_one_genotype_train_apart() -> None:
-    partial: PartialTrainings[str] = PartialTrainings()
-    partial.stop("a", 0.2, "first")
-    partial.stop("a", 0.2, "second")
-    partial.stop("a", 0.5, "third")
-    assert partial.resume("a", 0.4) == (0.2, "first")
-    assert partial.resume("a", 0.8) == (0.5, "third")
-    assert partial.resume("a", 0.8) == (0.2, "second")
-    assert partial.resume("a", 0.8) == (0.0, None)
-    assert not partial.stopped
 
 
 def test_a_mixture_is_its_argmax_cell(cifar10: LookupEvaluator) -> None:

@@ -90,6 +90,20 @@ def export(out: Path) -> str:
     return hashlib.sha256(json.dumps([kept, content]).encode()).hexdigest()
 
 
+def export_of_trainings(out: Path) -> list[tuple[Any, ...]]:
+    """Return every stored run of a suite that trains, without how long anything took."""
+    with contextlib.closing(sqlite3.connect(out / FILE)) as db:
+        content = db.execute(
+            "SELECT unit, seed, genotype, evaluations, trace_sha256, curve, notes FROM runs "
+            "ORDER BY unit, seed"
+        ).fetchall()
+    kept = []
+    for *row, notes in content:
+        finals = json.loads(json.loads(notes)["report"])
+        kept.append((*row, [(one["valid_accuracy"], one["test_accuracy"]) for one in finals]))
+    return kept
+
+
 class Ended(NamedTuple):
     """How a command ended, and what it printed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -294,7 +295,7 @@ def test_a_baseline(tmp_path: Path, flips: int) -> None:
 
 @pytest.mark.parametrize("flips", [QUICK, pytest.param(FLIPS, marks=pytest.mark.slow)])
 def test_a_journal(tmp_path: Path, flips: int) -> None:
-    """A replay gets what was recorded, or nothing where the last line was lost, or an error."""
+    """A replay gets what was recorded, or nothing from the damaged line on."""
     identity = {"seed": 1, "evaluator": "standalone"}
     asked = [[[i, i + 1], 1.0, None] for i in range(6)]
     answers = {f"{i}/0": {"valid_accuracy": 90 + i / 7, "seconds": i / 3} for i in range(6)}
@@ -305,7 +306,9 @@ def test_a_journal(tmp_path: Path, flips: int) -> None:
         journal.record(training, answer)
 
     def read() -> None:
-        replayed = Journal(file, identity)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it was cut back
+            replayed = Journal(file, identity)
         lost = [name for name in answers if replayed.answer(name) is None]
         assert lost == list(answers)[len(answers) - len(lost) :]
         for request, (training, answer) in zip(asked, answers.items(), strict=True):
@@ -313,8 +316,8 @@ def test_a_journal(tmp_path: Path, flips: int) -> None:
             assert replayed.answer(training) in (answer, None)
 
     found = outcomes(file, read, flips=flips, cuts=flips // 10)
-    assert refused(found) > 0.8
-    assert found["cut: DataError"] == 0  # a kill may leave any beginning of it
+    assert refused(found) == 0  # it is cut back and goes on, as after a kill
+    assert found["cut: DataError"] == 0
 
 
 def test_what_is_wrong_is_said(stored: tuple[suites.Suite, Path, str]) -> None:

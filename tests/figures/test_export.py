@@ -30,7 +30,7 @@ def test_latex_is_balanced_and_escaped(stored: Stored) -> None:
     assert text.count(r"\textbf{") >= 2
     assert re.search(r"(?<!\\)_", text) is None
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {line.count("&") for line in rows} == {5}
+    assert {line.count("&") for line in rows} == {8}
     assert len(rows) == 2 * (1 + 7)
 
 
@@ -41,8 +41,8 @@ def test_latex_makes_commands_plain() -> None:
 def test_markdown_is_a_table_whose_numbers_are_the_summary(stored: Stored) -> None:
     text = export.markdown(stored)
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in table} == {7}
-    last = [row for row in stored.rows if (row.dataset, row.evaluations) == ("cifar10", 130)]
+    assert {line.replace("\\|", "").count("|") for line in table} == {10}
+    last = [row for row in stored.found.rows if (row.dataset, row.evaluations) == ("cifar10", 130)]
     best = min(row.mean_regret for row in last)
     assert f"**{best:.3f} [" in text
     assert export.escape_markdown("<b>|_") == "\\<b\\>\\|\\_"
@@ -74,7 +74,7 @@ def test_run_names_the_missing_extra_before_anything_runs(
 def test_parquet_holds_every_run(stored: Stored) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="extra parquet is not installed")
     summary, runs = (parquet.read_table(path) for path in export.write_parquet(stored))
-    assert summary.num_rows == len(stored.rows)
+    assert summary.num_rows == len(stored.found.rows)
     assert runs.num_rows == 168
     assert min(runs["regret"].to_pylist()) >= 0
 

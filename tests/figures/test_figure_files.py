@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report.stored_suite import make
+from support import cli
 
 from nasbench_evo import spaces, tables
 from nasbench_evo.errors import DataError, InputError, Unsupported
@@ -21,6 +21,7 @@ from nasbench_evo.replays import generations as ablation_traces
 from nasbench_evo.results import ablation
 from nasbench_evo.results.ablation import Factor, Runs, factors
 from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.results.runs import Point
 from nasbench_evo.suite import Entry, Suite
 
 
@@ -37,11 +38,6 @@ def stored(folder: Path) -> Stored:
 @pytest.fixture(scope="module")
 def made(folder: Path) -> list[Path]:
     return build.make(folder, ["png"], "paper")
-
-
-def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nasbench_evo", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def suite(*entries: Entry) -> Suite:
@@ -101,7 +97,7 @@ def test_an_effect_is_the_paired_difference_of_the_stored_runs(stored: Stored) -
     mean = {}
     for unit in stored.collected:
         if unit.unit.dataset == "cifar10" and unit.unit.row.algorithm == "eigen":
-            genotypes = [tuple(json.loads(record.genotype)) for record in unit.records]
+            genotypes = [record.genotype for record in unit.records]
             values = [table.regret("cifar10", genotype) for genotype in genotypes]
             mean[unit.unit.row.label.split("=")[-1]] = np.mean(values)
     assert effect.difference.estimate == pytest.approx(mean["2)"] - mean["100)"])
@@ -159,7 +155,7 @@ def test_repeated_generations_are_those_of_the_run(stored: Stored) -> None:
 
 def test_a_changed_trace_is_refused(stored: Stored) -> None:
     unit = stored.collected[1]
-    forged = [unit.records[0]._replace(trace_sha256="0" * 64)]
+    forged = [dataclasses.replace(unit.records[0], trace_sha256="0" * 64)]
     with pytest.raises(DataError, match="--fresh"):
         ablation_traces.of_runs(ablation_traces.UnitRuns(unit.unit, forged))
 
@@ -203,9 +199,9 @@ def test_runs_that_end_early_keep_their_last_value() -> None:
 
 def test_zero_regret_has_a_place_on_the_axis(stored: Stored) -> None:
     best = tables.load().space.parse("333132")
-    spent = json.dumps([[1.0, [0] * 6], [9.0, list(best)]])
+    curve = (Point(1.0, (0,) * 6), Point(9.0, best))
     unit = stored.collected[0]
-    perfect = [record._replace(curve=spent, genotype=json.dumps(best)) for record in unit.records]
+    perfect = [dataclasses.replace(run, curve=curve, genotype=best) for run in unit.records]
     chosen = stored.suite.model_copy(update={"datasets": ["cifar10"]})
     with style.using("paper"):
         drawing = regret.figure(chosen, [type(unit)(unit.unit, perfect)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasbench_evo.figures.labels import common_changes, short_labels
+from nasbench_evo.results.labels import common_changes, short_labels
 from nasbench_evo.suite import Entry, Row, Suite, rows
 
 

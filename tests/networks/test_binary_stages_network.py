@@ -13,6 +13,8 @@ from nasbench_evo.networks.binary_stages import WIDTHS, BinaryStagesNetwork, Sta
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.binary_stages import EXAMPLES, TABLE_1_BEST, BinaryStages, stage_graph
 
+pytestmark = pytest.mark.torch
+
 SPACE = BinaryStages()
 PAPER = ["0-00 0-00-000 0-00-000-0000", TABLE_1_BEST, "1-11 1-11-111 1-11-111-1111"]
 

@@ -17,6 +17,8 @@ from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.micro_cell import MicroCell
 from nasbench_evo.spaces.nasbench201 import NASBench201
 
+pytestmark = pytest.mark.torch
+
 SMALL: dict[str, dict[str, Any]] = {
     "nasbench201": {"channels": 4, "cells": 1},
     "micro_cell": {"channels": 4, "cells": 1},

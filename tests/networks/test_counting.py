@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from nasbench_evo.networks.counting import Size, measure
 
+pytestmark = pytest.mark.torch
+
 
 class Functional(nn.Module):
     """What hooks on layers would miss: a convolution called as a function, and a product."""

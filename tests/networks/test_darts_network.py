@@ -7,12 +7,14 @@ import torch
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.darts import network as darts_cell
-from nasbench_evo.networks.darts.network import DartsNetwork, Operation, build
+from nasbench_evo.networks.darts.network import AuxiliaryHead, DartsNetwork, Operation, build
 from nasbench_evo.networks.darts.operations import FactorizedReduce
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.darts_cell import OPERATIONS, DartsCell
 from nasbench_evo.training import Recipe, Training, load_dataset
 from nasbench_evo.training.recipes import recipe
+
+pytestmark = pytest.mark.torch
 
 SPACE = DartsCell()
 DARTS_V2 = SPACE.parse(
@@ -79,6 +81,14 @@ def test_factorised_reduction_by_hand() -> None:
     even = [[0.0, 2.0], [6.0, 8.0]]
     odd = [[40.0, 0.0], [0.0, 0.0]]  # pixel (1, 1); the rest lies outside
     assert layer(x).tolist() == [[even, odd]]
+
+
+@pytest.mark.parametrize(("size", "stride"), [(8, 3), (7, 2)])
+def test_the_auxiliary_head_pools_as_darts_does(size: int, stride: int) -> None:
+    x = torch.rand(2, 3, size, size, generator=generator())
+    pool = AuxiliaryHead(3, 10).features[1]
+    assert torch.equal(pool(x), torch.nn.functional.avg_pool2d(x, 5, stride))
+    assert pool(x[:, :, :4, :3]).shape == pool(x.tile(2, 2)).shape == (2, 3, 2, 2)
 
 
 def test_only_training_with_an_auxiliary_head_returns_two_outputs() -> None:

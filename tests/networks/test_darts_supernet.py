@@ -17,6 +17,8 @@ from nasbench_evo.networks.supernet import Supernet, recalibrated
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.darts_cell import OPERATIONS, DartsCell
 
+pytestmark = pytest.mark.torch
+
 SPACE = DartsCell()
 # partial channels, channels, cells, image size, image channels; (1, 20, ..) has no dense kernels
 SIZES = [(4, 8, 4, 8, 3), (1, 4, 3, 7, 1), (2, 4, 2, 9, 3), (1, 20, 1, 4, 3)]

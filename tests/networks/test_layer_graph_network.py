@@ -14,6 +14,8 @@ from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.layer_graph.structure import POOREST, Graph
 
+pytestmark = pytest.mark.torch
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

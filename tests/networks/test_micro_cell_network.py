@@ -25,6 +25,8 @@ from nasbench_evo.networks.supernet import Supernet, recalibrated
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.micro_cell import CELL_INPUTS, OPERATIONS, Genes, MicroCell
 
+pytestmark = pytest.mark.torch
+
 SPACE = MicroCell(3)
 SMALL: dict[str, Any] = {"classes": 3, "in_channels": 2, "channels": 4, "cells": 2, "nodes": 3}
 

@@ -23,6 +23,8 @@ from nasbench_evo.networks.nasbench201.network import (
 )
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NASBench201
 
+pytestmark = pytest.mark.torch
+
 SPACE = NASBench201()
 CELLS: list[Any] = list(itertools.product(range(5), repeat=6))
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 120}

@@ -21,6 +21,8 @@ from nasbench_evo.networks.nasbench201.search_cell import average_pool
 from nasbench_evo.networks.nasbench201.supernet import NASBench201Supernet, build_supernet
 from nasbench_evo.networks.supernet import Statistics, Supernet, recalibrated
 
+pytestmark = pytest.mark.torch
+
 ZERO: Any = (0, 0, 0, 0, 0, 0)
 TRAP: Any = (0, 1, 3, 1, 2, 0)  # convolutions of the zero node 1
 CELLS: list[Any] = [

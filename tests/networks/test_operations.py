@@ -19,6 +19,8 @@ from nasbench_evo.networks.operations import (
     initialise,
 )
 
+pytestmark = pytest.mark.torch
+
 
 def factory() -> nn.Module:
     return nn.Sequential(conv_bn(3, 64, 3), nn.Flatten(), nn.Linear(400, 300))
@@ -52,6 +54,19 @@ def test_initial_values() -> None:
         assert isinstance(one, torch.Tensor)
         assert torch.equal(one, torch.ones(128))
     assert norm.num_batches_tracked == 0
+
+
+def test_initial_values_as_torch_itself_draws_them() -> None:
+    def layers() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(6, 8, 3, groups=2), nn.BatchNorm2d(8), nn.Linear(40, 30))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        expected = layers().state_dict()
+    module = layers()
+    initialise(module, torch.Generator().manual_seed(3), "torch")
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
 
 
 def test_unknown_layers_are_refused() -> None:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.wide_densenet import DenseLayer, WideDenseNet, build
 
+pytestmark = pytest.mark.torch
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasbench_evo import execution, suite
-from nasbench_evo.results import manifest, summary
+from nasbench_evo.results import kinds, manifest
+from nasbench_evo.results.runs import collect
 
 TEXT = """
 name = "{name}"
@@ -40,9 +41,9 @@ def run(chosen: suite.Suite, target: Path) -> Path:
     with execution.opened(chosen, target) as store:
         work = execution.plan(chosen, store)
         execution.execute(work, store, engine="serial", workers=1, progress=lambda n: None)
-        collected = summary.collect(chosen, store)
-    rows = summary.summarise(chosen, collected)
-    content = manifest.summary_json(chosen, rows, collected)
-    manifest.write_summary(target, rows, content)
+        collected = collect(chosen, store)
+    kind = kinds.of(chosen)
+    found = kind.find(chosen, collected)
+    manifest.write_summary(target, found.rows, kind.summary(found))
     manifest.write_manifest(target, manifest.manifest(chosen, runs=1, failed=0, seconds=1.0))
     return target

@@ -61,6 +61,8 @@ def test_the_published_genotype_by_hand() -> None:
     [
         ",".join(map(str, GENES)),
         f"DARTS_V2 = {DARTS_V2}\n",
+        f"11/12 08:15:00 AM genotype = {DARTS_V2}",
+        f"2026-01-02 10:00:00,123 genotype = {DARTS_V2}",
         DARTS_V2.replace("[2, 3, 4, 5]", "range(2, 6)"),
         DARTS_V2.replace("'", '"').replace(", ", ",\n    "),
         DARTS_V2.replace(")], ", "),], ").replace("5])", "5],)"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nasbench_evo import spaces
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import stream
+from nasbench_evo.spaces import spellings
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, SIZE, NASBench201
 
 SPACE = NASBench201()
@@ -32,7 +33,8 @@ def test_every_spelling_gives_the_cell_back(genotype: tuple[int, ...]) -> None:
     digits = "".join(map(str, genotype))
     index = SPACE.index(genotype)  # type: ignore[arg-type]
     assert int(digits, 5) == index
-    for spelling in (SPACE.format(genotype), digits, f"#{index}", f" {digits}\n"):  # type: ignore[arg-type]
+    official = f"#{spellings.official_index()[index]}"
+    for spelling in (SPACE.format(genotype), digits, official, f" {digits}\n"):  # type: ignore[arg-type]
         assert SPACE.parse(spelling) == genotype
     assert SPACE.from_index(index) == genotype
 
@@ -49,10 +51,8 @@ def test_every_spelling_gives_the_cell_back(genotype: tuple[int, ...]) -> None:
         "99999",
         "-1",
         "|none~0|",
-        BEST[:-1],
         BEST.replace("~1", "~0"),
         BEST.replace("skip_connect", "skip"),
-        BEST + "|",
         "３３３１０３",
         "|none~0|+|none~0|none~1|+|none~0|none~1|none~1|",
     ],
@@ -63,7 +63,7 @@ def test_malformed_cells_are_refused(text: str) -> None:
 
 
 def test_the_error_teaches_the_accepted_forms() -> None:
-    with pytest.raises(InputError, match=r"published string.*six operation digits.*index"):
+    with pytest.raises(InputError, match=r"published string.*six operation digits.*official index"):
         SPACE.parse("resnet50")
     with pytest.raises(InputError, match="Unknown operation 'conv'"):
         SPACE.parse("|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|")

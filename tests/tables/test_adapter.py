@@ -17,6 +17,8 @@ from nasbench_evo.tables.importing import adapter
 from nasbench_evo.tables.importing.adapter import NASBench201Adapter
 from nasbench_evo.tables.importing.collector import Collector
 
+pytestmark = pytest.mark.torch
+
 SETS = {"cifar10": "cifar10-valid", "cifar100": "cifar100", "ImageNet16-120": "ImageNet16-120"}
 
 
@@ -27,7 +29,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def official(cells: int) -> dict[str, Any]:
     """A file's content, made by the package's ArchResults and ResultsCount."""
-    pytest.importorskip("torch")
     classes = pytest.importorskip("nas_201_api.api_utils")
     plain = support.content(cells)
     for index, entry in plain["arch2infos"].items():
@@ -120,7 +121,8 @@ def compare_with_package(api: Any, name: str) -> None:
 
 @pytest.mark.parametrize("legacy", [True, False])
 def test_every_number_of_a_file_is_the_packages(legacy: bool, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     package = pytest.importorskip("nas_201_api")
     content = official(6)
     file = tmp_path / "f.pth"
@@ -138,7 +140,8 @@ def test_an_api_object_gives_the_same_table(api: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("legacy", [True, False])
 def test_via_the_package(legacy: bool, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     file = tmp_path / "f.pth"
     torch.save(official(3), file, _use_new_zipfile_serialization=not legacy)
     for name, via in (("direct", None), ("via", adapter.VIA)):
@@ -147,7 +150,8 @@ def test_via_the_package(legacy: bool, tmp_path: Path) -> None:
 
 
 def test_via_reads_nothing_but_numbers(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     pytest.importorskip("nas_201_api")
     file = tmp_path / "f.pth"
     torch.save({"meta_archs": [Path("x")]}, file)

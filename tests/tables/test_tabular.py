@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import through
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, Unsupported
@@ -15,9 +16,17 @@ from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.requests import Evaluate
 from nasbench_evo.spaces import NASBench201
 from nasbench_evo.tables import imported
+from nasbench_evo.tables.importing.columns import Reading
 from nasbench_evo.tables.table import FIXED_POINT
 
 SPACE = NASBench201()
+
+
+def digits(index: int) -> str:
+    """The six digits of the cell in row `index` of a table."""
+    return "".join(map(str, SPACE.from_index(index)))
+
+
 HEAD = "arch,dataset,epochs,split,trial,accuracy,loss,seconds,params,flops,latency,epoch\n"
 # The worked example of docs/tables.md: one cell, two trials, a curve of three epochs.
 EXAMPLE = HEAD + (
@@ -74,8 +83,7 @@ def test_a_search_asks_for_validation_and_pays_for_it(tmp_path: Path) -> None:
     """Train time x fraction + validation time, on the curve of one trial."""
     evaluator = LookupEvaluator(bring(tmp_path / "mine.csv", EXAMPLE), "mine")
     session = evaluator.start(0)
-    (early,) = session.answer(Evaluate([(3, 3, 3, 1, 0, 3)], fraction=1 / 3))
-    (late,) = session.answer(Evaluate([(3, 3, 3, 1, 0, 3)], fraction=1.0))
+    ((early,), (late,)) = through(session, [(3, 3, 3, 1, 0, 3)], (1 / 3, 1.0))
     assert (early.valid_accuracy, late.valid_accuracy) in [(40.5, 61.125), (41.0, 62.123456)]
     assert early.cost_seconds == pytest.approx(40 / 3 + 3)
     assert late.cost_seconds == pytest.approx(40 * 2 / 3 + 3)
@@ -115,7 +123,14 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyarrow import parquet
 
     rows = [
-        {"arch": f"#{i}", "dataset": "m", "epochs": 9, "split": "valid", "trial": 0, "accuracy": a}
+        {
+            "arch": digits(i),
+            "dataset": "m",
+            "epochs": 9,
+            "split": "valid",
+            "trial": 0,
+            "accuracy": a,
+        }
         for i, a in ((3, 50.5), (4, 60.25))
     ]
     file = tmp_path / "x.parquet"
@@ -137,7 +152,9 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_two_sets_and_lengths(tmp_path: Path) -> None:
     rows = ["arch,dataset,epochs,split,trial,accuracy"]
-    rows += [f"#{i},{d},{e},x-valid,7,{i % 7 + e}" for i in (1, 2) for d in "ab" for e in (5, 20)]
+    rows += [
+        f"{digits(i)},{d},{e},x-valid,7,{i % 7 + e}" for i in (1, 2) for d in "ab" for e in (5, 20)
+    ]
     table = bring(tmp_path / "x.csv", "\n".join(rows))
     assert table.datasets == ("a", "b")
     assert imported.epochs_of("own") == [5, 20]
@@ -149,15 +166,18 @@ def test_two_sets_and_lengths(tmp_path: Path) -> None:
 
 GOOD = "arch,dataset,epochs,split,trial,accuracy\n#1,a,5,valid,0,50\n"
 BAD: dict[str, tuple[str, str]] = {
-    "duplicate row": (GOOD + "#1,a,5,valid,0,51\n", "line 3: a second row for #1, a, valid"),
+    "duplicate row": (
+        GOOD + "#1,a,5,valid,0,51\n",
+        r"line 3: a second row for \|nor_conv_3x3~0.*, a, valid, trial 0, epoch 5",
+    ),
     "duplicate spelling": (
-        GOOD + "000001,a,5,valid,0,51\n",
-        "line 3: a second row for 000001, a, valid, trial 0, epoch 5",
+        GOOD + "334131,a,5,valid,0,51\n",
+        r"line 3: a second row for \|nor_conv_3x3~0",
     ),
     "accuracy above": (GOOD + "#2,a,5,valid,0,100.1\n", r"line 3: accuracy must be 0\.\.100"),
     "accuracy below": (GOOD + "#2,a,5,valid,0,-1\n", r"line 3: accuracy must be 0\.\.100"),
     "accuracy nan": (GOOD + "#2,a,5,valid,0,nan\n", "line 3: accuracy is no finite number"),
-    "accuracy text": (GOOD + "#2,a,5,valid,0,high\n", "line 3: could not convert"),
+    "accuracy text": (GOOD + "#2,a,5,valid,0,high\n", "line 3: accuracy: could not convert"),
     "no accuracy": (GOOD + "#2,a,5,valid,0,\n", r"line 3: accuracy must be 0\.\.100"),
     "unknown operation": (
         GOOD + "|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|,a,5,valid,0,1\n",
@@ -170,8 +190,8 @@ BAD: dict[str, tuple[str, str]] = {
     "slash": (GOOD + "#2,a/b,5,valid,0,1\n", "line 3: dataset must be a name"),
     "missing column": ("arch,accuracy\n#1,5\n", r"missing columns \['dataset', 'epochs', 'spl"),
     "unknown column": (
-        "arch,dataset,epochs,split,trial,accuracy,acc\n#1,a,5,valid,0,50,1\n",
-        r"unknown columns \['acc'\]",
+        "arch,dataset,epochs,split,trial,acc\n#1,a,5,valid,0,50\n",
+        r"missing columns \['accuracy'\]; not understood: \['acc'\]",
     ),
     "short line": (GOOD + "#2,a,5\n", "line 3: too many or too few columns"),
     "long line": (GOOD + "#2,a,5,valid,0,1,9\n", "line 3: too many or too few columns"),
@@ -192,7 +212,7 @@ BAD: dict[str, tuple[str, str]] = {
     "epoch beyond": (HEAD + "#1,a,3,valid,0,5,,,,,,4\n", r"epoch must be an integer 1\.\.3"),
     "sizes that differ": (
         HEAD + "#1,a,3,valid,0,5,,,1,,,\n#1,a,3,test,0,5,,,2,,,\n",
-        "params is 1.0 in another row of this trial, here 2.0",
+        "parameters is 1.0 in another row of this trial, here 2.0",
     ),
     "broken quotes": (GOOD + '"#2,a,5,valid,0,1\n', "no CSV table"),
 }
@@ -211,12 +231,12 @@ BAD_JSON: dict[str, tuple[Any, str]] = {
     "a number": ("5", "expected a list of rows"),
     "cut": ('{"#1": 5', "no JSON table"),
     "twice": ('{"#1": 5, "#1": 6}', "the key '#1' is there twice"),
-    "two spellings": ('{"#1": 5, "000001": 6}', "a second row for 000001"),
+    "two spellings": ('{"#1": 5, "334131": 6}', "entry 2: a second row for"),
     "above": ('{"#1": 500}', r"entry '#1': accuracy must be 0\.\.100"),
-    "text": ('{"#1": "x"}', "entry '#1': could not convert"),
+    "text": ('{"#1": "x"}', "entry '#1': accuracy: could not convert"),
     "yes": ('{"#1": true}', "entry '#1': accuracy is no number"),
     "empty": ("{}", "no trial of any cell"),
-    "no rows": ("[1, 2]", "missing columns"),
+    "no rows": ("[1, 2]", "row 1: expected a row with named columns"),
     "deep": ("[" * 100_000, "no JSON table"),
 }
 
@@ -231,5 +251,44 @@ def test_bad_json(name: str, tmp_path: Path) -> None:
 
 def test_sixth_decimals_survive(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, FIXED_POINT, 500) / 1e6
-    table = bring(tmp_path / "x.json", json.dumps({f"#{i}": v for i, v in enumerate(values)}))
+    table = bring(tmp_path / "x.json", json.dumps({digits(i): v for i, v in enumerate(values)}))
     assert table.valid_accuracy[0, :500, 0].tolist() == values.tolist()
+
+
+def test_a_tables_hash_is_of_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imported again, elsewhere, from another file name and in another row order: one hash."""
+    first = bring(tmp_path / "mine.csv", EXAMPLE, "a")
+    head, *rows = EXAMPLE.splitlines()
+    monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path / "another lab"))
+    again = bring(tmp_path / "renamed.csv", "\n".join([head, *reversed(rows)]), "a")
+    assert first.sha256 == again.sha256
+    assert first.label != again.label
+    identities = [LookupEvaluator(table, "mine").identity() for table in (first, again)]
+    assert identities[0] == identities[1]
+    other = bring(tmp_path / "other.csv", EXAMPLE.replace("62.123456", "62.123457"), "b")
+    assert other.sha256 != first.sha256
+
+
+def test_a_table_of_an_earlier_version_keeps_its_hash() -> None:
+    """The bundled table has no hash of its content: that of its file stays in the unit keys."""
+    table = tables.load("digits")
+    file = imported.open_file("digits")
+    assert "content_sha256" not in file.fields
+    assert table.sha256 == file.sha256
+
+
+def test_a_column_of_integers_says_what_they_are(tmp_path: Path) -> None:
+    from nasbench_evo.spaces import spellings
+
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"4242": 50.0, "7": 60.0}))
+    with pytest.raises(DataError, match="entry '4242': '4242' does not say which cell"):
+        imported.import_path(file, "no", progress=lambda done, total: None)
+    for index, rows in (
+        ("official", [spellings.official_order()[i] for i in (4242, 7)]),
+        ("base5", [4242, 7]),
+    ):
+        imported.import_path(
+            file, index, progress=lambda done, total: None, reading=Reading(index=index)
+        )
+        assert tables.load(index).mean_accuracy[0, rows].tolist() == [50.0, 60.0]

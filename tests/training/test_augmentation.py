@@ -18,6 +18,8 @@ from nasbench_evo.training.data.augmentation import (
 )
 from nasbench_evo.training.parts import TensorPart
 
+pytestmark = pytest.mark.torch
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)

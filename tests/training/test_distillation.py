@@ -10,6 +10,8 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.training import Ensemble, Recipe, distillation_loss
 from nasbench_evo.training.distillation import training_loss
 
+pytestmark = pytest.mark.torch
+
 
 def test_equation_3_by_hand():
     # T = 5: s/T = (ln 3, 0) gives (3/4, 1/4); t/T = (0, ln 4) gives the target (1/5, 4/5).

@@ -16,6 +16,8 @@ from nasbench_evo.training import Execution, Recipe, Training, load_dataset, rec
 from nasbench_evo.training.supernet import SharedTraining
 from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
 
+pytestmark = pytest.mark.torch
+
 CELL = (3, 1, 2, 4, 3, 2)
 FP64 = Execution(precision="fp64")
 SHORT = Recipe("short", 2, batch_size=25, learning_rate=0.05, nesterov=True, gradient_clip=5.0)

@@ -7,6 +7,8 @@ import torch
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.training import load_dataset
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def digits():

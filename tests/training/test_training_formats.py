@@ -17,6 +17,8 @@ from nasbench_evo.training import load_dataset
 from nasbench_evo.training.data import sources
 from nasbench_evo.training.data.formats import DIGESTS, read_idx, unpickle
 
+pytestmark = pytest.mark.torch
+
 RNG = np.random.default_rng(0)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.figures import style
 from nasbench_evo.results.ablation import Factor, Runs, show
-from nasbench_evo.results.summary import mean_intervals, regret_curves
+from nasbench_evo.results.on_table import regret_curves
+from nasbench_evo.results.rows import mean_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from nasbench_evo.algorithms.eigen import Eigen
 from nasbench_evo.figures import style
 from nasbench_evo.replays.generations import MEANING, Generation, primary_end
 from nasbench_evo.results.ablation import Factor, Runs
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

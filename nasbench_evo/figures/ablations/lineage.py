@@ -12,7 +12,7 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.figures import style
 from nasbench_evo.randomness import stream
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from nasbench_evo.randomness import stream
 from nasbench_evo.replays.generations import Generation, births
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.ablation_text import Section
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +11,7 @@ from nasbench_evo import spaces, tables
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.figures import style
 from nasbench_evo.figures.architectures import cells
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.spaces.binary_stages import INPUT, BinaryStages, StageGraph
 from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph.space import LayerGraph
@@ -124,7 +123,7 @@ def found_cells(runs: UnitRuns, n: int) -> tuple[Figure, str]:
     drawing = Figure(figsize=style.sized(4.4 * len(records), 3.2), layout="constrained")
     panels = drawing.subplots(1, len(records), squeeze=False)[0]
     for axes, record in zip(panels, records, strict=True):
-        genotype = tuple(json.loads(record.genotype))
+        genotype = record.genotype
         cell(axes, genotype)
         regret = table.regret(runs.unit.dataset, genotype)
         rank = table.rank(runs.unit.dataset, genotype)

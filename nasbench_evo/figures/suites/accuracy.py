@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasbench_evo.figures import style
-from nasbench_evo.figures.labels import short_labels
-from nasbench_evo.results.summary import UnitRuns, mean_intervals
-from nasbench_evo.results.trained import accuracy_curves
+from nasbench_evo.results.labels import short_labels
+from nasbench_evo.results.rows import mean_intervals
+from nasbench_evo.results.runs import UnitRuns, as_seen, curves
 from nasbench_evo.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 60
-
-
-def draw(suite: Suite, collected: Sequence[UnitRuns], path: Path) -> list[Path]:
-    """Write the figure beside `path`; return the paths."""
-    with style.using():
-        return style.save(figure(suite, collected), path)
 
 
 def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
@@ -41,7 +34,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         drawn = [r for r in collected if r.unit.dataset == dataset and r.records]
         names = short_labels([runs.unit.row for runs in drawn])
         for k, (runs, name) in enumerate(zip(drawn, names, strict=True)):
-            intervals = mean_intervals(list(accuracy_curves(runs, points).T))
+            intervals = mean_intervals(list(curves(runs, points, as_seen).T))
             mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
             colour = style.colour(runs.unit.row.algorithm)
             dash = style.DASHES[k % len(style.DASHES)]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nasbench_evo.figures import style
-from nasbench_evo.results.summary import BASELINE, SummaryRow
+from nasbench_evo.results.columns import ResultRow
+from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.suite import Suite
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 _MOST_ROWS = 16  # more are a table, not a figure
 
 
-def figure(suite: Suite, rows: Sequence[SummaryRow]) -> tuple[Figure, str]:
-    """Return a panel a data set with the mean regret of each row, and the caption.
+def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
+    """Return a panel a data set with the mean regret of each row.
 
     Rows are in the order of their mean over the data sets. Call it inside `style.using`.
     """
@@ -46,10 +47,10 @@ def figure(suite: Suite, rows: Sequence[SummaryRow]) -> tuple[Figure, str]:
     if len({(row.algorithm, row.preset) for row in last}) > len(names):
         text += f" The best {len(names)} rows are drawn."
     style.note(drawing, text)
-    return drawing, text
+    return drawing
 
 
-def _order(rows: Sequence[SummaryRow]) -> list[tuple[str, str]]:
+def _order(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """Return (algorithm, preset) by the mean of their ranks; ties by name."""
     ranks: dict[tuple[str, str], list[int]] = {}
     for row in rows:
@@ -58,7 +59,7 @@ def _order(rows: Sequence[SummaryRow]) -> list[tuple[str, str]]:
     return ordered[:_MOST_ROWS]
 
 
-def _panel(axes: Axes, rows: Sequence[SummaryRow], names: Sequence[tuple[str, str]]) -> None:
+def _panel(axes: Axes, rows: Sequence[ResultRow], names: Sequence[tuple[str, str]]) -> None:
     for row in rows:
         name = (row.algorithm, row.preset)
         if row.algorithm == BASELINE:

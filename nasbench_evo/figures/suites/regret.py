@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasbench_evo.figures import style
-from nasbench_evo.results.summary import BASELINE, UnitRuns, mean_intervals, regret_curves
-from nasbench_evo.suite import Row, Suite
+from nasbench_evo.results.on_table import regret_curves
+from nasbench_evo.results.rows import BASELINE, mean_intervals
+from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.suite import Row, Suite, change_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,19 +23,6 @@ _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all sear
 _MARKS = 7  # on a line, so that lines are told apart in grey
 _CEILING = 1.5  # the highest regret drawn, as a multiple of random search's at the start
 _FLOOR = 0.5  # the lowest regret drawn, as a share of the lowest that is not zero
-
-
-def draw(
-    suite: Suite,
-    collected: Sequence[UnitRuns],
-    path: Path,
-    *,
-    formats: Sequence[str] = ("png", "svg"),
-    look: str = "paper",
-) -> list[Path]:
-    """Write the regret figure of a suite at `path` plus each format's ending; return the paths."""
-    with style.using(look):
-        return style.save(figure(suite, collected), path, formats)
 
 
 def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
@@ -100,7 +88,10 @@ def short_names(rows: Sequence[Row]) -> dict[str, str]:
     """
     parts: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        parts.setdefault(row.algorithm, {})[row.label] = row.preset.split(", ")
+        parts.setdefault(row.algorithm, {})[row.label] = [
+            row.preset,
+            *map(change_text, row.changes),
+        ]
     names = {}
     for algorithm, labels in parts.items():
         shared = set.intersection(*(set(words) for words in labels.values()))

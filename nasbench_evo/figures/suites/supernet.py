@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.figures import rank_correlation, style
-from nasbench_evo.figures.labels import short_labels
+from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.ranking import Ranking, noise_ceiling
-from nasbench_evo.results.summary import UnitRuns
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.supernet import fitness as by_epoch
 from nasbench_evo.results.weight_sharing import PairedSearches
 from nasbench_evo.spaces import NASBench201
 from nasbench_evo.suite import Suite
+from nasbench_evo.suite.model import Truth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,28 +30,10 @@ _ACROSS = 3  # panels beside each other: more are too small on a page
 Pairs = Mapping[str, PairedSearches]
 
 
-def draw(
-    suite: Suite,
-    collected: Sequence[UnitRuns],
-    rankings: Sequence[Ranking],
-    pairs: Pairs,
-    folder: Path,
-) -> list[Path]:
-    """Write the figures that the runs have data for into `folder`; return the paths."""
-    with style.using():
-        return save(suite, collected, rankings, pairs, folder, ("png", "svg"))
-
-
-def save(
-    suite: Suite,
-    collected: Sequence[UnitRuns],
-    rankings: Sequence[Ranking],
-    pairs: Pairs,
-    folder: Path,
-    formats: Sequence[str],
-) -> list[Path]:
-    """Write the figures in some formats, in the style in use; return the paths."""
-    paths: list[Path] = []
+def drawings(
+    suite: Suite, collected: Sequence[UnitRuns], rankings: Sequence[Ranking], pairs: Pairs
+) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield file name and drawing of what the runs have data for."""
     for dataset in suite.datasets:
         suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
         of_weights = [
@@ -59,44 +42,38 @@ def save(
             if runs.unit.dataset == dataset and runs.records and runs.unit.training is not None
         ]
         if of_weights:
-            paths += style.save(fitness(of_weights), folder / f"fitness{suffix}", formats)
+            yield f"fitness{suffix}", partial(fitness, of_weights)
         own = [r for r in rankings if r.unit.dataset == dataset]
         if own:
-            paths += _save_rankings(suite, dataset, own, folder, suffix, formats)
+            yield from _of_rankings(suite, dataset, own, suffix)
     if pairs and suite.truth is not None:
-        table = tables.reported(suite.truth.table)
-        best = float(table.best[table.row(suite.truth.dataset or suite.datasets[0])])
-        one = len(suite.datasets) == 1
-        algorithms = [label.partition(" (")[0] for label in pairs]
-        short = algorithms if len(set(algorithms)) == len(pairs) else list(pairs)
-        results = dict(zip(short, pairs.values(), strict=True))
-        figure = rank_correlation.paired_dots(results, best=best if one else None)
-        paths += style.save(figure, folder / "final_cells", formats)
-    return paths
+        yield "final_cells", partial(_final_cells, suite, suite.truth, pairs)
 
 
-def _save_rankings(
-    suite: Suite,
-    dataset: str,
-    rankings: Sequence[Ranking],
-    folder: Path,
-    suffix: str,
-    formats: Sequence[str],
-) -> list[Path]:
-    """Write tau by epoch, and each ranking's scatter after the last epoch."""
+def _final_cells(suite: Suite, truth: Truth, pairs: Pairs) -> Figure:
+    table = tables.reported(truth.table)
+    best = float(table.best[table.row(truth.dataset or suite.datasets[0])])
+    one = len(suite.datasets) == 1
+    algorithms = [label.partition(" (")[0] for label in pairs]
+    short = algorithms if len(set(algorithms)) == len(pairs) else list(pairs)
+    results = dict(zip(short, pairs.values(), strict=True))
+    return rank_correlation.paired_dots(results, best=best if one else None)
+
+
+def _of_rankings(
+    suite: Suite, dataset: str, rankings: Sequence[Ranking], suffix: str
+) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield tau by epoch, and each ranking's scatter after the last epoch."""
     ceiling = noise_ceiling(suite, dataset)
     rows = [ranking.unit.row for ranking in rankings]
     curves = {
         label: ranking.curves for label, ranking in zip(short_labels(rows), rankings, strict=True)
     }
-    figure = rank_correlation.tau_curves(
-        curves, ceiling=None if ceiling is None else ceiling["kendall_tau"]
-    )
-    paths = style.save(figure, folder / f"tau{suffix}", formats)
+    tau = None if ceiling is None else ceiling["kendall_tau"]
+    yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, ceiling=tau)
     names = _file_names([row.algorithm for row in rows])
     for name, label, ranking in zip(names, curves, rankings, strict=True):
-        paths += style.save(_scatter(ranking, label), folder / f"scatter_{name}{suffix}", formats)
-    return paths
+        yield f"scatter_{name}{suffix}", partial(_scatter, ranking, label)
 
 
 def fitness(collected: Sequence[UnitRuns]) -> Figure:

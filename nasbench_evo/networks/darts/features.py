@@ -5,6 +5,7 @@ Feature maps are [m, images, h, w, channels]; m is 1 where all individuals share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from nasbench_evo.networks.darts.folding import Branch, FoldedSource
 from nasbench_evo.networks.darts.operations import AVG_POOL, DILATION, MAX_POOL, phases, pool
+from nasbench_evo.networks.operations import picked
 
 _PADDING = 2  # of 5x5 convolutions
 # Up to this many channels a depthwise and a pointwise convolution that start from one map are
@@ -42,9 +44,9 @@ def features(source: FoldedSource, x: Tensor, rows: slice) -> list[Feature]:
         chosen = _needed(branch, rows)
         if chosen is None:
             continue
-        out = branch.out[rows][:, chosen]
+        out = picked(branch.out[rows], chosen, 1)
         if dilation == DILATION and len(out) == 1 and x.shape[-1] <= _DENSE_CHANNELS:
-            y = _dilated(activated, branch.first[chosen], out[0], source.stride)
+            y = _dilated(activated, picked(branch.first, chosen), out[0], source.stride)
             found.append(Feature(y.flatten(1, 3), None))
         else:
             y = _branch(branch, chosen, activated, source.stride, dilation, rows)
@@ -56,27 +58,27 @@ def features(source: FoldedSource, x: Tensor, rows: slice) -> list[Feature]:
     return found
 
 
-def _needed(branch: Branch, rows: slice) -> slice | list[int] | None:
+def _needed(branch: Branch, rows: slice) -> Sequence[int] | None:
     """Return the convolutions that an individual gives a weight; None if there are none."""
     if branch.always_used:
-        return slice(None)
+        return range(branch.used.shape[1])
     return branch.used[rows].any(0).nonzero().flatten().tolist() or None
 
 
 def _branch(
     branch: Branch,
-    chosen: slice | list[int],
+    chosen: Sequence[int],
     x: Tensor,
     stride: int,
     dilation: int,
     rows: slice,
 ) -> Tensor:
     """Return the last feature map of some convolutions, before their last pointwise one."""
-    first = branch.first[chosen]
+    first = picked(branch.first, chosen)
     count, channels = first.shape[:2]
     if branch.middle is None or branch.second is None:
         return _depthwise(_repeated(x, count), first, stride, dilation)
-    weight, bias = (rows_of(values, rows)[:, chosen] for values in branch.middle)
+    weight, bias = (picked(rows_of(values, rows), chosen, 1) for values in branch.middle)
     if len(weight) == 1 and channels <= _DENSE_CHANNELS:
         dense = (weight[0].transpose(1, 2)[..., None, None] * first.transpose(1, 2)).flatten(0, 1)
         y = F.conv2d(_nchw(x), dense, bias.flatten(), stride, _PADDING)
@@ -86,7 +88,7 @@ def _branch(
         blocks = torch.eye(count, dtype=weight.dtype, device=weight.device)[:, None, :, None]
         x = product(x, (weight.unsqueeze(3) * blocks).flatten(3).flatten(1, 2), bias.flatten(1))
         x = x.relu_()
-    return _depthwise(x, branch.second[chosen], 1, 1)
+    return _depthwise(x, picked(branch.second, chosen), 1, 1)
 
 
 def _dilated(x: Tensor, first: Tensor, out: Tensor, stride: int) -> Tensor:

@@ -29,6 +29,7 @@ from nasbench_evo.networks.darts.operations import (
     matrix,
     stacked,
 )
+from nasbench_evo.networks.operations import picked
 from nasbench_evo.networks.supernet import Statistics
 from nasbench_evo.spaces.darts_cell import EDGES, NODES, OPERATIONS
 
@@ -100,8 +101,9 @@ def fold_preprocess(
 class _Fold:
     """Folds one source; `bias` [n, 4 * c] gathers what its BatchNorm layers add to the nodes."""
 
-    def __init__(self, source: Source, weights: Tensor, affine: Affine) -> None:
+    def __init__(self, source: Source, weights: Tensor, used: Tensor, affine: Affine) -> None:
         self.source, self.weights, self.affine = source, weights, affine
+        self.used = used  # where weights are not 0, on the CPU
         self.edges = range(len(source.nodes))
         self.nodes = torch.eye(NODES, dtype=weights.dtype, device=weights.device)[
             -len(self.edges) :
@@ -110,7 +112,7 @@ class _Fold:
 
     def folded(self) -> FoldedSource:
         """Return the edges."""
-        used = (self.weights != 0).cpu()
+        used = self.used
         simple = {MAX_POOL: self.pool(MAX_POOL), AVG_POOL: self.pool(AVG_POOL), SKIP: self.skip()}
         return FoldedSource(
             self.branch(SEPARABLE, used),
@@ -188,11 +190,13 @@ class _Fold:
 def fold_cell(
     cell: SearchCell,
     weights: Tensor,
+    used: Tensor,
     affine: Affine,
     kept: tuple[Sequence[int] | None, Sequence[int] | None],
 ) -> FoldedCell:
     """Return a cell prepared for n individuals, `weights` [n, edges, operations].
 
+    `used` says where those are not 0, on the CPU.
     `affine` gives the cell's BatchNorm layers by their names in it; `kept` says of each of the two
     inputs how its cell keeps its channels (None: the stem's, in order).
     """
@@ -204,7 +208,10 @@ def fold_cell(
     for j, layer in enumerate(cell.sources):
         edges = [edge for edge, (state, _) in enumerate(EDGES) if state == j]
         fold = _Fold(
-            cast("Source", layer), weights[:, edges], partial(_within, affine, f"sources.{j}.")
+            cast("Source", layer),
+            picked(weights, edges, 1),
+            used[:, edges],
+            partial(_within, affine, f"sources.{j}."),
         )
         sources.append(fold.folded())
         bias += fold.bias
@@ -230,12 +237,14 @@ class FoldedNetwork:
 def fold_network(supernet: DartsSupernet, weights: Tensor, statistics: Statistics) -> FoldedNetwork:
     """Return the network prepared for mixtures [n, 2, edges, operations]."""
     affine = _affines(supernet, statistics).__getitem__
+    used = (weights != 0).cpu()
     cells = []
     kept: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None)
     for i, layer in enumerate(supernet.cells):
         cell = cast("SearchCell", layer)
-        row = weights[:, int(cell.reduction)]
-        cells.append(fold_cell(cell, row, partial(_within, affine, f"cells.{i}."), kept))
+        kind = int(cell.reduction)
+        within = partial(_within, affine, f"cells.{i}.")
+        cells.append(fold_cell(cell, weights[:, kind], used[:, kind], within, kept))
         kept = (kept[1], kept_at(cell.channels, cell.mixed))
     classifier = as_kept(supernet.classifier.weight.t(), kept[1]), supernet.classifier.bias
     stem = cast(nn.Conv2d, supernet.stem[0]).weight
@@ -253,8 +262,8 @@ def _affines(supernet: DartsSupernet, statistics: Statistics) -> dict[str, tuple
         names = [name for name in norms if (name in statistics) == own]
         if not names:
             continue
-        rows = [_statistics(norms[name], statistics.get(name)) for name in names]
-        mean, variance = (torch.cat(values, 1) for values in zip(*rows, strict=True))
+        found = [_statistics(norms[name], statistics.get(name)) for name in names]
+        mean, variance = (torch.cat(values, 1) for values in zip(*found, strict=True))
         scale = (variance.to(supernet.classifier.weight) + norms[names[0]].eps).rsqrt()
         shift = -mean.to(scale) * scale
         sizes = [norms[name].num_features for name in names]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nasbench_evo.networks.operations import positions
 from nasbench_evo.spaces.darts_cell import NODES
 
 
@@ -33,13 +34,13 @@ class NodeParts:
 
 def node_parts(channels: int, mixed: int, like: Tensor) -> NodeParts:
     """Return the parts of nodes of `channels` channels, of which `mixed` are; like `like`."""
-    order = _shuffled(channels, mixed)
+    order = positions(tuple(_shuffled(channels, mixed)), like.device)
     identity = torch.eye(channels, dtype=like.dtype, device=like.device)
     parts = NodeParts((identity[:, :mixed], identity[:, mixed:]), [], [])
     for k in range(NODES):
         node = like.new_zeros(NODES * mixed, channels)
-        node[k * mixed : (k + 1) * mixed] = identity[:mixed, order]
-        passed = identity[mixed:, order]
+        node[k * mixed : (k + 1) * mixed] = identity[:mixed].index_select(1, order)
+        passed = identity[mixed:].index_select(1, order)
         parts.mixed.append((node[:, :mixed], passed[:, :mixed]))
         before = identity[mixed:, mixed:]
         parts.bypassed.append((node[:, mixed:], passed[:, mixed:] + before))
@@ -69,6 +70,6 @@ def as_kept(weight: Tensor, kept: Sequence[int] | None) -> Tensor:
     """Return a matrix [inputs, outputs] that reads a cell's output, for it as it is kept."""
     if kept is None:
         return weight
-    order = torch.tensor(kept, device=weight.device).argsort()
-    rows = weight.view(-1, len(kept), weight.shape[1])[:, order]  # one or both of the phases
-    return rows.flatten(0, 1)
+    order = positions(tuple(sorted(range(len(kept)), key=kept.__getitem__)), weight.device)
+    phases = weight.view(-1, len(kept), weight.shape[1])  # one or both
+    return phases.index_select(1, order).flatten(0, 1)

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nasbench_evo.networks.darts.operations import (
     AVG_POOL,
@@ -33,6 +34,7 @@ from nasbench_evo.networks.operations import (
 from nasbench_evo.spaces.darts_cell import NODES, DartsCell, Genes, Node
 
 _STEM_MULTIPLIER = 3
+_AUXILIARY_WINDOW = 5  # pixels
 _SPACE = DartsCell()
 
 
@@ -98,17 +100,29 @@ class Cell(nn.Module):
         return torch.cat(states[2:], 1)
 
 
+class _Pool2x2(nn.Module):
+    """Average pooling of [batch, channels, h, w] to [batch, channels, 2, 2]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if min(height, width) > _AUXILIARY_WINDOW and max(height, width) <= 2 * _AUXILIARY_WINDOW:
+            stride = (height - _AUXILIARY_WINDOW, width - _AUXILIARY_WINDOW)
+            return F.avg_pool2d(x, _AUXILIARY_WINDOW, stride)
+        return F.adaptive_avg_pool2d(x, 2)
+
+
 class AuxiliaryHead(nn.Module):
     """Logits of [batch, channels, h, w].
 
-    The pooling to 2x2 adapts to the size (DARTS knows 8x8 only), so that small images work.
+    Maps of 6 to 10 pixels are pooled to 2x2 by a window of 5, as DARTS does: with stride 3 at 8x8
+    (CIFAR) and 2 at 7x7 (ImageNet). Other sizes, which it does not know, are pooled adaptively.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(2),
+            _Pool2x2(),
             nn.Conv2d(channels, 128, 1, bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(inplace=True),

@@ -28,6 +28,7 @@ from nasbench_evo.networks.darts.features import (
 )
 from nasbench_evo.networks.darts.folding import FoldedNetwork, fold_network
 from nasbench_evo.networks.darts.operations import phases
+from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Statistics
 from nasbench_evo.spaces.darts_cell import NODES
 
@@ -42,7 +43,8 @@ def evaluate(
     supernet: DartsSupernet, images: Tensor, weights: Tensor, statistics: Statistics
 ) -> Tensor:
     """Return the logits [n, images, classes] of mixtures [n, 2, 14, 8]."""
-    weights = weights.to(supernet.classifier.weight)
+    own = supernet.classifier.weight
+    weights = sent(weights, own.device, own.dtype)
     if not statistics:  # then equal mixtures have equal logits
         weights, which = torch.unique(weights, dim=0, return_inverse=True)
     folded = fold_network(supernet, weights, statistics)
@@ -124,7 +126,11 @@ class _Network:
         bypassed[0].view(n, pixels, -1).copy_(rest.flatten(1, 3))
         _add([*first.found, *second.found], sums)
         for k in range(NODES - 1):
-            (a, b), (c, d) = cell.parts.mixed[k], cell.parts.bypassed[k]
+            # what works in place needs one type, which autocast does not see to
+            (a, b), (c, d) = (
+                [part.to(nodes.dtype) for part in parts[k]]
+                for parts in (cell.parts.mixed, cell.parts.bypassed)
+            )
             x = torch.addmm(mixed @ a, bypassed[k], b)
             torch.mm(mixed, c, out=bypassed[k + 1])
             bypassed[k + 1].addmm_(bypassed[k], d)
@@ -155,6 +161,8 @@ class _Network:
 def _add(found: list[Feature], sums: Tensor) -> None:
     """Add features to the nodes' mixed channels, in place: [n, pixels, 4c]."""
     for values, out in found:
+        values = values.to(sums.dtype)
+        out = None if out is None else out.to(sums.dtype)
         if out is None:
             sums.add_(values)
         elif len(sums) == 1:

@@ -8,6 +8,7 @@ that an operation that takes no part gets no gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -27,6 +28,7 @@ from nasbench_evo.networks.darts.operations import (
     pool,
     stacked,
 )
+from nasbench_evo.networks.operations import adjacent, picked, positions
 from nasbench_evo.spaces.darts_cell import OPERATIONS
 
 # Operation -> the edges, by their position in a source's `nodes`, that compute it.
@@ -139,16 +141,17 @@ class Source(nn.Module):
     ) -> Tensor:
         """Return BatchNorm of [batch, edges * channels, h, w], times the edges' weights."""
         norm = cast(nn.BatchNorm2d, self.norms[name])
-        chosen = list(edges)
-        factors = None if weights is None else weights[chosen].repeat_interleave(self.channels)
-        rows = [row.view(-1, self.channels) for row in self._statistics(norm)]
-        mean, variance = (row[chosen].flatten() for row in rows)
+        factors = None
+        if weights is not None:
+            factors = picked(weights, edges).repeat_interleave(self.channels)
+        kept = [values.view(-1, self.channels) for values in self._statistics(norm)]
+        mean, variance = (picked(values, edges).flatten() for values in kept)
         x = F.batch_norm(
             x, mean, variance, factors, None, self.training, cast(float, norm.momentum), norm.eps
         )
-        if self.training:
-            for row, updated in zip(rows, (mean, variance), strict=True):
-                row[chosen] = updated.view(-1, self.channels)
+        if self.training and not adjacent(edges):  # else they are views of what is kept
+            for values, updated in zip(kept, (mean, variance), strict=True):
+                _put(values, edges, updated.view(-1, self.channels))
         return x
 
     @staticmethod
@@ -163,34 +166,55 @@ class Source(nn.Module):
         A sum of maps that all edges share is one 1x1 convolution, diagonal in the channels.
         """
         maps, factors, shifts = [], [], []
-        chosen = list(edges)
+        chosen = picked(weights, edges)
         for operation, members in plan.items():
-            y, scale, shift = self._shared(x, operation, members)
+            y, affine = self._shared(x, operation, members)
             maps.append(y)
-            factors.append(weights[chosen, operation, None] * scale[chosen])
-            shifts.append(weights[chosen, operation, None] * shift[chosen])
+            factor = chosen[:, operation, None].expand(-1, self.channels)
+            if affine is not None:
+                scale, shift = (picked(values, edges) for values in affine)
+                shifts.append(factor * shift)
+                factor = factor * scale
+            factors.append(factor)
         diagonal = torch.stack(factors, 2).unsqueeze(3)  # [edges, channels, maps, 1]
-        kernel = diagonal * torch.eye(self.channels, dtype=x.dtype, device=x.device).unsqueeze(1)
+        kernel = diagonal * _identity(self.channels, weights.dtype, weights.device)
         kernel = kernel.flatten(2).flatten(0, 1)[..., None, None]
-        return F.conv2d(torch.cat(maps, 1), kernel, sum(shifts[1:], shifts[0]).flatten())
+        bias = sum(shifts[1:], shifts[0]).flatten() if shifts else None
+        return F.conv2d(torch.cat(maps, 1), kernel, bias)
 
     def _shared(
         self, x: Tensor, operation: int, edges: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a map and what makes an edge's map of it: scale and shift, [edges, channels]."""
-        shape = len(self.nodes), self.channels
-        one, zero = x.new_ones(shape), x.new_zeros(shape)
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Return a map and what makes an edge's map of it: scale and shift, [edges, channels].
+
+        None for those stands for 1 and 0.
+        """
         if operation == SKIP:
-            return x, one, zero
+            return x, None
         x = pool(x, operation, self.stride)
         norm = cast(nn.BatchNorm2d, self.norms[OPERATIONS[operation]])
-        mean, variance = (row.view(shape) for row in self._statistics(norm))
+        mean, variance = (row.view(-1, self.channels) for row in self._statistics(norm))
         if not self.training:
             scale = (variance + norm.eps).rsqrt()
-            return x, scale, -mean * scale
-        batch_mean, batch_variance = x.new_zeros(self.channels), x.new_ones(self.channels)
+            return x, (scale, -mean * scale)
+        # of the type of the running averages, not of x: that is narrower under autocast
+        batch_mean, batch_variance = mean.new_zeros(self.channels), mean.new_ones(self.channels)
         x = F.batch_norm(x, batch_mean, batch_variance, None, None, True, 1.0, norm.eps)
-        momentum, chosen = cast(float, norm.momentum), list(edges)
-        mean[chosen] = mean[chosen].lerp(batch_mean, momentum)
-        variance[chosen] = variance[chosen].lerp(batch_variance, momentum)
-        return x, one, zero
+        momentum = cast(float, norm.momentum)
+        for values, of_batch in ((mean, batch_mean), (variance, batch_variance)):
+            _put(values, edges, picked(values, edges).lerp(of_batch, momentum))
+        return x, None
+
+
+@lru_cache(maxsize=64)
+def _identity(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix of ones on the diagonal as [channels, 1, channels]."""
+    return torch.eye(channels, dtype=dtype, device=device).unsqueeze(1)
+
+
+def _put(values: Tensor, edges: tuple[int, ...], updated: Tensor) -> None:
+    """Write rows, [edges, channels], to where `picked` takes them from."""
+    if adjacent(edges):
+        picked(values, edges).copy_(updated)
+    else:
+        values.index_copy_(0, positions(edges, values.device), updated)

@@ -19,7 +19,14 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.networks.darts import population
 from nasbench_evo.networks.darts.operations import FactorizedReduce, pointwise
 from nasbench_evo.networks.darts.source import Plan, Source
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.operations import (
+    check_sizes,
+    construct,
+    conv_bn,
+    global_average,
+    picked,
+    sent,
+)
 from nasbench_evo.networks.supernet import Statistics, Supernet
 from nasbench_evo.spaces.darts_cell import CELL_TYPES, EDGES, NODES, OPERATIONS, DartsCell, Genes
 
@@ -71,8 +78,13 @@ class SearchCell(nn.Module):
             for j in range(_SOURCES)
         )
 
-    def forward(self, first: Tensor, second: Tensor, plan: Sequence[Plan], w: Tensor) -> Tensor:
-        """Return the nodes' maps; `w` is [edges, operations], 0 where `plan` has nothing."""
+    def forward(
+        self, first: Tensor, second: Tensor, plan: Sequence[Plan], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the nodes' maps; of each source, `weights` are [edges, operations].
+
+        They are 0 where `plan` has nothing.
+        """
         sums: dict[int, Tensor] = {}  # of each node, every one of which some edge reaches
         bypassed: Tensor | None = None
         nodes: list[Tensor] = []
@@ -83,7 +95,7 @@ class SearchCell(nn.Module):
                 state = self._node(sums[j - 2], bypassed)
                 nodes.append(state)
             mixed = state[:, : self.mixed].contiguous(memory_format=torch.channels_last)
-            for node, y in source(mixed, plan[j], w[edges_of(j)]):
+            for node, y in source(mixed, plan[j], weights[j]):
                 sums[node] = sums[node] + y if node in sums else y
             if self.partial > 1:
                 rest = self._bypass(state[:, self.mixed :], j)
@@ -107,6 +119,10 @@ class SearchCell(nn.Module):
 def edges_of(state: int) -> list[int]:
     """Return the edges that leave a state, as they are numbered in alpha."""
     return [edge for edge, (source, _) in enumerate(EDGES) if source == state]
+
+
+_LEAVING = [edges_of(state) for state in range(_SOURCES)]
+_BY_SOURCE = [edge for edges in _LEAVING for edge in edges]
 
 
 class DartsSupernet(Supernet):
@@ -158,15 +174,17 @@ class DartsSupernet(Supernet):
     def forward_mixture(self, images: Tensor, weights: Tensor) -> Tensor:
         """Return the logits of a mixture; raise InputError unless it is [2, 14, 8]."""
         _check(weights, 3)
-        return self._forward(images, weights, _plans(torch.ones(_SPACE.alpha_shape)))
+        return self._forward(images, weights, _EVERYTHING)
 
     def _forward(self, images: Tensor, weights: Tensor, plans: Plans) -> Tensor:
-        weights = weights.to(self.classifier.weight)
+        own = self.classifier.weight
+        weights = picked(sent(weights, own.device, own.dtype), _BY_SOURCE, 1)
+        of_sources = [torch.split(kind, [len(e) for e in _LEAVING]) for kind in weights]
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         first = second = F.relu(x)
         for cell in self.cells:
             kind = int(cast(SearchCell, cell).reduction)
-            x = cell(first, second, plans[kind], weights[kind])
+            x = cell(first, second, plans[kind], of_sources[kind])
             first, second = second, F.relu(x)
         return cast(Tensor, self.classifier(global_average(x)))
 
@@ -212,6 +230,9 @@ def _plans(weights: Tensor) -> Plans:
         ]
         for kind in range(len(CELL_TYPES))
     ]
+
+
+_EVERYTHING = _plans(torch.ones(_SPACE.alpha_shape))
 
 
 def build_supernet(

@@ -27,7 +27,7 @@ from nasbench_evo.networks.micro_cell.network import (
     halved,
     operation_key,
 )
-from nasbench_evo.networks.operations import construct, global_average
+from nasbench_evo.networks.operations import construct, global_average, sent
 from nasbench_evo.networks.supernet import Statistics, Supernet
 from nasbench_evo.spaces.micro_cell import Genes, MicroCell
 
@@ -231,7 +231,7 @@ class Plan:
         # All weights in one product: thousands of small ones would cost more than a small network.
         sizes = [weight.numel() for weight in weights]
         each = torch.tensor([a // b for a, b in zip(sizes, channels, strict=True)])
-        each = each.repeat_interleave(torch.tensor(channels)).to(scale.device)
+        each = sent(each.repeat_interleave(torch.tensor(channels)), scale.device)
         factors = scale.repeat_interleave(each, output_size=sum(sizes))
         folded = torch.cat([weight.reshape(-1) for weight in weights]) * factors
         self._kernels = [

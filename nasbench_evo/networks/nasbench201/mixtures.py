@@ -31,6 +31,7 @@ from nasbench_evo.networks.nasbench201.search_cell import (
     average_pool,
     convolution_name,
 )
+from nasbench_evo.networks.operations import picked
 from nasbench_evo.networks.supernet import Statistics
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ class _CellMixtures:
 
         It is [3 targets, individuals, batch, channels, h, w].
         """
-        weights = self.weights[part.start : part.stop, LEAVING[0]][..., _OPERATIONS]
+        weights = picked(
+            picked(self.weights[part.start : part.stop], LEAVING[0], 1), _OPERATIONS, 2
+        )
         totals = torch.bmm(weights.transpose(0, 1), leaving)
         return torch.unflatten(totals, 2, self.shape).movedim(5, 3)
 
@@ -220,7 +223,8 @@ class _CellMixtures:
         matrix[:, 0] = ones * torch.unflatten(self.scale_1[own, None, rows], 2, (len(edges), size))
         for position, operation in ((1, SKIP), (2, POOL)):
             diagonal = matrix[:, position].diagonal(dim1=1, dim2=3)  # [individuals, edges, C]
-            diagonal.copy_(self.weights[own, edges, operation, None].expand_as(diagonal))
+            weights = picked(self.weights[own], edges, 1)[..., operation, None]
+            diagonal.copy_(weights.expand_as(diagonal))
         threes = matrix[:, 3:].flatten(3, 4).flatten(1, 2)
         threes.diagonal(dim1=1, dim2=2).copy_(self.scale_3[own, rows])
         return matrix.flatten(3, 4).flatten(1, 2)
@@ -232,7 +236,9 @@ class _CellMixtures:
 
     def _affine(self, operation: int) -> tuple[Tensor, Tensor]:
         """Return BatchNorm's scale and shift times the edges' weights; [n, 6 C] each."""
-        weights = self.weights[:, _EDGES, operation].repeat_interleave(self.channels, 1)
+        weights = picked(self.weights, _EDGES, 1)[..., operation].repeat_interleave(
+            self.channels, 1
+        )
         scale, shift = self.folding.affine(self._norms(operation, _EDGES))
         return weights * scale, weights * shift
 

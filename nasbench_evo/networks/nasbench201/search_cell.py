@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasbench_evo.networks.operations import conv_bn
+from nasbench_evo.networks.operations import conv_bn, picked
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS
 
 SKIP = OPERATIONS.index("skip_connect")
@@ -127,7 +127,9 @@ class SharedCell(nn.Module):
         ]
         kernel = torch.cat([cast(nn.Conv2d, layer[0]).weight for layer in layers])
         y = F.conv2d(x, kernel, padding=CONVOLUTIONS[operation] // 2)
-        factor = weights[list(edges), operation].to(kernel.dtype).repeat_interleave(self.channels)
+        factor = (
+            picked(weights, edges)[:, operation].to(kernel.dtype).repeat_interleave(self.channels)
+        )
         norms = [cast(nn.BatchNorm2d, layer[1]) for layer in layers]
         return _batch_norm(y, norms, factor).chunk(len(edges), 1)
 

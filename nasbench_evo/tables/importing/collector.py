@@ -6,46 +6,40 @@ one cell from one seed. Curves are kept as float32, last values as float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
+from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
 from nasbench_evo.tables.importing.roles import Role, roles
+from nasbench_evo.tables.importing.trainings import COSTS, Trainings, Trial, of_trials
 from nasbench_evo.tables.table import FIXED_POINT, missing
 
-METRICS = ("accuracy", "loss")
 UNKNOWN_PARAMETERS = -1
+METRIC = "metric:"  # before the name of a metric of the source's own
 _MAX_TRIALS = 64
 # Validation images of the benchmark: its accuracies are counts of them.
 _IMAGES = {"cifar10": 25_000, "cifar100": 5_000, "ImageNet16-120": 3_000}
-
-Series = tuple[str, str]  # split, metric
-
-
-class Trial(NamedTuple):
-    """One training. S series, E epochs; NaN where the source has nothing."""
-
-    seed: int
-    series: tuple[Series, ...]  # [S]
-    curves: NDArray[np.float32]  # [S, E]; a series that exists at the end only has NaN before
-    last: NDArray[np.float64]  # [S] after the last epoch
-    train_seconds: float  # of the whole training
-    seconds: Mapping[str, float]  # split -> seconds of one pass over it
-    parameters: float  # millions
-    flops: float  # millions
-    latency: float  # seconds
 
 
 class Collector:
     """Gathers the trials of one import; `origin` is what errors call the source."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(
+        self,
+        origin: str,
+        read: Callable[[str], Genotype] | None = None,
+        space: IntegerSpace | None = None,
+    ) -> None:
         self.origin = origin
-        self.space = NASBench201()
+        self.space = space or NASBench201()
+        self.words: list[str] = []  # what the person who imports should know
+        self.blocks: dict[int, dict[str, Trainings]] = {}  # by epochs and training
+        self._read = read or self.space.parse  # of a cell's text
+        self._known: dict[str, int] = {}
         # epochs -> training -> cell index -> trials in seed order
         self.trials: dict[int, dict[str, dict[int, list[Trial]]]] = {}
 
@@ -53,10 +47,13 @@ class Collector:
         """Return the index of a printed cell; raise DataError with the place if it is none."""
         if type(arch) is not str:
             raise DataError(f"{self.origin}, {place}: expected a cell's text; got {arch!r:.60}.")
-        try:
-            return self.space.index(self.space.parse(arch))
-        except ValueError as error:
-            raise DataError(f"{self.origin}, {place}: {error}") from error
+        index = self._known.get(arch)
+        if index is None:
+            try:
+                index = self._known[arch] = self.space.index(self._read(arch))
+            except ValueError as error:
+                raise DataError(f"{self.origin}, {place}: {error}") from error
+        return index
 
     def add(self, index: int, epochs: int, training: str, trials: Iterable[Trial]) -> None:
         """Add all trials of a cell; raise DataError if it has some already or repeats a seed."""
@@ -69,11 +66,24 @@ class Collector:
             raise DataError(f"{where}, {epochs} epochs: the cell is there twice.")
         cells[index] = ordered
 
-    def recipes(self) -> list[int]:
-        """Return the lengths of training, in epochs; raise DataError if nothing was gathered."""
-        if not self.trials:
+    def add_block(self, epochs: int, training: str, block: Trainings) -> None:
+        """Add all trainings of one length on one training set at once."""
+        if block.seeds.shape[1] > _MAX_TRIALS:
+            raise DataError(
+                f"{self.origin}, {training}: {block.seeds.shape[1]} trials of a cell; "
+                f"{_MAX_TRIALS} are the most."
+            )
+        self.blocks.setdefault(epochs, {})[training] = block
+
+    def whole(self) -> dict[int, dict[str, Trainings]]:
+        """Return what was gathered by length and training set; raise DataError for nothing."""
+        result = {epochs: dict(blocks) for epochs, blocks in self.blocks.items()}
+        for epochs, trainings in self.trials.items():
+            for training, cells in trainings.items():
+                result.setdefault(epochs, {})[training] = of_trials(cells)
+        if not result:
             raise DataError(f"{self.origin} holds no trial of any cell.")
-        return sorted(self.trials)
+        return dict(sorted(result.items()))
 
     def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return all arrays of the table by name, and what describes each length of training.
@@ -83,84 +93,65 @@ class Collector:
         """
         arrays: dict[str, NDArray[Any]] = {}
         described: dict[str, Any] = {}
-        for epochs in self.recipes():
-            trainings = self.trials[epochs]
-            for training, cells in trainings.items():
-                arrays |= _details(f"{epochs}/{training}", cells)
-            known = {name: _splits(cells) for name, cells in trainings.items()}
-            found = roles(known)
+        for epochs, trainings in self.whole().items():
+            for training, block in trainings.items():
+                arrays |= _details(f"{epochs}/{training}", block)
+            known = {name: block.splits() for name, block in trainings.items()}
+            try:
+                found = roles(known)
+            except DataError as error:
+                raise DataError(f"{self.origin}, {epochs} epochs: {error}") from error
             if not found:
                 raise DataError(
                     f"{self.origin}: no validation accuracy at {epochs} epochs; splits: {known}."
                 )
-            fields, view = _view(found, trainings)
+            fields, view = _view(found, trainings, self.space.size)
             arrays |= {f"{epochs}/{name}": array for name, array in view.items()}
             described[str(epochs)] = fields
         return arrays, described
 
 
-def _splits(cells: Mapping[int, Sequence[Trial]]) -> set[str]:
-    every = {series for trials in cells.values() for trial in trials for series in trial.series}
-    return {split for split, metric in every if metric == "accuracy"}
-
-
-def _stack(
-    cells: Mapping[int, Sequence[Trial]], series: Series, *, curves: bool
-) -> NDArray[np.floating[Any]]:
-    """Return a series of all cells in index order: [N, T, E] float32, or [N, T] float64."""
-    most = max(map(len, cells.values()))
-    length = max(trial.curves.shape[1] for trials in cells.values() for trial in trials)
-    shape = (len(cells), most, length) if curves else (len(cells), most)
-    result = np.full(shape, np.nan, dtype=np.float32 if curves else np.float64)
-    for n, index in enumerate(sorted(cells)):
-        for t, trial in enumerate(cells[index]):
-            if series in trial.series:
-                s = trial.series.index(series)
-                result[n, t] = trial.curves[s] if curves else trial.last[s]
-    return result
-
-
-def _details(prefix: str, cells: Mapping[int, Sequence[Trial]]) -> dict[str, NDArray[Any]]:
+def _details(prefix: str, block: Trainings) -> dict[str, NDArray[Any]]:
     """Return every series of one training in full."""
-    order = sorted(cells)
-    most = max(map(len, cells.values()))
-    seeds = np.full((len(order), most), -1, dtype=np.int64)
-    for n, index in enumerate(order):
-        seeds[n, : len(cells[index])] = [trial.seed for trial in cells[index]]
     result: dict[str, NDArray[Any]] = {
-        f"{prefix}/cells": np.array(order, dtype=np.int32),
-        f"{prefix}/seeds": seeds,
+        f"{prefix}/cells": block.cells.astype(np.int32),
+        f"{prefix}/seeds": block.seeds,
     }
-    every = {series for trials in cells.values() for trial in trials for series in trial.series}
-    for split, metric in sorted(every):
-        name = f"{prefix}/{split}/{metric}"
-        result[f"{name}/last"] = _stack(cells, (split, metric), curves=False)
-        curves = _stack(cells, (split, metric), curves=True)
-        if curves.shape[2] > 1 and not np.isnan(curves[:, :, 0]).all():
-            result[f"{name}/curve"] = curves
+    for series in sorted(block.last):
+        name = "/".join((prefix, *series))
+        result[f"{name}/last"] = block.last[series]
+        if series in block.curves:
+            result[f"{name}/curve"] = block.curves[series]
     return result
 
 
 def _view(
-    found: Sequence[Role], trainings: Mapping[str, Mapping[int, Sequence[Trial]]]
+    found: Sequence[Role], trainings: Mapping[str, Trainings], size: int
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return the fields and arrays of the `Table` of one length of training."""
-    finals = [_spread(trainings[role.training], (role.valid, "accuracy")) for role in found]
-    exact, images = _as_counts(_join(finals), [role.dataset for role in found])
+    blocks = [trainings[role.training] for role in found]
+    pairs = list(zip(found, blocks, strict=True))
+    exact, images = _as_counts(
+        _join([b.spread((r.valid, "accuracy"), size) for r, b in pairs]),
+        [role.dataset for role in found],
+    )
     arrays: dict[str, NDArray[Any]] = {"correct": exact}
-    loss = _join([_spread(trainings[role.training], (role.valid, "loss")) for role in found])
+    loss = _join([b.spread((r.valid, "loss"), size) for r, b in pairs])
     if not np.isnan(loss).all():
         arrays["valid_loss"] = loss
-    tests = [
-        _spread(trainings[role.test_training], (role.test, "accuracy"))
-        if role.test is not None
-        else np.full((SIZE, 1), np.nan)
-        for role in found
-    ]
     if any(role.test is not None for role in found):
-        arrays["test_accuracy"] = _join(tests)
-    costs = [_costs(trainings[role.training], role.valid) for role in found]
-    arrays |= {name: np.stack([cost[name] for cost in costs]) for name in costs[0]}
+        arrays["test_accuracy"] = _join(
+            [trainings[r.test_training].spread((r.test or "", "accuracy"), size) for r in found]
+        )
+    for name in COSTS:
+        arrays[name] = np.stack([b.mean(b.costs.get(name), size) for b in blocks])
+    arrays["valid_seconds"] = np.stack([b.mean(b.seconds.get(r.valid), size) for r, b in pairs])
+    millions = arrays["parameters"] * 1e6
+    arrays["parameters"] = np.where(
+        np.isnan(millions), UNKNOWN_PARAMETERS, np.rint(millions)
+    ).astype(np.int64)
+    for name in sorted({name for b in blocks for name in b.costs} - set(COSTS)):
+        arrays[METRIC + name] = np.stack([b.mean(b.costs.get(name), size) for b in blocks])
     for optional in ("valid_seconds", "flops"):
         if np.isnan(arrays[optional]).all():
             del arrays[optional]
@@ -174,14 +165,6 @@ def _view(
         ],
     }
     return fields, arrays
-
-
-def _spread(cells: Mapping[int, Sequence[Trial]], series: Series) -> NDArray[np.float64]:
-    """Return a series' last values with a row for each of the 15,625 cells; [G, T]."""
-    values = _stack(cells, series, curves=False)
-    result = np.full((SIZE, values.shape[1]), np.nan)
-    result[sorted(cells)] = values
-    return result
 
 
 def _join(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -209,47 +192,24 @@ def _as_counts(
     return result, [int(n) for n in whole[:, 0, 0]]
 
 
-def _costs(cells: Mapping[int, Sequence[Trial]], valid: str) -> dict[str, NDArray[Any]]:
-    """Return the means over trials of times, size and work; [G] each."""
-    names = ("train_seconds", "valid_seconds", "latency_seconds", "parameters", "flops")
-    result = np.full((len(names), SIZE), np.nan)
-    for index, trials in cells.items():
-        rows = np.array(
-            [
-                (t.train_seconds, t.seconds.get(valid, np.nan), t.latency, t.parameters, t.flops)
-                for t in trials
-            ]
-        )
-        known = ~np.isnan(rows)
-        number = known.sum(axis=0)
-        total = np.where(known, rows, 0).sum(axis=0)
-        result[:, index] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-    arrays: dict[str, NDArray[Any]] = dict(zip(names, result, strict=True))
-    size = arrays["parameters"] * 1e6
-    arrays["parameters"] = np.where(np.isnan(size), UNKNOWN_PARAMETERS, np.rint(size)).astype(
-        np.int64
-    )
-    return arrays
-
-
 def _curves(
     found: Sequence[Role],
-    trainings: Mapping[str, Mapping[int, Sequence[Trial]]],
+    trainings: Mapping[str, Trainings],
     most: int,
 ) -> dict[str, NDArray[Any]]:
     """Return the validation curves, [D, N, T, E], and the N cells; nothing without curves."""
     parts = []
     for role in found:
-        values = _stack(trainings[role.training], (role.valid, "accuracy"), curves=True)
-        whole = not np.isnan(values[~np.isnan(values[:, :, -1])]).any()
-        parts.append(values if whole and values.shape[2] > 1 else None)
+        values = trainings[role.training].curves.get((role.valid, "accuracy"))
+        holes = values is None or np.isnan(values[~np.isnan(values[:, :, -1])]).any()
+        parts.append(None if holes else values)
     lengths = {part.shape[2] for part in parts if part is not None}
     if len(lengths) != 1:
         return {}
-    cells = np.array(sorted(set().union(*(trainings[role.training] for role in found))), np.int64)
+    cells = np.unique(np.concatenate([trainings[role.training].cells for role in found]))
     result = np.full((len(found), len(cells), most, *lengths), np.nan, dtype=np.float32)
     for d, (role, part) in enumerate(zip(found, parts, strict=True)):
         if part is not None:
-            rows = np.searchsorted(cells, sorted(trainings[role.training]))
+            rows = np.searchsorted(cells, trainings[role.training].cells)
             result[d, rows, : part.shape[1]] = part
     return {"valid_curve": result, "curve_cells": cells}

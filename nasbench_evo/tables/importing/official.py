@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.tables.importing.collector import Collector, Trial
+from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.roles import SPLITS, TRAIN
+from nasbench_evo.tables.importing.trainings import Trial
 
 # MD5 of the files as published: in full, or the last digits that a file's name gives.
 KNOWN_MD5 = {

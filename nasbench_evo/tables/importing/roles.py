@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from nasbench_evo.errors import DataError
+
 VALID = ("x-valid", "valid")
 TEST = ("x-test", "test")
 ORIGINAL = "ori-test"
 TRAIN = "train"
 SPLITS = (TRAIN, *VALID, *TEST, ORIGINAL)
+OWN_VALIDATION = ("cifar10",)  # validation images from the training set: ori-test is apart
 _HALF = "-valid"  # a training on a part of the data, e.g. cifar10-valid
 
 
@@ -30,18 +33,26 @@ class Role(NamedTuple):
 
 
 def roles(splits: Mapping[str, Collection[str]]) -> list[Role]:
-    """Return the role of each data set that has a validation split, given splits by training."""
+    """Return the role of each data set that has a validation split, given splits by training.
+
+    Raises DataError where a training and the one on a part of its data both have one.
+    """
     found = []
     for training, known in splits.items():
         valid = next((split for split in VALID if split in known), None)
-        if valid is None or training + _HALF in splits:
+        if valid is None:
             continue
+        if any(split in splits.get(training + _HALF, ()) for split in VALID):
+            raise DataError(
+                f"{training} and {training}{_HALF} both have validation accuracies: two trainings "
+                "are not one data set. Give one of them another name, or leave it out."
+            )
         dataset = training.removesuffix(_HALF)
         whole = dataset if dataset != training and dataset in splits else training
         test = next((split for split in TEST if split in splits[whole]), None)
         # x-valid beside ori-test means that ori-test holds the validation images, unless the
         # validation images come from the training set, as in cifar10-valid.
-        apart = dataset != training or whole != training
+        apart = dataset in OWN_VALIDATION or dataset != training or whole != training
         if test is None and apart and ORIGINAL in splits[whole]:
             test = ORIGINAL
         found.append(Role(dataset, training, valid, whole, test))

@@ -1,225 +1,259 @@
-"""One's own table: rows in CSV or Parquet, or JSON.
+"""One's own table: rows in CSV, Parquet or JSON; `columns` says what is what.
 
-Columns: `arch`, `dataset`, `epochs` (length of the training), `split` (train, valid, x-valid, test,
-x-test, ori-test), `trial` (an integer), `accuracy` (percent); optional `loss` (nats), `seconds`
-(valid, test and so on: of one pass over the split; train: of the whole training), `params`
-and `flops` (millions), `latency` (seconds), and `epoch` (1..epochs, of a learning curve; a row
-without it is the last epoch). JSON: a list of such rows, or {arch: accuracy}.
+Rows become arrays at once, part by part, and trainings by sorting them: 350,000 rows take seconds
+and little memory.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nasbench_evo.errors import DataError, Unsupported
-from nasbench_evo.tables.importing.collector import Collector, Series, Trial
-from nasbench_evo.tables.importing.roles import SPLITS, TRAIN
+from nasbench_evo.errors import DataError
+from nasbench_evo.tables.importing import sheets
+from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.columns import Plan, Reading, plan
+from nasbench_evo.tables.importing.grouping import Rows, group
+from nasbench_evo.tables.importing.roles import SPLITS
+from nasbench_evo.tables.importing.sheets import Part
 
-REQUIRED = ("arch", "dataset", "epochs", "split", "trial", "accuracy")
-OPTIONAL = ("loss", "seconds", "params", "flops", "latency", "epoch")
-# What {arch: accuracy} stands for.
-PLAIN = {"dataset": "own", "epochs": 1, "split": "valid", "trial": 0}
+OWN, PLAIN_EPOCHS = "own", 1  # data set and length of a table that names neither
 _MAX_EPOCHS = 10_000
+_FACTS = {"params": "parameters", "flops": "flops", "latency": "latency_seconds"}
 
 
-class _Key(NamedTuple):
-    cell: int
-    training: str
-    epochs: int
-    trial: int
-
-
-class _Draft:
-    """A trial whose rows are still coming."""
-
-    def __init__(self) -> None:
-        self.values: dict[Series, dict[int, float]] = {}
-        self.seconds: dict[str, float] = {}
-        self.facts: dict[str, float] = {}
-
-
-def read(path: Path, collector: Collector) -> None:
+def read(path: Path, collector: Collector, reading: Reading | None = None) -> None:
     """Gather the rows of a file; raise DataError naming the file and the row of an error."""
-    readers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
-    drafts: dict[_Key, _Draft] = {}
-    for place, row in readers[path.suffix.lower()](path):
-        try:
-            _take(row, place, drafts, collector)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{collector.origin}, {place}: {error}") from error
-    trials: dict[tuple[int, int, str], list[Trial]] = {}
-    for key, draft in drafts.items():
-        found = trials.setdefault((key.cell, key.epochs, key.training), [])
-        found.append(_finish(key, draft, collector))
-    for (cell, epochs, training), group in trials.items():
-        collector.add(cell, epochs, training, group)
+    reading = reading or Reading()
+    reader: _Reader | None = None
+    for part in sheets.parts(path):
+        if reader is None:
+            chosen = plan(list(part.columns), reading, str(path))
+            reader = _Reader(chosen, reading, collector)
+        if len(part.places):
+            try:
+                reader.take(part)
+            except _Wrong as error:
+                place = part.place(error.row)
+                raise DataError(f"{collector.origin}, {place}: {error}") from error
+    if reader is None or not reader.parts:
+        raise DataError(f"{collector.origin} holds no trial of any cell.")
+    collector.words += [*reader.plan.words, *reader.words]
+    rows = Rows.joined(reader.parts, reader.trainings, reader.kind)
+    _rescale(rows, reading.scale, collector.origin)
+    group(rows, collector)
 
 
-def _rows_of(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, row in enumerate(table, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"row {number}: expected a row with named columns.")
-        yield f"row {number}", row
+class _Wrong(ValueError):
+    """What is wrong in one row of a part."""
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(reader.fieldnames or [], path)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(f"{path}, line {reader.line_num}: too many or too few columns.")
-                yield f"line {reader.line_num}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV table: {error}.") from error
+class _Reader:
+    """Turns parts of a file into arrays of rows."""
 
+    def __init__(self, plan_: Plan, reading: Reading, collector: Collector) -> None:
+        self.plan = plan_
+        self.reading = reading
+        self.collector = collector
+        self.parts: list[Rows] = []
+        self.trainings: dict[str, int] = {}
+        self.metrics = list(plan_.metrics)
+        self.words: list[str] = []
+        self.kind = "row"
 
-def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise Unsupported(
-            "Parquet tables need pyarrow: pip install pyarrow, or save the table as CSV."
-        ) from error
-    try:
-        table = parquet.read_table(path)
-    except (OSError, ArrowException) as error:
-        raise DataError(f"{path} is no Parquet table: {error}") from error
-    _check_columns(table.column_names, path)
-    for batch in table.to_batches():
-        yield from _rows_of(batch.to_pylist())
+    def take(self, part: Part) -> None:
+        """Add the rows of a part."""
+        columns, roles = part.columns, self.plan.roles
+        self.kind = part.kind
+        n = len(part.places)
+        archs = columns[roles["arch"]]
+        index = self.collector.index
+        cells = np.empty(n, np.int64)
+        for i, arch in enumerate(archs):
+            cells[i] = index(str(arch), part.place(i))
+        training = self._trainings(columns[roles["dataset"]] if "dataset" in roles else (), n)
+        epochs = self._integers(part, "epochs", 1, _MAX_EPOCHS, self.reading.epochs or PLAIN_EPOCHS)
+        facts = {
+            name: _floats(columns[roles[role]], role) if role in roles else np.full(n, np.nan)
+            for role, name in _FACTS.items()
+        }
+        facts |= self._own(part)
+        common = {"cell": cells, "training": training, "epochs": epochs, "line": _lines(part)}
+        if self.plan.long:
+            self._long(part, common, facts)
+        else:
+            self._wide(part, common, facts)
 
+    def _trainings(self, values: Sequence[Any], n: int) -> NDArray[np.int64]:
+        """Return the number of each row's training set."""
+        codes = self.trainings
+        if not values:
+            values = (self.reading.dataset or OWN,) * n
+        for i, value in enumerate(values):
+            if str(value) not in codes:
+                if not str(value) or "/" in str(value):
+                    raise _Wrong(i, f"dataset must be a name without '/'; got {value!r}")
+                codes[str(value)] = len(codes)
+        return np.fromiter((codes[str(value)] for value in values), np.int64, n)
 
-def _json(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON table: {error}.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    if isinstance(content, dict):
-        for arch, accuracy in content.items():
-            yield f"entry {arch!r}", {**PLAIN, "arch": arch, "accuracy": accuracy}
-    elif isinstance(content, list):
-        _check_columns(set().union(*(row for row in content if isinstance(row, dict))), path)
-        yield from _rows_of(content)
-    else:
-        raise DataError(f"{path}: expected a list of rows or {{arch: accuracy}}.")
+    def _integers(
+        self, part: Part, role: str, low: int, high: int, default: int
+    ) -> NDArray[np.int64]:
+        """Return the integers of a role; `default` where the table has no such column."""
+        if role not in self.plan.roles:
+            return np.full(len(part.places), default, np.int64)
+        values = part.columns[self.plan.roles[role]]
+        found = _floats(values, role)
+        wrong = ~((found == np.floor(found)) & (found >= low) & (found <= high))
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise _Wrong(i, f"{role} must be an integer {low}..{high}; got {values[i]!r}")
+        if high > 2**53:  # beyond what a float holds exactly
+            return np.fromiter((int(float(v)) if "." in str(v) else int(v) for v in values), "i8")
+        return found.astype(np.int64)
 
+    def _own(self, part: Part) -> dict[str, NDArray[np.float64]]:
+        """Return the metrics of the source's own; a column with texts is left out with a word."""
+        found = {}
+        for name in list(self.metrics):
+            try:
+                found[name] = _floats(part.columns[name], name)
+            except _Wrong:
+                self.metrics.remove(name)
+                self.words.append(f"The column {name!r} is no number everywhere; it is ignored.")
+                for earlier in self.parts:
+                    earlier.facts.pop(name, None)
+        return found
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice.")
-    return result
-
-
-def _check_columns(columns: Any, path: Path) -> None:
-    absent = [name for name in REQUIRED if name not in columns]
-    extra = sorted(set(columns) - {*REQUIRED, *OPTIONAL})
-    if absent or extra:
-        raise DataError(
-            f"{path}: missing columns {absent}, unknown columns {extra}; expected "
-            f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}."
+    def _long(self, part: Part, common: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Add rows that are one accuracy each."""
+        columns, roles = part.columns, self.plan.roles
+        splits = columns[roles["split"]]
+        for i, split in enumerate(splits):
+            if split not in SPLITS:
+                raise _Wrong(i, f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+        n = len(part.places)
+        values = {
+            role: _floats(columns[roles[role]], role) if role in roles else np.full(n, np.nan)
+            for role in ("accuracy", "loss", "seconds", "epoch")
+        }
+        accuracy, epoch = values["accuracy"], values["epoch"]
+        _check_accuracies(accuracy, columns[roles["accuracy"]])
+        known = np.stack([values["loss"], values["seconds"], *facts.values()])
+        empty = np.isnan(accuracy) & np.isnan(known).all(axis=0)
+        if empty.any():
+            raise _Wrong(int(empty.argmax()), "accuracy must be 0..100 percent; got ''")
+        given = ~np.isnan(epoch)
+        epochs = common["epochs"]
+        wrong = given & ~((epoch == np.floor(epoch)) & (epoch >= 1) & (epoch <= epochs))
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise _Wrong(i, f"epoch must be an integer 1..{epochs[i]}; got {epoch[i]:g}")
+        self.parts.append(
+            Rows(
+                **common,
+                trial=self._integers(part, "trial", 0, 2**62, 0),
+                split=np.fromiter((SPLITS.index(split) for split in splits), np.int64, n),
+                epoch=np.where(given, epoch, epochs).astype(np.int64),
+                accuracy=accuracy,
+                loss=values["loss"],
+                seconds=values["seconds"],
+                facts=facts,
+            )
         )
 
+    def _wide(self, part: Part, common: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Add rows that are one genotype each: a block of rows for each split and trial."""
+        columns, roles = part.columns, self.plan.roles
+        n = len(part.places)
+        nothing = np.full(n, np.nan)
+        pairs = [
+            (s, t, name) for s, names in self.plan.trials.items() for t, name in enumerate(names)
+        ]
+        for split, trial, name in pairs:
+            accuracy = _floats(columns[name], "accuracy")
+            _check_accuracies(accuracy, columns[name], needed=split == "valid" and trial == 0)
+            rows = self._block(common, split, trial, facts)
+            self.parts.append(Rows(**rows, accuracy=accuracy, loss=nothing, seconds=nothing))
+        for role, split, metric in (("seconds", "train", "seconds"), ("loss", "valid", "loss")):
+            if role in roles:
+                values = _floats(columns[roles[role]], role)
+                for trial in range(len(self.plan.trials["valid"])):
+                    rows = self._block(common, split, trial, facts)
+                    more: dict[str, Any] = {"loss": nothing, "seconds": nothing, metric: values}
+                    self.parts.append(Rows(**rows, accuracy=nothing, **more))
 
-def _number(row: Mapping[str, Any], name: str) -> float | None:
-    value = row.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        raise ValueError(f"{name} is no number: {value!r}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is no finite number: {value!r}")
-    return number
+    def _block(
+        self, common: dict[str, Any], split: str, trial: int, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        n = len(common["cell"])
+        return {
+            **common,
+            "trial": np.full(n, trial, np.int64),
+            "split": np.full(n, SPLITS.index(split), np.int64),
+            "epoch": common["epochs"],
+            "facts": facts,
+        }
 
 
-def _integer(row: Mapping[str, Any], name: str, low: int, high: int) -> int:
-    number = _number(row, name)
-    if number is None or number != int(number) or not low <= number <= high:
-        raise ValueError(f"{name} must be an integer {low}..{high}; got {row.get(name)!r}")
-    return int(number)
+def _lines(part: Part) -> NDArray[np.int64]:
+    """Return the numbers that name a part's rows; entries are counted."""
+    if part.kind == "entry":
+        return np.arange(1, len(part.places) + 1)
+    return np.fromiter(part.places, np.int64, len(part.places))
 
 
-def _take(
-    row: Mapping[str, Any], place: str, drafts: dict[_Key, _Draft], collector: Collector
+def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
+    """Return numbers, NaN where there is none; raise _Wrong for what is no finite number."""
+    nan = math.nan
+    try:
+        found = np.array([nan if v is None or v == "" else float(v) for v in values], np.float64)
+    except (TypeError, ValueError, OverflowError):
+        for i, value in enumerate(values):
+            try:
+                float(value or 0)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise _Wrong(i, f"{role}: {error}") from error
+        raise
+    strange = ~np.isfinite(found)
+    for i in np.flatnonzero(strange).tolist():
+        if values[i] is not None and values[i] != "":
+            raise _Wrong(i, f"{role} is no finite number: {values[i]!r}")
+    if bool in set(map(type, values)):
+        i = [type(value) for value in values].index(bool)
+        raise _Wrong(i, f"{role} is no number: {values[i]!r}")
+    return found
+
+
+def _check_accuracies(
+    accuracy: NDArray[np.float64], values: Sequence[Any], *, needed: bool = False
 ) -> None:
-    """Add one row to its trial; raise ValueError saying what is wrong with it."""
-    epochs = _integer(row, "epochs", 1, _MAX_EPOCHS)
-    cell = collector.index(str(row["arch"]), place)
-    training, split = str(row["dataset"]), str(row["split"])
-    if not training or "/" in training:
-        raise ValueError(f"dataset must be a name without '/'; got {training!r}")
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-    accuracy = _number(row, "accuracy")
-    if accuracy is None or not 0 <= accuracy <= 100:
-        raise ValueError(f"accuracy must be 0..100 percent; got {row['accuracy']!r}")
-    given = _number(row, "epoch") is not None
-    epoch = _integer(row, "epoch", 1, epochs) if given else epochs
-    key = _Key(cell, training, epochs, _integer(row, "trial", 0, 2**62))
-    draft = drafts.setdefault(key, _Draft())
-    values = draft.values.setdefault((split, "accuracy"), {})
-    if epoch in values:
-        raise ValueError(
-            f"a second row for {row['arch']}, {training}, {split}, trial {key.trial}, epoch {epoch}"
-        )
-    values[epoch] = accuracy
-    loss = _number(row, "loss")
-    if loss is not None:
-        draft.values.setdefault((split, "loss"), {})[epoch] = loss
-    seconds = _number(row, "seconds")
-    if seconds is not None and epoch == epochs:
-        draft.seconds[split] = seconds
-    for name in ("params", "flops", "latency"):
-        _fact(draft, name, _number(row, name))
+    with np.errstate(invalid="ignore"):
+        wrong = ~((accuracy >= 0) & (accuracy <= 100)) & ~(np.isnan(accuracy) & (not needed))
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise _Wrong(i, f"accuracy must be 0..100 percent; got {values[i]!r}")
 
 
-def _fact(draft: _Draft, name: str, value: float | None) -> None:
-    """Keep a fact of the whole trial; raise ValueError if two rows disagree."""
-    if value is not None and draft.facts.setdefault(name, value) != value:
-        raise ValueError(
-            f"{name} is {draft.facts[name]} in another row of this trial, here {value}"
-        )
-
-
-def _finish(key: _Key, draft: _Draft, collector: Collector) -> Trial:
-    """Return a trial whose rows are complete; raise DataError for a curve with holes."""
-    series = tuple(draft.values)
-    curves = np.full((len(series), key.epochs), np.nan)
-    for row, values in zip(curves, draft.values.values(), strict=True):
-        for epoch, value in values.items():
-            row[epoch - 1] = value
-    there = ~np.isnan(curves)
-    whole = there.all(axis=1) | (there[:, -1] & (there.sum(axis=1) == 1))
-    if not whole.all():
-        name = collector.space.format(collector.space.from_index(key.cell))
-        split, metric = series[int(np.argmin(whole))]
+def _rescale(rows: Rows, scale: str | None, origin: str) -> None:
+    """Make percent of fractions; raise DataError where the numbers and what is said differ."""
+    known = rows.accuracy[~np.isnan(rows.accuracy)]
+    highest = float(known.max()) if known.size else 100.0
+    if scale == "fraction":
+        if highest > 1:
+            raise DataError(f"{origin}: --scale fraction, but an accuracy is {highest:g}.")
+        rows.accuracy *= 100.0
+    elif scale is None and 0 < highest <= 1:
         raise DataError(
-            f"{collector.origin}, {name}, {key.training}, trial {key.trial}: {split} {metric} "
-            f"needs every epoch 1..{key.epochs} or the last only."
+            f"{origin}: the highest accuracy is {highest:g}: percent are expected. If these are "
+            "fractions say --scale fraction, if they are percent --scale percent."
         )
-    nan = float("nan")
-    return Trial(
-        seed=key.trial,
-        series=series,
-        curves=curves.astype(np.float32),
-        last=curves[:, -1].copy(),
-        train_seconds=draft.seconds.get(TRAIN, nan),
-        seconds={split: time for split, time in draft.seconds.items() if split != TRAIN},
-        parameters=draft.facts.get("params", nan),
-        flops=draft.facts.get("flops", nan),
-        latency=draft.facts.get("latency", nan),
-    )

@@ -41,6 +41,11 @@ class Augmentation:
                 f"got {self.crop_padding} and {self.cutout}."
             )
 
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether an image is not the same in every epoch."""
+        return bool(self.flip or self.crop_padding or self.cutout)
+
 
 def flip_and_crop(images: Tensor, flip: float, padding: int, generator: torch.Generator) -> Tensor:
     """Return images [b, c, h, w] flipped with probability `flip`, then cropped at random.

@@ -20,14 +20,23 @@ class BatchStream:
     """Shuffled mini-batches of the indices 0..size-1, epoch after epoch, without end.
 
     An epoch has size // batch_size batches, all of the same size (at least one): the images left
-    over are others in each epoch. `generator` (on `device`) draws the order at the start of each
-    epoch; the caller draws its augmentation from the same generator in between.
+    over are others in each epoch. With `keep_last` they are one more batch. `generator` (on
+    `device`) draws the order at the start of each epoch; the caller draws its augmentation from the
+    same generator in between.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        *,
+        keep_last: bool = False,
+    ) -> None:
         self.size = size
         self.batch_size = min(batch_size, size)
-        self.per_epoch = size // self.batch_size
+        self.per_epoch = -(-size // self.batch_size) if keep_last else size // self.batch_size
         self.generator = torch.Generator(device)
         self.generator.manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64, device=device)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nasbench_evo import suite as suites
 from nasbench_evo.engines import Task, execute
-from nasbench_evo.store import canonical
+from nasbench_evo.files import canonical
 
 FILE = Path(__file__).with_name("store_layout_1.sqlite")
 SUITE = {

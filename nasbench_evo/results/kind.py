@@ -1,0 +1,322 @@
+"""What every kind of suite says of its runs; `results.kinds` lists the kinds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nasbench_evo.files import plain_fields
+from nasbench_evo.results import manifest
+from nasbench_evo.results.answer import Answer, Asked, Judgement, answer
+from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
+from nasbench_evo.results.labels import common_changes, short_labels
+from nasbench_evo.results.ranking import Ranking
+from nasbench_evo.results.rows import BASELINE, TIED, Group
+from nasbench_evo.results.runs import Point, Run, UnitRuns, counted, shortfalls
+from nasbench_evo.results.weight_sharing import PairedSearches
+from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.suite import Suite, Unit
+
+_NAMED = 3  # ties that a sentence names; more are counted
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the runs of a suite say: the rows of its result table, and comparisons of rankings."""
+
+    suite: Suite
+    collected: Sequence[UnitRuns]
+    rows: Sequence[ResultRow]
+    rankings: Sequence[Ranking] = ()
+    pairs: Mapping[str, PairedSearches] = field(default_factory=dict)
+    sentences: Sequence[str] = ()
+
+    @property
+    def runs(self) -> int:
+        """Number of finished runs."""
+        return sum(len(unit.records) for unit in self.collected)
+
+
+@dataclass(frozen=True)
+class Track:
+    """The course of the runs of a unit, for a page and for TensorBoard.
+
+    `value` is what is followed of the incumbent (NaN or None: unknown), `title` and `axis` name
+    it, `tag` is its scalar; `logarithmic` axes suit regrets.
+    """
+
+    title: str
+    axis: str
+    tag: str
+    value: Callable[[Point], float | None]
+    logarithmic: bool = False
+    also: Mapping[str, Callable[[Point], float]] = field(default_factory=dict)  # more scalars
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a page lets one choose between beside data sets: a column's values."""
+
+    name: str
+    key: str
+    values: Sequence[Any]
+    chosen: Any
+
+
+class Kind(ABC):
+    """A kind of suite: by what its candidates are judged, and so what can be said of them."""
+
+    name: ClassVar[str]
+    columns: ClassVar[tuple[Column, ...]]
+    judged: ClassVar[tuple[str, ...]]  # keys of what rows are sorted by: the first that is known
+    meaning: ClassVar[str]  # how to read the table
+    figures: ClassVar[tuple[str, ...]]  # names, see `figures.suites.FIGURES`
+    trains: ClassVar[bool] = True
+
+    @abstractmethod
+    def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
+        """Return what the runs say; rows are in the order of tables, the best first."""
+
+    @abstractmethod
+    def space(self, suite: Suite) -> Space:
+        """Return the space of the suite's genotypes."""
+
+    @abstractmethod
+    def track(self, suite: Suite, unit: Unit) -> Track:
+        """Return what is followed along the runs of a unit."""
+
+    @abstractmethod
+    def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
+        """Return what is known of one run's result, for runs.parquet; percent and points."""
+
+    @abstractmethod
+    def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
+        """Return what is known of a run's genotype beyond its search."""
+
+    def answer(self, suite: Suite, unit: Unit, run: Run) -> Answer:
+        """Return the answer of a stored run: the keys of `nasbench-evo search --json`."""
+        row = unit.row
+        name = suite.evaluator if unit.training is not None else unit.evaluator().name
+        asked = Asked(row.configured, row.setting, name, unit.dataset, run.seed)
+        return answer(asked, self.space(suite), run, self.judged_by(suite, unit, run))
+
+    @abstractmethod
+    def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
+        """Return what a page tells of one run, in its order."""
+
+    @abstractmethod
+    def about(self, suite: Suite) -> dict[str, Any]:
+        """Return what summary.json says before its rows."""
+
+    @abstractmethod
+    def options(self, suite: Suite, unit: Unit) -> list[str]:
+        """Return the options of `nasbench-evo search` beside the row that repeat a unit's runs."""
+
+    @abstractmethod
+    def scope(self, suite: Suite) -> str:
+        """Return in words how long a run is and what its candidates are."""
+
+    def groups(self, suite: Suite) -> tuple[str, ...]:
+        """Return the keys by which rows are split into tables."""
+        return ("dataset", "evaluations")
+
+    def choice(self, suite: Suite) -> Choice | None:
+        """Return what else a page lets one choose."""
+        last = suite.checkpoints[-1]
+        return Choice("Evaluations", "evaluations", suite.checkpoints, last)
+
+    def title(self, suite: Suite, row: ResultRow) -> str:
+        """Return the title of the table that a row is in."""
+        return f"{row.dataset}, {row.evaluations} evaluations"
+
+    def shown(self, suite: Suite, row: ResultRow) -> bool:
+        """Whether a row is in the tables of console and exports: the end of the runs."""
+        return bool(row.evaluations == suite.checkpoints[-1])
+
+    def more(self, found: Findings) -> dict[str, Any]:
+        """Return what summary.json holds behind its rows."""
+        return {}
+
+    def provenance(self, suite: Suite) -> dict[str, Any]:
+        """Return what the manifest says beside `manifest.manifest`."""
+        return {}
+
+    def needs(self, suite: Suite) -> str:
+        """Return what must be there to repeat the runs; empty for the package alone."""
+        return ""
+
+    def sheets(self, found: Findings, *, every: bool = False) -> list[Sheet]:
+        """Return a table for each group of rows that is shown (or of `every` row)."""
+        suite, keys = found.suite, self.groups(found.suite)
+        groups: dict[tuple[Any, ...], list[ResultRow]] = {}
+        for row in found.rows:
+            if every or self.shown(suite, row):
+                groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        return [
+            sheet(self.title(suite, rows[0]), self.columns, rows, judged(self, rows), set(keys))
+            for rows in groups.values()
+        ]
+
+    def verdict(self, found: Findings, table: Sheet) -> str:
+        """Return who won a table, by how much, and who is tied with the winner."""
+        first, *others = table.rows
+        column = next(c for c in table.columns if c.key == table.judged)
+        tied = [row.label for row in others if row["best"] == TIED]
+        text = f"{table.title.partition(', best')[0]}: {first.label} is first with "
+        text += f"{column.header} {column.text(first)}"
+        if len(tied) > _NAMED:
+            text += f", tied with {len(tied)} others (marked *)"
+        elif tied:
+            text += f", tied with {', '.join(tied)}"
+        if not others:
+            return f"{text}."
+        base = next((row for row in others if row.algorithm == BASELINE), None)
+        if base is not None and known(base[table.judged]) and known(first[table.judged]):
+            gap = abs(base[table.judged] - first[table.judged])
+            text += f"; random search has {column.text(base)} ({gap:{column.form}} points behind)"
+        return f"{text}."
+
+    def headlines(self, found: Findings) -> Sequence[str]:
+        """Return the sentences that a summary is incomplete without."""
+        return ()
+
+    def warnings(self, found: Findings) -> list[str]:
+        """Return which runs are missing."""
+        return shortfalls(found.suite, found.collected)
+
+    def notes(self, found: Findings) -> list[str]:
+        """Return what must be known to read the figures: missing runs, then what runs noted."""
+        rows = [runs.unit.row for runs in found.collected]
+        return [
+            *shortfalls(found.suite, found.collected),
+            *(
+                f"{name}: {', '.join(changes)} throughout."
+                for name, changes in common_changes(rows).items()
+                if changes
+            ),
+            *manifest.explain(found.collected),
+        ]
+
+    def summary(self, found: Findings) -> dict[str, Any]:
+        """Return the content of summary.json: plain JSON types, null for what is undefined."""
+        return {
+            **self.about(found.suite),
+            "rows": [plain_fields(row.values) for row in found.rows],
+            **self.more(found),
+            "notes": self.notes(found),
+        }
+
+    def command(self, suite: Suite, unit: Unit) -> str:
+        """Return the `nasbench-evo search` that repeats a run of a unit, but for its seed."""
+        row = unit.row
+        words = ["nasbench-evo", "search", row.algorithm]
+        words += ["--dataset", unit.table_dataset or unit.dataset]
+        words += ["--preset", row.preset] if row.preset != "paper" else []
+        words += settings("--set", dict(row.changes))
+        return shlex.join(words + self.options(suite, unit))
+
+
+def judged(kind: Kind, rows: Sequence[ResultRow]) -> str:
+    """Return the key that rows are judged by: the first that one of them has."""
+    return next(
+        (key for key in kind.judged if any(known(row[key]) for row in rows)), kind.judged[-1]
+    )
+
+
+def settings(option: str, values: Mapping[str, Any] | None) -> list[str]:
+    """Return values as repeated `--option key=value` words."""
+    words = []
+    for key, value in (values or {}).items():
+        words += [option, f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return words
+
+
+def labelled(groups: Sequence[Group]) -> None:
+    """Give each group its label: changes that all rows of an algorithm share are left out."""
+    units = list(dict.fromkeys(group.runs.unit.row for group in groups))
+    labels = dict(zip(units, short_labels(units), strict=True))
+    for group in groups:
+        group.label = labels[group.runs.unit.row]
+
+
+def described(space: Space, genotype: Genotype) -> str:
+    """Return a genotype as its space prints it, and drawn in text where the space does that."""
+    draw = getattr(space, "draw", None)
+    printed = space.format(genotype)
+    return printed if draw is None else f"{printed}\n\n{draw(genotype)}"
+
+
+# The columns that every kind begins and ends with.
+ROW = (
+    Column("algorithm", lambda g: g.runs.unit.row.algorithm, kind="text"),
+    Column("preset", lambda g: g.runs.unit.row.setting, kind="text"),
+)
+LABEL = Column(
+    "label",
+    lambda g: g.label,
+    "algorithm (preset)",
+    meaning="The row of the suite; changes that all rows of an algorithm share are in a note.",
+    width=0,
+    kind="text",
+)
+DATASET = Column(
+    "dataset", lambda g: g.runs.unit.dataset, "data set", meaning="Searched on.", kind="text"
+)
+EVALUATIONS = Column(
+    "evaluations",
+    lambda g: g.checkpoint,
+    "evaluations",
+    meaning="Full-training equivalents spent.",
+    form="d",
+)
+COUNT = Column(
+    "n",
+    lambda g: g.n,
+    "n",
+    meaning="Finished runs; 27/30 where some are missing.",
+    form="d",
+    width=2,
+    show=lambda row: counted(row.n, row.asked),
+)
+BEST_OF = Column(
+    "best",
+    lambda g: g.best,
+    kind="text",
+    meaning="best of the table, or tied with it: Mann-Whitney, Holm-corrected, 5%",
+)
+ASKED = Column("asked", lambda g: g.asked, form="d")
+RANK = Column(
+    "rank",
+    lambda g: g.rank,
+    "rank",
+    meaning="Of the mean result within the table, 1 the best.",
+    form="d",
+    width=1,
+    show=lambda row: f"{row.rank}{' *' if row.best else '  '}",
+)
+COMPARED = (
+    Column(
+        "improvement",
+        lambda g: g.improvement,
+        "P(better)",
+        meaning="Probability that a run is better than one of random search.",
+        form=".3f",
+        width=1,
+    ),
+    Column(
+        "p_value",
+        lambda g: g.p_value,
+        "p",
+        meaning="Mann-Whitney against random search, Holm-corrected over the whole suite.",
+        form=".1e",
+        width=1,
+    ),
+)
+AGAINST = (
+    "P(better) and p (Mann-Whitney, Holm-corrected over the suite): against random search. "
+    "* best of the table or tied with it."
+)

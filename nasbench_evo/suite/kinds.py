@@ -1,0 +1,262 @@
+"""What the evaluator of a suite decides: its units, its checks, and the keys that matter to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+from nasbench_evo import tables
+from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.evaluators import specifications
+from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.files import canonical
+from nasbench_evo.runner import Budget
+from nasbench_evo.spaces import Space
+from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Suite
+from nasbench_evo.suite.units import Row, Unit, rows, search_epochs
+
+Specification: TypeAlias = specifications.TrainingOptions | specifications.SupernetOptions
+NO_LIMIT = 10**9  # evaluations of a search that ends with its epochs
+
+
+class SuiteKind(ABC):
+    """A kind of suite, by what answers its searches."""
+
+    name: ClassVar[str]
+    trains: ClassVar[bool] = True
+    unused: ClassVar[frozenset[str]]  # keys that do not change a suite's results
+    default_evaluations: ClassVar[int] = 300  # of a single search
+    shares_weights: ClassVar[bool] = False  # a search then trains epochs, not candidates
+
+    @abstractmethod
+    def check(self, suite: Suite) -> None:
+        """Raise InputError where the content of a suite does not fit; needs no image data."""
+
+    @abstractmethod
+    def units(self, suite: Suite) -> list[Unit]:
+        """Return every row on every data set, in file order."""
+
+    def specification(
+        self,
+        algorithm: Algorithm,
+        space: str,
+        dataset: str,
+        values: Mapping[str, Any],
+        final: Mapping[str, Any] | None,
+        devices: Sequence[str],
+    ) -> Specification:
+        """Return how a single search trains, checked; Unsupported where nothing is trained."""
+        raise Unsupported(f"A {self.name} trains nothing.")
+
+    def table(self, suite: Suite) -> str | None:
+        """Return the name of the table that results are read from, if there is one."""
+        return None
+
+    def length(self, suite: Suite) -> str:
+        """Return how long a run is, for `run --dry-run`."""
+        return f" x {suite.evaluations} evaluations"
+
+
+class LookupSuite(SuiteKind):
+    """Searches read a table."""
+
+    name = "lookup"
+    trains = False
+    unused = frozenset({"evaluator", "space", "evaluator_set", *OF_SUPERNETS})
+
+    def check(self, suite: Suite) -> None:
+        """A table has its own space, and its own data sets."""
+        if "space" in suite.model_fields_set or suite.evaluator_set:
+            raise InputError(
+                'space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
+            )
+        table = tables.load(suite.table)
+        for dataset in suite.datasets:
+            table.row(dataset)
+            if suite.simulated_seconds is not None:
+                table.require_times(dataset)
+
+    def units(self, suite: Suite) -> list[Unit]:
+        """Return a unit for each row and data set."""
+        return _budgeted(suite, None)
+
+    def table(self, suite: Suite) -> str | None:
+        """Return the table that is searched."""
+        return suite.table
+
+
+class StandaloneSuite(SuiteKind):
+    """Every candidate is trained alone."""
+
+    name = "standalone"
+    unused = frozenset({"table", *OF_SUPERNETS})
+
+    def check(self, suite: Suite) -> None:
+        """Settings, data sets and algorithms must fit the space."""
+        space = specifications.check(suite.space, suite.evaluator_set, suite.datasets)
+        for row in rows(suite):
+            row.configured.check_space(space)
+
+    def specification(
+        self,
+        algorithm: Algorithm,
+        space: str,
+        dataset: str,
+        values: Mapping[str, Any],
+        final: Mapping[str, Any] | None,
+        devices: Sequence[str],
+    ) -> Specification:
+        """Return how every candidate is trained."""
+        algorithm.check_space(specifications.check(space, values, [dataset]))
+        return specifications.TrainingOptions(space, canonical(values), tuple(devices))
+
+    def units(self, suite: Suite) -> list[Unit]:
+        """Return a unit for each row and data set."""
+        settings = canonical(suite.evaluator_set)
+        return _budgeted(
+            suite, specifications.TrainingOptions(suite.space, settings, tuple(suite.devices))
+        )
+
+
+class SupernetSuite(SuiteKind):
+    """Candidates share weights; a truth table may judge what is found."""
+
+    name = "supernet"
+    unused = frozenset(OF_BUDGETS)
+    default_evaluations = NO_LIMIT  # a search ends with its epochs
+    shares_weights = True
+
+    def specification(
+        self,
+        algorithm: Algorithm,
+        space: str,
+        dataset: str,
+        values: Mapping[str, Any],
+        final: Mapping[str, Any] | None,
+        devices: Sequence[str],
+    ) -> Specification:
+        """Return how the shared weights are trained, and what was found after it."""
+        epochs = search_epochs(algorithm)
+        algorithm.check_space(
+            specifications.check_supernet(space, values, final, [dataset], devices)
+        )
+        last = None if final is None else canonical(final)
+        return specifications.SupernetOptions(
+            space, canonical(values), tuple(devices), epochs, None, last
+        )
+
+    def check(self, suite: Suite) -> None:
+        """Settings, truth and algorithms must fit the space, and searches must have epochs."""
+        space = specifications.check_supernet(
+            suite.space, suite.evaluator_set, suite.final_set, suite.datasets, suite.devices
+        )
+        self._check_truth(suite, space)
+        for row in rows(suite):
+            row.configured.check_space(space)
+            search_epochs(row.configured)
+
+    def _check_truth(self, suite: Suite, space: Space) -> None:
+        if suite.truth is None:
+            return
+        table = tables.load(suite.truth.table)
+        if table.space.name != space.name:
+            raise InputError(
+                f"The truth table {table.name} is of the space {table.space.name}; the suite's is "
+                f"{space.name}."
+            )
+        for dataset in suite.datasets:
+            table.row(suite.truth.dataset or dataset)
+
+    def units(self, suite: Suite) -> list[Unit]:
+        """Return a unit for each row and data set: on its supernet, or on the truth table."""
+        return [self._unit(suite, row, d) for d in suite.datasets for row in rows(suite)]
+
+    def _unit(self, suite: Suite, row: Row, dataset: str) -> Unit:
+        table = "" if suite.truth is None else suite.truth.table
+        budget = Budget(NO_LIMIT)
+        if row.on_table and suite.truth is not None:
+            return Unit(row, dataset, table, budget, None, suite.truth.dataset)
+        probe = suite.rank_correlation
+        training = specifications.SupernetOptions(
+            suite.space,
+            canonical(suite.evaluator_set),
+            tuple(suite.devices),
+            search_epochs(row.configured),
+            None if probe is None else Probe(probe.cells, probe.every),
+            None if suite.final_set is None else canonical(suite.final_set),
+        )
+        return Unit(row, dataset, table, budget, training)
+
+    def table(self, suite: Suite) -> str | None:
+        """Return the truth table."""
+        return None if suite.truth is None else suite.truth.table
+
+    def length(self, suite: Suite) -> str:
+        """Return nothing: a run ends with the epochs of its search."""
+        return ""
+
+
+KINDS: dict[str, SuiteKind] = {
+    kind.name: kind for kind in (LookupSuite(), StandaloneSuite(), SupernetSuite())
+}
+
+
+def of(suite: Suite) -> SuiteKind:
+    """Return the kind of a suite."""
+    return KINDS[suite.evaluator]
+
+
+def units(suite: Suite) -> list[Unit]:
+    """Return every row on every data set, in file order."""
+    return of(suite).units(suite)
+
+
+def table_of(suite: Suite) -> str | None:
+    """Return the name of the table that a suite's results are read from, if there is one."""
+    return of(suite).table(suite)
+
+
+def require_table(suite: Suite) -> None:
+    """Raise Unsupported for a suite whose candidates are trained: it has no regret to compare."""
+    if of(suite).trains:
+        raise Unsupported(
+            f"{suite.name} trains its candidates; this needs a suite that reads a table "
+            '(evaluator = "lookup").'
+        )
+
+
+def _budgeted(suite: Suite, training: specifications.TrainingOptions | None) -> list[Unit]:
+    budget = Budget(suite.evaluations, suite.simulated_seconds)
+    return [
+        Unit(row, dataset, suite.table, budget, training)
+        for dataset in suite.datasets
+        for row in rows(suite)
+    ]
+
+
+def identity(suite: Suite) -> str:
+    """Return the text that two suites share exactly if their results belong in one folder.
+
+    The number of seeds is left out, so that a folder can grow, and so are devices: another kind of
+    device gives other units.
+    """
+    kind = of(suite)
+    content = suite.model_dump(exclude={"seeds", "description", "devices", *kind.unused})
+    for part in (content, *content["rows"]):  # what is not given must not change older folders
+        if part.get("incumbent") is None:
+            part.pop("incumbent", None)
+    if not suite.by_epochs:  # what only supernets have must not change older folders
+        for row in content["rows"]:
+            del row["evaluator"]
+    return canonical(content)
+
+
+def sha256(suite: Suite) -> str:
+    """Return the hash of the whole suite, seeds included."""
+    content = {**json.loads(identity(suite)), "seeds": suite.seeds}
+    content["description"] = suite.description
+    return hashlib.sha256(canonical(content).encode()).hexdigest()

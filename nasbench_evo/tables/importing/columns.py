@@ -1,0 +1,124 @@
+"""Which column of a person's table is what: by its own name, or by what the person says.
+
+Long form: a row is one accuracy, named by the columns `split`, `trial` and so on. Wide form: a row
+is one genotype, with an accuracy of each split (`valid`, `test`) and each trial (`valid_0`,
+`valid_1`). Numbers that are neither are metrics of the source's own, never accuracies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from nasbench_evo.errors import DataError, InputError, unknown
+from nasbench_evo.tables.importing.roles import TRAIN
+from nasbench_evo.tables.table import unit
+
+REQUIRED = ("arch", "dataset", "epochs", "split", "trial", "accuracy")
+OPTIONAL = ("loss", "seconds", "params", "flops", "latency", "epoch")
+WIDE = ("valid", "test", TRAIN)
+SCALES = ("percent", "fraction")
+_LONG = ("split", "trial", "accuracy", "epoch")
+_ROLES = (*REQUIRED, *OPTIONAL, *WIDE)
+_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # what pandas writes for row numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What a person says of a table of their own, where its columns do not."""
+
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)  # role -> column
+    scale: str | None = None
+    dataset: str | None = None
+    epochs: int | None = None
+    spelling: str | None = None
+    index: str | None = None
+
+
+class Plan(NamedTuple):
+    """The columns of one file: by role, the trials of each split, and metrics."""
+
+    long: bool
+    roles: dict[str, str]  # role -> column
+    trials: dict[str, list[str]]  # wide form: split -> columns, one a trial
+    metrics: list[str]
+    words: list[str]
+
+
+def named(texts: Sequence[str]) -> dict[str, str]:
+    """Return ROLE=COLUMN texts as a dictionary; raise InputError for what is none."""
+    result: dict[str, str] = {}
+    for text in texts:
+        role, equals, column = text.partition("=")
+        if not equals or not column:
+            raise InputError(f"--column is ROLE=COLUMN, for example valid=acc; got {text!r}.")
+        if role not in _ROLES:
+            raise unknown("role", role, _ROLES)
+        if role in result:
+            raise InputError(f"--column says {role} twice.")
+        result[role] = column
+    return result
+
+
+def plan(header: Sequence[str], reading: Reading, origin: str) -> Plan:
+    """Return what each column of `header` is; raise DataError saying what is missing."""
+    ignored = [name for name in header if _INDEX.fullmatch(name)]
+    words = [f"The column {name!r} is an index of rows; it is ignored." for name in ignored]
+    left = [name for name in header if name not in ignored]
+    for column in reading.columns.values():
+        if not _trials(column, left):
+            raise DataError(
+                f"{origin}: there is no column {column!r}; there are: {', '.join(left)}."
+            )
+    said = set(reading.columns.values())
+    roles = {role: role for role in _ROLES if role in left and role not in said}
+    roles |= reading.columns
+    long = "accuracy" in roles or any(role in roles for role in _LONG)
+    trials = {} if long else _wide(roles, left, said)
+    used = {*roles.values(), *(name for names in trials.values() for name in names)}
+    metrics = [name for name in left if name not in used]
+    _require(long, roles, trials, metrics, origin)
+    words += [
+        f"The column {name!r} is taken as a metric{f' in {unit(name)}' if unit(name) else ''}, "
+        "not as an accuracy (--column says otherwise)."
+        for name in metrics
+    ]
+    return Plan(long, roles, trials, metrics, words)
+
+
+def _wide(roles: Mapping[str, str], header: Sequence[str], said: set[str]) -> dict[str, list[str]]:
+    """Return the trial columns of each split that is there."""
+    found = {split: _trials(roles.get(split, split), header) for split in WIDE}
+    free = {s: [n for n in names if n not in said or s in roles] for s, names in found.items()}
+    return {split: names for split, names in free.items() if names}
+
+
+def _trials(column: str, header: Sequence[str]) -> list[str]:
+    """Return a column, or the columns `column_0`, `column_1` ... that are its trials."""
+    if column in header:
+        return [column]
+    numbered = re.compile(re.escape(column) + r"_?(\d+)")
+    found = {int(match[1]): name for name in header if (match := numbered.fullmatch(name))}
+    return [found[number] for number in sorted(found)]
+
+
+def _require(
+    long: bool,
+    roles: Mapping[str, str],
+    trials: Mapping[str, Sequence[str]],
+    left: Sequence[str],
+    origin: str,
+) -> None:
+    """Raise DataError where what a table needs is missing."""
+    needed = REQUIRED if long else ("arch",)
+    absent = [name for name in needed if name not in roles]
+    absent += [] if long or "valid" in trials else ["valid"]
+    if absent:
+        raise DataError(
+            f"{origin}: missing columns {absent}; not understood: {list(left)}. A row is a cell "
+            "(arch, valid or valid_0, valid_1, optionally test, seconds, params, latency) or "
+            f"one accuracy ({', '.join(REQUIRED)}). Say what a column is with --column, for "
+            "example --column valid=acc."
+        )

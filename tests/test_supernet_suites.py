@@ -1,0 +1,218 @@
+"""Suites on supernets: run, judged by the truth table, ranked, paired, resumed; bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nasbench_evo import suite as suites
+from nasbench_evo.cli import app
+from nasbench_evo.errors import InputError, Unsupported
+
+pytestmark = pytest.mark.torch
+
+SUITES = Path(__file__).parents[1] / "suites"
+TEXT = """
+name = "tiny_supernet"
+evaluator = "supernet"
+space = "nasbench201"
+datasets = ["digits"]
+seeds = 2
+truth = { table = "nasbench201", dataset = "cifar10" }
+rank_correlation = { cells = 12, every = 1 }
+
+[evaluator_set]
+train_size = 60
+valid_fraction = 0.2
+batch_size = 20
+lr = 0.05
+channels = 2
+cells = 1
+recalibration_size = 32
+validation_batches = 1
+evaluation_batch_size = 64
+
+[final_set]
+train_size = 60
+valid_fraction = 0.2
+batch_size = 20
+epochs = 1
+channels = 2
+cells = 1
+
+[[rows]]
+algorithm = "genetic_nas"
+set = { epochs = 2, generation_size = 4, population_size = 3 }
+
+[[rows]]
+algorithm = "genetic_nas"
+set = { epochs = 2, generation_size = 4, population_size = 3 }
+evaluator = "lookup"
+
+[[rows]]
+algorithm = "eg_nas"
+set = { epochs = 2, warmup = 1, samples = 1, population_size = 4 }
+"""
+
+
+def written(folder: Path, text: str = TEXT) -> Path:
+    file = folder / "tiny.toml"
+    file.write_text(text)
+    return file
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["run", *arguments, "--engine", "serial"])
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    folder = tmp_path_factory.mktemp("supernet")
+    result = invoke(str(written(folder)), "--out", str(folder / "out"), "--json")
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
+
+def test_what_was_found_is_judged_on_every_data_set_of_the_truth(done: Any) -> None:
+    _, content = done
+    rows = content["rows"]
+    judged = [row["truth_dataset"] for row in rows]
+    assert list(dict.fromkeys(judged)) == ["cifar10", "cifar100", "ImageNet16-120"]
+    for name in set(judged):
+        ranks = [row["rank"] for row in rows if row["truth_dataset"] == name]
+        assert ranks == sorted(ranks)
+    assert {row["searched"] for row in rows} == {"shared weights", "table"}
+    for row in rows:
+        assert row["regret"] >= 0
+        assert row["n"] == 2
+        on_table = row["searched"] == "table"
+        assert (row["seen"] is None) == (row["kendall_tau"] is None) == on_table
+        assert (row["final_test"] is None) == on_table
+
+
+def test_the_truth_is_that_of_the_final_cells(done: Any) -> None:
+    from nasbench_evo import tables
+    from nasbench_evo.results.runs import collect
+    from nasbench_evo.store import Store
+
+    folder, content = done
+    suite = suites.load(folder / "tiny.toml")
+    table = tables.load("nasbench201")
+    with Store(folder / "out") as store:
+        runs = collect(suite, store)[0]
+    cells = [run.genotype for run in runs.records]
+    row = next(
+        row
+        for row in content["rows"]
+        if row["truth_dataset"] == "cifar10"
+        and (row["algorithm"], row["searched"]) == (runs.unit.row.algorithm, "shared weights")
+    )
+    expected = sum(table.mean_accuracy[0, table.space.index(cell)] for cell in cells) / 2
+    assert row["truth"] == pytest.approx(expected)
+
+
+def test_rankings_are_written_for_each_seed_and_epoch(done: Any) -> None:
+    folder, content = done
+    with (folder / "out" / "rank_correlation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 2  # searches, seeds, epochs
+    assert {row["n"] for row in rows} == {"12"}
+    assert [(r["seed"], r["epoch"]) for r in rows[:4]] == [
+        ("0", "1"), ("0", "2"), ("1", "1"), ("1", "2"),
+    ]  # fmt: skip
+    assert len(content["rank_correlation"]) == len(rows)
+    assert all(-1 <= float(row["kendall_tau"]) <= 1 for row in rows if row["kendall_tau"])
+
+
+def test_the_same_search_on_the_table_is_its_pair(done: Any) -> None:
+    _, content = done
+    (label,) = content["paired"]
+    assert label.startswith("genetic_nas")
+    assert content["paired"][label]["n"] == 2
+    assert content["sentences"][0].startswith(label)
+
+
+def test_figures_and_manifest_are_there(done: Any) -> None:
+    folder, _ = done
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert {
+        "tau.png",
+        "fitness.png",
+        "scatter_genetic_nas.png",
+        "final_cells.png",
+        "manifest.json",
+    } <= names
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert manifest["table"] == "nasbench201"
+    assert "torch" in manifest["packages"]
+
+
+def test_finished_runs_are_kept_and_printed(done: Any) -> None:
+    folder, _ = done
+    again = invoke(str(folder / "tiny.toml"), "--out", str(folder / "out"))
+    assert again.exit_code == 0
+    assert "0 new runs" in again.output
+    assert "shared weights" in again.stdout
+    assert "genotypes of" in again.stdout  # the sentence
+
+
+def test_checkpoints_stay_for_the_rank_correlation_command(done: Any) -> None:
+    folder, _ = done
+    (file, *_) = sorted((folder / "out" / "checkpoints").glob("*/seed-0/supernet.pt"))
+    result = CliRunner().invoke(
+        app,
+        ["rank-correlation", str(file), "nasbench201", "--dataset", "cifar10", "--cells", "12",
+         "--bootstrap", "50", "--json"],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["n"] == 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('evaluator = "supernet"', 'evaluator = "supernet"\nevaluations = 30', "evaluations"),
+        ('evaluator = "supernet"', 'evaluator = "standalone"', "does not go with"),
+        ('dataset = "cifar10"', 'dataset = "cifar11"', "cifar10"),
+        ("every = 1", "evry = 1", "every"),
+        ("truth =", "trut =", "truth"),
+        ("channels = 2", "chanels = 2", "channels"),
+        ('space = "nasbench201"', 'space = "layer_graph"', "space of a supernet"),
+        ('space = "nasbench201"', 'space = "micro_cell"', "of the space nasbench201"),
+        ("cells = 12", "cells = 2", "rank_correlation.cells"),
+    ],
+)
+def test_wrong_suites_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = TEXT.replace(old, new, 1)
+    assert text != TEXT
+    with pytest.raises(InputError, match=message):
+        suites.load(written(tmp_path, text))
+
+
+def test_rows_on_a_table_need_a_truth(tmp_path: Path) -> None:
+    text = TEXT.replace('truth = { table = "nasbench201", dataset = "cifar10" }\n', "")
+    with pytest.raises(InputError, match="need truth"):
+        suites.load(written(tmp_path, text))
+
+
+def test_an_algorithm_without_epochs_is_refused(tmp_path: Path) -> None:
+    rows = TEXT.index("[[rows]]")
+    text = TEXT[:rows] + '[[rows]]\nalgorithm = "regularized_evolution"\n'
+    with pytest.raises(Unsupported, match="trains no shared weights"):
+        suites.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(file.stem for file in SUITES.glob("*nas_*.toml") if "ablation" not in file.stem)
+)
+def test_bundled_suites_are_ready_to_run(name: str, tmp_path: Path) -> None:
+    """Without their data, or with it: every setting is checked, nothing is written."""
+    result = invoke(str(SUITES / f"{name}.toml"), "--dry-run", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "runs" in result.stdout
+    assert not (tmp_path / "out").exists()
