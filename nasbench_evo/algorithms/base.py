@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from nasbench_evo.algorithms.generations import (
+    Birth,
+    Exchange,
+    Generation,
+    Generational,
+    one_a_request,
+)
+from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.errors import InputError, Unsupported, unknown
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
+from nasbench_evo.spaces.base import Genotype
 
 
 def parameter(
@@ -37,6 +46,7 @@ class Algorithm(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
     # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
     incumbent: ClassVar[str] = "seen"
+    generational: ClassVar[Generational | None] = None  # what figures by generation say of it
     needs: ClassVar[tuple[str, ...]] = ()  # attributes of a space that its genotypes must have
 
     def __post_init__(self) -> None:
@@ -86,6 +96,36 @@ class Algorithm(ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""
         return dataclasses.asdict(self)
+
+    # -- what figures and simulations may know of a method; a subclass need not say any of it --
+
+    def schedule(self, space: Any, rng: Stream) -> Schedule | None:
+        """Return the method's asynchronous form, for workers that never wait for a generation.
+
+        None: it has none, and workers wait until a request is answered in full.
+        """
+        return None
+
+    def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
+        """Return the completed generations of a run, given the requests with their answers.
+
+        Without an override: a generation is a request; none where `generational` is None.
+        """
+        return one_a_request(exchanges) if self.generational is not None else []
+
+    def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
+        """Return the generations in which a phase of the method ended, and which.
+
+        `best` is each generation's `best`.
+        """
+        return {}
+
+    def recording(self, births: list[Birth]) -> Algorithm | None:
+        """Return the same method, which also appends parents and changed children to `births`.
+
+        None: it does not tell them.
+        """
+        return None
 
 
 def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.generations import (
+    Exchange,
+    Generation,
+    Generational,
+    generation,
+)
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
+from nasbench_evo.spaces.base import Genotype
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
@@ -121,7 +128,7 @@ class EGNAS(Algorithm):
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
-        for generation in range(self.generations):
+        for number in range(self.generations):
             points = strategy.population()
             z = points.reshape(-1, *alpha.shape)
             answers = yield EvaluateMixtures(softmax(z) if self.faulty else z)
@@ -129,7 +136,7 @@ class EGNAS(Algorithm):
             i = int(f.argmin())
             if f[i] < fittest.fitness:
                 fittest = Individual(z[i], answers[i].valid_accuracy, float(f[i]))
-            if generation + 1 < self.generations:  # the last tell would change nothing
+            if number + 1 < self.generations:  # the last tell would change nothing
                 strategy.tell(list(zip(points, f.tolist(), strict=True)))
         return fittest
 
@@ -142,6 +149,38 @@ class EGNAS(Algorithm):
         l2 = similarity(alpha, z)
         worse = np.array([accuracy > answer.valid_accuracy for answer in answers])
         return self.zeta * l1 + np.where(worse, -self.eta, self.eta) * l2
+
+    # -- for figures --
+
+    generational: ClassVar[Generational] = Generational("chosen search direction", name="epoch")
+
+    def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
+        """Find the direction that each epoch took."""
+        found, spent = [], 0.0
+        epoch: list[tuple[Array, list[Evaluation]]] = []
+        whole = 1 + self.samples * self.generations
+        for request, answers in exchanges:
+            if not isinstance(request, EvaluateMixtures):
+                epoch = []
+                continue
+            epoch.append((request.alphas, answers))
+            spent += sum(answer.cost for answer in answers)
+            if len(epoch) == whole:
+                members = [answer for _, individuals in epoch[1:] for answer in individuals]
+                found.append(generation(self._chosen(epoch), members, spent))
+        return found
+
+    def _chosen(self, epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
+        """Return of each strategy the fittest, of those the most accurate."""
+        (alpha,), (current,) = epoch[0]
+        chosen: list[Evaluation] = []
+        for start in range(1, len(epoch), self.generations):
+            best: list[tuple[float, Evaluation]] = []
+            for z, answers in epoch[start : start + self.generations]:
+                f = self.fitness(alpha, current.valid_accuracy, z, answers)
+                best.append((float(f.min()), answers[int(f.argmin())]))
+            chosen.append(min(best, key=lambda pair: pair[0])[1])
+        return max(chosen, key=lambda answer: answer.valid_accuracy)
 
 
 def similarity(alpha: Array, z: Array) -> Array:

@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.generations import (
+    Exchange,
+    Generation,
+    Generational,
+    generation,
+)
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Evaluation, Request, Search
@@ -163,6 +169,47 @@ class Eigen(Algorithm):
             alive = yield self._go_on(alive, self.second_landmark)
             alive = thresholds.survivors(1, self.q, alive)  # (Eq. 2)
         return (yield self._go_on(alive)) if alive else []
+
+    # -- for figures --
+
+    generational: ClassVar[Generational] = Generational("parent of the next generation")
+
+    def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
+        """Follow the parent through the generations; the first holds the poorest individual."""
+        start = self.first_landmark if self.extinction else 1.0
+        found: list[Generation[Genotype]] = []
+        parent = exchanges[0][1][0]
+        members: list[Evaluation] = [parent]
+        spent = parent.cost
+
+        def close() -> None:
+            nonlocal parent
+            full = [member for member in members if member.fraction == 1.0]
+            champion = max(full, key=lambda member: member.valid_accuracy, default=parent)
+            if champion.valid_accuracy > parent.valid_accuracy or (full and not self.elitist):
+                parent = champion
+            found.append(generation(parent, members, spent))
+
+        for request, answers in exchanges[1:]:
+            if isinstance(request, Evaluate) and request.fraction == start:
+                close()
+                members = []
+            members += answers
+            spent += sum(answer.cost for answer in answers)
+        if members:
+            close()
+        return found
+
+    def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
+        """Return when the primary succession ended: the parent's fitness decides, as in the run."""
+        highest, stale = best[0], 0
+        for number, value in enumerate(best[1:], start=1):
+            stale += 1
+            if value > highest + self.tolerance:
+                highest, stale = value, 0
+            if stale >= self.patience:
+                return {number: "primary succession"}
+        return {}
 
 
 @dataclass

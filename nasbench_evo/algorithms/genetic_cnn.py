@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.generations import Birth, Generational
 from nasbench_evo.algorithms.operators import Genes, exchange_blocks, flip_genes, roulette
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Evaluate, Evaluation, Search
@@ -93,6 +94,39 @@ class GeneticCNN(Algorithm):
         if rng.random() >= self.p_mutation:
             return parent
         return flip_genes(parent, space.cardinalities, self.q_mutation, rng)
+
+    # -- for figures --
+
+    generational: ClassVar[Generational] = Generational(
+        "average over the population", averaged=True
+    )
+
+    def recording(self, births: list[Birth]) -> GeneticCNN:
+        """Return the same method, which also appends parents and changed children to `births`."""
+        recorder = _Recording(**self.hyperparameters())
+        object.__setattr__(recorder, "births", births)  # no hyper-parameter
+        return recorder
+
+
+class _Recording(GeneticCNN):
+    births: list[Birth]
+
+    def _born(self, kind: str, parents: tuple[Genes, ...], child: Genes) -> None:
+        if child not in parents:
+            self.births.append((kind, parents, child))
+
+    def mutate(self, parent: Genes, space: IntegerSpace, rng: Stream) -> Genes:
+        child = super().mutate(parent, space, rng)
+        self._born("mutation", (parent,), child)
+        return child
+
+    def crossover(
+        self, a: Genes, b: Genes, space: IntegerSpace, rng: Stream
+    ) -> tuple[Genes, Genes]:
+        children = super().crossover(a, b, space, rng)
+        for child in children:
+            self._born("crossover", (a, b), child)
+        return children
 
 
 class MeanFitness:

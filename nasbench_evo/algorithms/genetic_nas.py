@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.generations import Exchange, Generation, Generational
 from nasbench_evo.algorithms.operators import (
     Genes,
     exchange_blocks,
@@ -16,7 +17,7 @@ from nasbench_evo.algorithms.operators import (
 )
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation, Search, TrainPaths
-from nasbench_evo.spaces.base import IntegerSpace
+from nasbench_evo.spaces.base import Genotype, IntegerSpace
 
 _MUTATIONS = {"uniform": flip_genes, "step": step_genes}
 
@@ -102,6 +103,24 @@ class GeneticNAS(Algorithm):
     ) -> tuple[Genes, Genes]:
         """Return both parents with each block (node) exchanged with probability q_crossover."""
         return exchange_blocks(a, b, space.blocks, self.q_crossover, rng)
+
+    # -- for figures --
+
+    generational: ClassVar[Generational] = Generational(
+        "average over the population kept", averaged=True, sized_by=("generation_size",)
+    )
+
+    def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
+        """Repeat the merging of each generation into the population that is kept."""
+        found, spent = [], 0.0
+        population: dict[Genes, float] = {}
+        for request, answers in exchanges:
+            if isinstance(request, Evaluate):
+                population = self.merge(population, answers)
+                spent += sum(answer.cost for answer in answers)
+                members, fitness = tuple(population), tuple(population.values())
+                found.append(Generation(members[0], members, fitness, spent, fitness[0]))
+        return found
 
 
 def distinct(genotypes: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:

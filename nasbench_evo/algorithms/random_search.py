@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, Search
+from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
 from nasbench_evo.spaces.base import Space
 
 _BATCH = 50  # individuals asked for at once; the sequence of genotypes does not depend on it
@@ -24,3 +25,18 @@ class RandomSearch(Algorithm):
         """Evaluate uniform genotypes for ever."""
         while True:
             yield Evaluate(space.sample(rng, _BATCH))
+
+    def schedule(self, space: Space, rng: Stream) -> Schedule:
+        """Return the search as single trainings: nothing depends on anything."""
+        return _Uniform(space, rng)
+
+
+class _Uniform:
+    def __init__(self, space: Space, rng: Stream) -> None:
+        self._space, self._rng = space, rng
+
+    def propose(self) -> tuple[int, Request]:
+        return 0, Evaluate(self._space.sample(self._rng, 1))
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        pass

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.operators import tournament
+from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, Search
+from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
 from nasbench_evo.spaces.base import Space
 
 
@@ -38,3 +39,27 @@ class RegularizedEvolution(Algorithm):
             parent = tournament(population, size, rng)
             population += yield Evaluate((mutate(parent.genotype, rng),))
             population.popleft()
+
+    def schedule(self, space: Space, rng: Stream) -> Schedule:
+        """Return the search as single trainings: parents are chosen among those that are back."""
+        return _Ageing(self, space, rng)
+
+
+class _Ageing:
+    def __init__(self, algorithm: RegularizedEvolution, space: Space, rng: Stream) -> None:
+        self._algorithm, self._space, self._rng = algorithm, space, rng
+        self._initial = deque(space.sample(rng, algorithm.population_size))
+        self._population: deque[Evaluation] = deque()
+
+    def propose(self) -> tuple[int, Request] | None:
+        if self._initial:
+            return 0, Evaluate((self._initial.popleft(),))
+        if not self._population:
+            return None
+        parent = tournament(self._population, self._algorithm.sample_size, self._rng)
+        return 0, Evaluate((self._space.mutate(parent.genotype, self._rng),))
+
+    def absorb(self, ticket: int, answer: Evaluation) -> None:
+        self._population.append(answer)
+        if len(self._population) > self._algorithm.population_size:
+            self._population.popleft()

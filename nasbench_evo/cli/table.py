@@ -33,7 +33,7 @@ def list_(as_json: AsJson = False) -> None:
     from nasbench_evo.tables import imported
 
     content = {
-        name: "embedded" if name == EMBEDDED else str(imported.path_of(name))
+        name: "embedded" if name in tables.EMBEDDED else str(imported.path_of(name))
         for name in tables.known()
     }
     if as_json:
@@ -61,6 +61,9 @@ def import_(
         str | None, typer.Option(help="Data set of a table without such a column.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of training, likewise.")] = None,
+    space: Annotated[
+        Path | None, typer.Option(help="space.toml of a table of another space.")
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -86,6 +89,7 @@ def import_(
             via=via,
             say=say,
             reading=reading,
+            space=space,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
@@ -109,7 +113,9 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
         "sha256": table.sha256,
         "genotypes": table.correct.shape[1],
         "epochs": table.epochs,
-        **(_embedded() if name == EMBEDDED else _imported(name)),
+        "space": table.space.name,
+        "metric": {**table.metric.to_json(), "direction": table.metric.direction},
+        **(_embedded(name) if name in tables.EMBEDDED else _imported(name)),
         "has_losses": table.valid_loss is not None,
         "has_test_accuracy": table.test_accuracy is not None,
         "has_learning_curves": table.valid_curve is not None,
@@ -133,9 +139,12 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
             _print({f"{training}, {split}": text for split, text in known.items()}, indent="  ")
 
 
-def _embedded() -> dict[str, Any]:
-    from nasbench_evo.tables import embedded
+def _embedded(name: str) -> dict[str, Any]:
+    from nasbench_evo.tables import embedded, hpo
 
+    if name in hpo.BENCHMARKS:
+        cache = hpo.cache_file(hpo.BENCHMARKS[name])
+        return {"sources": str(hpo.verify_sources(name)), "cache": str(cache)}
     return {
         "sources": str(embedded.verify_sources()),
         "cache": str(embedded.cache_file()),
@@ -224,25 +233,27 @@ def query(
 ) -> None:
     """Print what the table knows of a cell: trials, mean, regret, rank, size, cost."""
     from nasbench_evo import tables
-    from nasbench_evo.spaces import spellings
+    from nasbench_evo.spaces import NASBench201, spellings
 
     table = tables.load(name, epochs)
     space = table.space
     genotype = space.parse(arch)
-    index = space.index(genotype)
+    index, native = space.index(genotype), isinstance(space, NASBench201)
     rows = [table.row(dataset)] if dataset else range(len(table.datasets))
     content: dict[str, Any] = {
         "arch": space.format(genotype),
         "genotype": list(genotype),
-        "official_index": spellings.official_index()[index],
+        **({"official_index": spellings.official_index()[index]} if native else {}),
         "epochs": table.epochs,
         "datasets": {table.datasets[d]: _facts(table, d, index) for d in rows},
     }
     if as_json:
         out(json.dumps(content, indent=1))
         return
-    digits = "".join(map(str, genotype))
-    out(f"{content['arch']}\nofficial index {content['official_index']}, digits {digits}")
+    out(content["arch"])
+    if native:
+        digits = "".join(map(str, genotype))
+        out(f"official index {content['official_index']}, digits {digits}")
     out(space.draw(genotype))
     for dataset_, facts in content["datasets"].items():
         out(f"\n{dataset_}")
@@ -260,6 +271,7 @@ def _facts(table: Table, d: int, index: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "valid_accuracy": table.valid_accuracy[d, index][present].tolist(),
         "mean_accuracy": float(table.mean_accuracy[d, index]),
+        **_measured(table, d, index),
         "regret": table.regret(dataset, genotype),
         "rank": table.rank(dataset, genotype),
         "parameters": max(int(table.parameters[d, index]), 0) or None,
@@ -274,6 +286,13 @@ def _facts(table: Table, d: int, index: int) -> dict[str, Any]:
     for name, values in table.metrics.items():
         facts[name] = _number(values[d, index : index + 1])
     return facts
+
+
+def _measured(table: Table, d: int, index: int) -> dict[str, float]:
+    """Return the mean of what a table measures, where its accuracy is a score of that."""
+    if table.measured is None:
+        return {}
+    return {f"mean_{table.metric.name}": float(table.mean_measured[d, index])}
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasbench_evo.algorithms.generations import Generation
 from nasbench_evo.figures import style
 from nasbench_evo.figures.ablations import factors as factor_figures
 from nasbench_evo.figures.ablations import generations
 from nasbench_evo.figures.ablations import paper_figures as papers
 from nasbench_evo.figures.suites import overview
 from nasbench_evo.replays import generations as ablation_traces
-from nasbench_evo.replays.generations import MEANING, Generation
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import ablation_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Drawn = tuple[str, Callable[[], tuple["Figure", str]]]  # file name, how to draw it
 SEEDS_TRACED = 30  # runs of a row whose generations are repeated
-# What changes the cost of a generation, where it is not the population size.
-_SIZES = {"genetic_nas": ("generation_size",)}
 _FEWEST = 5  # generations of a progress figure
 
 
@@ -124,15 +122,15 @@ def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[
     yield key, partial(factor_figures.levels, factor, runs)
     if factor_figures.costs_differ(factor, runs):
         yield f"{key}_cost", partial(factor_figures.cost, factor, runs)
-    if traces:
-        yield f"{key}_progress", partial(generations.progress, factor, runs, traces)
+    if traces and (generational := factor.generational) is not None:
+        yield f"{key}_progress", partial(generations.progress, factor, generational, runs, traces)
 
 
 def _traces(factor: Factor, runs: Runs) -> generations.Found:
     """Return the generations of a factor's runs; none for a grid or without generations."""
-    if factor.crossed or factor.algorithm not in MEANING or not _generational(factor, runs):
+    if factor.crossed or not _generational(factor, runs):
         return {}
-    found: dict[tuple[str, str], Sequence[Sequence[Generation]]] = {}
+    found: dict[tuple[str, str], Sequence[Sequence[Generation[int]]]] = {}
     for level in factor.levels:
         for dataset in runs.suite.datasets:
             if (level.row, dataset) in runs.units:
@@ -144,7 +142,8 @@ def _traces(factor: Factor, runs: Runs) -> generations.Found:
 
 def _generational(factor: Factor, runs: Runs) -> bool:
     """Whether a curve by generation makes sense: enough of them (in the first run), of one size."""
-    if any(name in _SIZES.get(factor.algorithm, ("population_size",)) for name in factor.names):
+    generational = factor.generational
+    if generational is None or any(name in generational.sized_by for name in factor.names):
         return False
     key = (factor.levels[factor.reference].row, runs.suite.datasets[0])
     return key in runs.units and len(ablation_traces.of_runs(runs.units[key], 1)[0]) >= _FEWEST

@@ -1,8 +1,8 @@
 """A search on K simulated workers: an event-driven clock on the table's training times.
 
-Regularized evolution, random search and local search are asynchronous: a worker that finishes gets
-its next training at once, chosen from what has finished by then. The other algorithms wait: a
-request's individuals are spread over the workers, and the next request comes when all are done.
+An algorithm with a `schedule` is asynchronous: a worker that finishes gets its next training at
+once, chosen from what has finished by then. The others wait: a request's individuals are spread
+over the workers, and the next request comes when all are done.
 With one worker the trace is that of the ordinary search.
 """
 
@@ -13,103 +13,19 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from nasbench_evo.algorithms.base import Algorithm
-from nasbench_evo.algorithms.local_search import LocalSearch
-from nasbench_evo.algorithms.operators import tournament
-from nasbench_evo.algorithms.random_search import RandomSearch
-from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
+from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import changes, check_rule
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.runner import Budget
-from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
+from nasbench_evo.spaces.base import Genotype, Space
 
 _SLACK = 1e-9
-
-
-class Scheme(Protocol):
-    """How an algorithm hands out work. A ticket identifies an individual until it is back."""
-
-    def propose(self) -> tuple[int, Request] | None:
-        """Return a ticket and a request for one individual; None to wait for others first.
-
-        Raises StopIteration where the algorithm has ended.
-        """
-
-    def absorb(self, ticket: int, answer: Evaluation) -> None:
-        """Take an answer when its worker has finished."""
-
-
-class _Ageing:
-    """Regularized evolution: a parent is chosen among those that are back."""
-
-    def __init__(self, algorithm: RegularizedEvolution, space: Space, rng: Stream) -> None:
-        self._algorithm, self._space, self._rng = algorithm, space, rng
-        self._initial = deque(space.sample(rng, algorithm.population_size))
-        self._population: deque[Evaluation] = deque()
-
-    def propose(self) -> tuple[int, Request] | None:
-        if self._initial:
-            return 0, Evaluate((self._initial.popleft(),))
-        if not self._population:
-            return None
-        parent = tournament(self._population, self._algorithm.sample_size, self._rng)
-        return 0, Evaluate((self._space.mutate(parent.genotype, self._rng),))
-
-    def absorb(self, ticket: int, answer: Evaluation) -> None:
-        self._population.append(answer)
-        if len(self._population) > self._algorithm.population_size:
-            self._population.popleft()
-
-
-class _Uniform:
-    """Random search: nothing depends on anything."""
-
-    def __init__(self, space: Space, rng: Stream) -> None:
-        self._space, self._rng = space, rng
-
-    def propose(self) -> tuple[int, Request] | None:
-        return 0, Evaluate(self._space.sample(self._rng, 1))
-
-    def absorb(self, ticket: int, answer: Evaluation) -> None:
-        pass
-
-
-class _Climbing:
-    """Local search: the neighbours of the current cell are tried by all workers.
-
-    The first that is better becomes current; trainings under way then still count if they are
-    better still. When no neighbour is left to try or under way, the climb starts anew.
-    """
-
-    def __init__(self, space: IntegerSpace, rng: Stream) -> None:
-        self._space, self._rng = space, rng
-        self._current: Evaluation | None = None
-        self._left: deque[Genotype] = deque()
-        self._out = 0
-
-    def propose(self) -> tuple[int, Request] | None:
-        if self._left:
-            genotype = self._left.popleft()
-        elif self._out:
-            return None
-        else:
-            self._current = None
-            (genotype,) = self._space.sample(self._rng, 1)
-        self._out += 1
-        return 0, Evaluate((genotype,))
-
-    def absorb(self, ticket: int, answer: Evaluation) -> None:
-        self._out -= 1
-        if self._current is None or answer.valid_accuracy > self._current.valid_accuracy:
-            self._current = answer
-            neighbours = self._space.neighbours(answer.genotype)
-            self._rng.shuffle(neighbours)
-            self._left = deque(neighbours)
 
 
 class _Generational:
@@ -145,27 +61,12 @@ class _Generational:
 def _singles(request: Request) -> Iterator[Request]:
     """Yield a request's individuals as requests of their own."""
     if isinstance(request, Evaluate):
-        for genotype in request.genotypes:
-            yield request._replace(genotypes=(genotype,))
+        continues = request.continues or [None] * len(request.genotypes)
+        for genotype, number in zip(request.genotypes, continues, strict=True):
+            yield request._replace(genotypes=(genotype,), continues=(number,))
     elif isinstance(request, EvaluateMixtures):
         for i in range(len(request.alphas)):
             yield EvaluateMixtures(request.alphas[i : i + 1])
-
-
-def is_asynchronous(algorithm: Algorithm) -> bool:
-    """Return whether workers of this algorithm never wait for a generation."""
-    return isinstance(algorithm, RegularizedEvolution | RandomSearch | LocalSearch)
-
-
-def scheme(algorithm: Algorithm, space: Space, rng: Stream, session: Session) -> Scheme:
-    """Return how an algorithm hands out work."""
-    if isinstance(algorithm, RegularizedEvolution):
-        return _Ageing(algorithm, space, rng)
-    if isinstance(algorithm, RandomSearch):
-        return _Uniform(space, rng)
-    if isinstance(algorithm, LocalSearch) and isinstance(space, IntegerSpace):
-        return _Climbing(space, rng)
-    return _Generational(algorithm, space, rng, session)
 
 
 @dataclass(frozen=True)
@@ -179,6 +80,7 @@ class ClusterResult:
     seconds: float  # when the last counted training finished
     busy: float  # part of the workers' time until then that they trained, 0..1
     notes: dict[str, Any]
+    asynchronous: bool  # no worker ever waited for a generation
 
     @property
     def evaluations(self) -> float:
@@ -206,8 +108,10 @@ def simulate(
         raise InputError(f"Expected 1 worker or more and a seed from 0; got {workers}, {seed}.")
     algorithm.check_space(evaluator.space)
     session = evaluator.start(seed)
-    hands = scheme(algorithm, evaluator.space, stream(seed, "algorithm"), session)
-    history = list(_events(hands, session, workers, budget or Budget()))
+    space, rng = evaluator.space, stream(seed, "algorithm")
+    own = algorithm.schedule(space, rng)
+    schedule = own or _Generational(algorithm, space, rng, session)
+    history = list(_events(schedule, session, workers, budget or Budget()))
     if not history:
         raise InputError(f"{algorithm.name} evaluated nothing: the budget is below one training.")
     end = history[-1][0]
@@ -221,11 +125,12 @@ def simulate(
         seconds=end,
         busy=min(1.0, trained / (workers * end)) if end > 0 else 0.0,
         notes=dict(session.notes),
+        asynchronous=own is not None,
     )
 
 
 def _events(
-    hands: Scheme, session: Session, workers: int, budget: Budget
+    schedule: Schedule, session: Session, workers: int, budget: Budget
 ) -> Iterator[tuple[float, Evaluation]]:
     """Yield (time, answer) as trainings finish; among equals the one handed out first."""
     left = (budget.evaluations or math.inf) + _SLACK
@@ -235,7 +140,7 @@ def _events(
     while True:
         while open_ and len(running) < workers and left > 2 * _SLACK:
             try:
-                proposed = hands.propose()
+                proposed = schedule.propose()
             except StopIteration:
                 open_ = False
                 break
@@ -254,7 +159,7 @@ def _events(
         now, _, ticket, answer = heapq.heappop(running)
         if now > deadline:
             return
-        hands.absorb(ticket, answer)
+        schedule.absorb(ticket, answer)
         yield now, answer
 
 

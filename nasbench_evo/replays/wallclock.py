@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.files import csv_text, write_text
-from nasbench_evo.replays.simulated_workers import ClusterResult, is_asynchronous, simulate
+from nasbench_evo.replays.simulated_workers import ClusterResult, simulate
 from nasbench_evo.results.on_table import regrets
 from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
@@ -98,7 +98,7 @@ def _rows(
             algorithm=unit.row.algorithm,
             preset=unit.row.setting,
             workers=workers,
-            asynchronous=is_asynchronous(unit.row.configured),
+            asynchronous=results[0].asynchronous,
             seconds=float(time),
             n=len(results),
             mean_regret=mean,

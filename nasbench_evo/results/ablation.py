@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import algorithms
+from nasbench_evo.algorithms.generations import Generational
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.randomness import stream
@@ -56,6 +57,11 @@ class Factor:
         """Return a name for files, such as "eigen_paper_primary_step"."""
         preset = self.preset.split(",")[0]
         return "_".join((self.algorithm, preset, *(self.names or ("variants",))))
+
+    @property
+    def generational(self) -> Generational | None:
+        """What figures by generation say of the algorithm; None where it has no generations."""
+        return algorithms.get(self.algorithm).generational
 
     @property
     def crossed(self) -> bool:

@@ -124,8 +124,17 @@ def by_table(table: Table, dataset: str, genotype: Genotype) -> Judgement:
             "genotypes": int(table.correct.shape[1]),
             "parameters": table.size(dataset, genotype),
             "latency_seconds": table.latency(dataset, genotype),
+            **_measured(table, row, index),
         },
     )
+
+
+def _measured(table: Table, row: int, index: int) -> dict[str, Any]:
+    """Return what the table measures, where its accuracy is a score of that."""
+    if table.measured is None:
+        return {}
+    value = float(table.mean_measured[row, index])
+    return {"measured": {"name": table.metric.name, "unit": table.metric.unit, "value": value}}
 
 
 def by_training(final: Sequence[Mapping[str, Any]], details: Mapping[str, Any]) -> Judgement:

@@ -157,8 +157,9 @@ class Kind(ABC):
             if every or self.shown(suite, row):
                 groups.setdefault(tuple(row[key] for key in keys), []).append(row)
         return [
-            sheet(self.title(suite, rows[0]), self.columns, rows, judged(self, rows), set(keys))
+            sheet(self.title(suite, rows[0]), columns, rows, judged(self, rows), set(keys))
             for rows in groups.values()
+            for columns in [[c for c in self.columns if c.key in rows[0].values]]
         ]
 
     def verdict(self, found: Findings, table: Sheet) -> str:

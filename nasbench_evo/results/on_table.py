@@ -22,6 +22,7 @@ from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.tables import Table
 
+MEASURED = "mean_measured"
 DEFAULT_TABLE = "nasbench201"  # of `nasbench-evo search`
 
 
@@ -99,6 +100,15 @@ class OnTable(Kind):
             form=".3f",
             width=3,
         ),
+        Column(  # of tables whose accuracy is a score of something else
+            MEASURED,
+            lambda g: g.facts[MEASURED],
+            "measured",
+            "",
+            "Mean of what the table measures, in its own unit, over the found settings.",
+            form=".5g",
+            width=1,
+        ),
         kind.BEST_OF,
         kind.ASKED,
     )  # fmt: skip
@@ -118,7 +128,8 @@ class OnTable(Kind):
                 )
         compare([group for group in groups if group.checkpoint == suite.checkpoints[-1]])
         kind.labelled(groups)
-        rows = made(self.columns, groups)
+        other = tables.reported(suite.table).measured is not None
+        rows = made([c for c in self.columns if other or c.key != MEASURED], groups)
         return Findings(suite, collected, rows, sentences=comparison.of_summary(suite, rows))
 
     def space(self, suite: Suite) -> Space:
@@ -196,8 +207,15 @@ class OnTable(Kind):
     def title(self, suite: Suite, row: ResultRow) -> str:
         """Return data set, budget and the best that there is."""
         table = tables.reported(suite.table)
-        best = float(table.best[table.row(row.dataset)])
-        return f"{super().title(suite, row)}, best mean accuracy {best:.3f} %"
+        d = table.row(row.dataset)
+        head, metric = super().title(suite, row), table.metric
+        if table.measured is None:
+            return f"{head}, best mean accuracy {float(table.best[d]):.3f} %"
+        best = float(table.mean_measured[d, np.nanargmax(table.mean_accuracy[d])])
+        return (
+            f"{head}, best mean {metric.name} {best:.3g} (accuracy: its score, 100 % at "
+            f"{metric.best:g}, 0 % at {metric.worst:g})"
+        )
 
 
 def _group(
@@ -212,7 +230,12 @@ def _group(
     dataset = runs.unit.dataset
     facts: dict[str, float | None] = {
         "best": float(table.best[table.row(dataset)]), "returned": None, "test": None,
+        MEASURED: None,
     }  # fmt: skip
+    if table.measured is not None:
+        means, index = table.mean_measured[table.row(dataset)], table.space.index
+        ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
+        facts[MEASURED] = float(ends.mean())
     if last:
         found = [run.curve[-1].genotype for run in runs.records]
         known = [table.mean_test(dataset, genotype) for genotype in found]

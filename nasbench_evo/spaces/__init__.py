@@ -5,6 +5,7 @@ from __future__ import annotations
 from nasbench_evo.errors import unknown
 from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
+from nasbench_evo.spaces.choices import Choices
 from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.micro_cell import MicroCell
@@ -25,6 +26,7 @@ def get(name: str) -> Space:
 __all__ = [
     "SPACES",
     "BinaryStages",
+    "Choices",
     "DartsCell",
     "Genotype",
     "IntegerSpace",

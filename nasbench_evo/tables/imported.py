@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError, InputError, unknown
 from nasbench_evo.files import tables_folder
-from nasbench_evo.spaces import spellings
-from nasbench_evo.spaces.nasbench201 import SIZE, NASBench201
+from nasbench_evo.spaces import Choices, IntegerSpace, choices, spellings
 from nasbench_evo.tables import container
+from nasbench_evo.tables import metric as metric_
 from nasbench_evo.tables.container import Container
 from nasbench_evo.tables.importing import sheets, tabular
 from nasbench_evo.tables.importing.collector import METRIC, Collector
 from nasbench_evo.tables.importing.columns import Reading
 from nasbench_evo.tables.importing.files import Progress, md5, read_file, read_folder
 from nasbench_evo.tables.importing.official import known_as
-from nasbench_evo.tables.table import Table
+from nasbench_evo.tables.table import DEFAULT_SPACE, Table
 
 _SUFFIX = ".table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -89,6 +89,7 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     fields: dict[str, Any] = {
         key: tuple(value) for key, value in file.fields["recipes"][str(chosen)].items()
     }
+    space, metric = _space(file), metric_.of_content(file.fields.get("metric"), str(path))
     prefix = f"{chosen}/"
     arrays: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -102,22 +103,30 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
             else:
                 arrays[field] = kept
     cells = arrays.pop("curve_cells", None)
-    if cells is not None and len(cells) < SIZE:
-        arrays["valid_curve"] = _spread(arrays["valid_curve"], cells)
+    if cells is not None and len(cells) < space.size:
+        arrays["valid_curve"] = _spread(arrays["valid_curve"], cells, space.size)
     return Table(
         name=name if chosen == known[-1] else f"{name}@{chosen}",
         label=f"{file.fields['label']}, {chosen} epochs",
         sha256=identity(file),
         epochs=chosen,
         metrics=metrics,
+        space=space,
+        metric=metric,
         **fields,
         **arrays,
     )
 
 
-def _spread(curves: NDArray[Any], cells: NDArray[np.int64]) -> NDArray[Any]:
+def _space(file: Container) -> IntegerSpace:
+    """Return the space of a table: NAS-Bench-201 where the file names none."""
+    content = file.fields.get("space")
+    return DEFAULT_SPACE if content is None else choices.of_content(content, str(file.path))
+
+
+def _spread(curves: NDArray[Any], cells: NDArray[np.int64], size: int) -> NDArray[Any]:
     """Return the curves of some cells, [D, N, T, E], with a row for every cell of the space."""
-    result = np.full((curves.shape[0], SIZE, *curves.shape[2:]), np.nan, dtype=curves.dtype)
+    result = np.full((curves.shape[0], size, *curves.shape[2:]), np.nan, dtype=curves.dtype)
     result[:, cells] = curves
     return result
 
@@ -130,9 +139,11 @@ def identity(file: Container) -> str:
     return str(file.fields.get("content_sha256", file.sha256))
 
 
-def _content_sha256(recipes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+def _content_sha256(
+    fields: Mapping[str, Any], recipes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> str:
     """Return the hash of what a table says: its numbers and what they are called."""
-    content = {"recipes": recipes, "arrays": sorted(container.describe(arrays))}
+    content = {**fields, "recipes": recipes, "arrays": sorted(container.describe(arrays))}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -171,13 +182,19 @@ def save(
     """
     path = free_path(name, replace=replace)
     arrays, recipes = collector.arrays()
+    own: dict[str, Any] = {}  # what only tables of other spaces and metrics have
+    if isinstance(collector.space, Choices):
+        own["space"] = collector.space.to_json()
+    if collector.metric != metric_.ACCURACY:
+        own["metric"] = collector.metric.to_json()
     fields = {
         "name": name,
         "label": str(source["label"]),
         "source": dict(source),
         "imported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "recipes": recipes,
-        "content_sha256": _content_sha256(recipes, arrays),
+        **own,
+        "content_sha256": _content_sha256(own, recipes, arrays),
     }
     try:
         container.write(path, fields, arrays)
@@ -188,10 +205,10 @@ def save(
 
 def free_path(name: str, *, replace: bool) -> Path:
     """Return the file that a new table would get; raise InputError if it cannot have the name."""
-    from nasbench_evo.tables import embedded
+    from nasbench_evo.tables import embedded, hpo
 
     path = path_of(name)
-    if name == embedded.NAME:
+    if name == embedded.NAME or name in hpo.BENCHMARKS:
         raise InputError(f"{name} is the name of the embedded table. Choose another --name.")
     if path.exists() and not replace:
         raise InputError(f"There is a table {name} in {path.parent}. Choose another, or --replace.")
@@ -207,11 +224,12 @@ def import_path(
     via: str | None = None,
     say: Callable[[str], None] = lambda word: None,
     reading: Reading | None = None,
+    space: Path | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
     `reading` says what the columns and numbers of a table of one's own are; `say` hears what the
-    person should know.
+    person should know. `space` is a space.toml, for a table of another space than NAS-Bench-201.
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
@@ -219,8 +237,13 @@ def import_path(
     if not path.exists():
         raise InputError(f"There is no {path}.")
     reading = reading or Reading()
-    read = spellings.reader(NASBench201(), reading.spelling, reading.index)
-    collector = Collector(str(path), read)
+    described = {} if space is None else choices.read(space)
+    chosen = DEFAULT_SPACE if space is None else choices.of_content(described, str(space))
+    if space is not None and path.suffix.lower() not in sheets.ENDINGS:
+        raise InputError(f"--space describes a table of one's own; {path} is none.")
+    read = spellings.reader(chosen, reading.spelling, reading.index)
+    metric = metric_.of_content(described.get("metric"), str(space))
+    collector = Collector(str(path), read, chosen, metric)
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
         from nasbench_evo.tables.importing import adapter

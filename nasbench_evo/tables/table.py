@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
+from nasbench_evo.tables.metric import ACCURACY, Metric
 
-_DEFAULT = NASBench201()
+DEFAULT_SPACE = NASBench201()
 MISSING = np.uint16(65535)  # a trial that the source does not have; never imputed
 # Accuracies of unknown origin are counts of this many: a millionth of a percentage point each.
 FIXED_POINT = 100_000_000
@@ -61,13 +62,17 @@ class Table:
     # [D, G] by name: what the source measured beside these, its unit behind the last underscore
     metrics: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     # whose genotypes are the rows
-    space: IntegerSpace = dataclasses.field(default_factory=lambda: _DEFAULT)
+    space: IntegerSpace = dataclasses.field(default_factory=lambda: DEFAULT_SPACE)
+    metric: Metric = ACCURACY  # what was measured; `correct` counts its score
+    measured: NDArray[np.float32] | None = None  # [D, G, T] the metric itself, where no accuracy
     epochs: int | None = None  # of the full training behind `correct`; None where not known
     valid_split: tuple[str, ...] | None = None  # [D] the source's name of what `correct` counts
     test_split: tuple[str, ...] | None = None  # [D] the source's name of `test_accuracy`
 
     def __post_init__(self) -> None:
         d, g, t = self.correct.shape
+        if g != self.space.size:
+            raise InputError(f"{self.name}: {g} rows for {self.space.size} genotypes.")
         if d != len(self.datasets) or d != len(self.images):
             raise InputError(f"{self.name}: {d} rows of counts for data sets {self.datasets}.")
         shapes = {
@@ -77,6 +82,7 @@ class Table:
             "valid_seconds": (d, g),
             "flops": (d, g),
             "valid_loss": (d, g, t),
+            "measured": (d, g, t),
         }
         for name, shape in shapes.items():
             array = getattr(self, name)
@@ -122,6 +128,15 @@ class Table:
         whole = self.trials * images
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where a genotype has no trial
             return np.asarray(100 * counts / whole)
+
+    @cached_property
+    def mean_measured(self) -> NDArray[np.float64]:
+        """Mean of the metric itself over the trials, in its unit; [D, G]."""
+        if self.measured is None:
+            return self.mean_accuracy
+        total = np.where(self.present, self.measured, 0).sum(axis=2, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / self.trials)
 
     @cached_property
     def mean_test_accuracy(self) -> NDArray[np.float64] | None:

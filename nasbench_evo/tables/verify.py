@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError
-from nasbench_evo.spaces import isomorphism
+from nasbench_evo.spaces import NASBench201, isomorphism
 from nasbench_evo.spaces.nasbench201 import OPERATIONS, SIZE
-from nasbench_evo.tables import container, embedded, imported
+from nasbench_evo.tables import container, embedded, hpo, imported
 from nasbench_evo.tables.importing.collector import UNKNOWN_PARAMETERS
 from nasbench_evo.tables.plausible import FAILED, NOTE, OK, WARNING, Check, plausible
 from nasbench_evo.tables.table import Table
@@ -30,29 +30,38 @@ def verify(name: str = embedded.NAME) -> list[Check]:
 
     Raises InputError for an unknown table.
     """
-    known = [embedded.EPOCHS] if name == embedded.NAME else None
     if name not in tables.known():
         tables.load(name)
     try:
         first = _identity(name)
-        lengths = known or imported.epochs_of(name)
-        every = {epochs: tables.load(name, epochs) for epochs in lengths}
+        every = _lengths_of(name)
     except DataError as error:
         return [Check("content", FAILED, str(error))]
     checks = [first]
     for epochs, table in every.items():
         for dataset in table.datasets:
-            checks += _dataset(table, dataset, f"{dataset}, {epochs} epochs")
+            checks += _dataset(table, dataset, f"{dataset}, {epochs} epochs" if epochs else dataset)
     checks += _lengths(every)
     if name == embedded.NAME:
         checks.append(_sizes())
     return checks
 
 
+def _lengths_of(name: str) -> dict[int, Table]:
+    """Return a table at each of its lengths of training; at 0 where it does not say it."""
+    if name in hpo.BENCHMARKS:
+        return {0: tables.load(name)}
+    lengths = [embedded.EPOCHS] if name == embedded.NAME else imported.epochs_of(name)
+    return {epochs: tables.load(name, epochs) for epochs in lengths}
+
+
 def _identity(name: str) -> Check:
     if name == embedded.NAME:
         folder = embedded.verify_sources()
         return Check("content", OK, f"{folder} and {embedded.load().sha256[:16]}...: SHA-256 right")
+    if name in hpo.BENCHMARKS:
+        folder, sha256 = hpo.verify_sources(name), tables.load(name).sha256
+        return Check("content", OK, f"{folder} and {sha256[:16]}...: SHA-256 right")
     file = imported.open_file(name)
     container.check(file)
     return Check("content", OK, f"{len(file.arrays)} arrays, SHA-256 {file.sha256[:16]}... right")
@@ -66,17 +75,17 @@ def _dataset(table: Table, dataset: str, label: str) -> list[Check]:
     checks = [
         Check(
             f"cells ({label})",
-            OK if covered == SIZE else NOTE,
-            f"{covered} of {SIZE} cells; trials: {numbers}",
-        ),
-        *_optimum(table, dataset, label, whole=covered == SIZE),
-        *plausible(table, dataset, label),
-        _isomorphic(table, d, label),
+            OK if covered == table.space.size else NOTE,
+            f"{covered} of {table.space.size} cells; trials: {numbers}",
+        )
     ]
+    if isinstance(table.space, NASBench201):
+        checks += _optimum(table, dataset, label, whole=covered == SIZE)
+        checks += [*plausible(table, dataset, label), _isomorphic(table, d, label)]
     if table.has_curve(dataset):
         checks.append(_curve(table, d, label))
-    size = table.parameters[d]
-    if covered == SIZE and (size != UNKNOWN_PARAMETERS).all():
+    size, native = table.parameters[d], isinstance(table.space, NASBench201)
+    if native and covered == SIZE and (size != UNKNOWN_PARAMETERS).all():
         checks.append(_parameters(size, label))
     return checks
 

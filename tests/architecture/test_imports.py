@@ -39,6 +39,7 @@ ORDER = [
     "gate",
     "figures",
     "report",
+    "api",
     "cli",
     "__main__",
 ]

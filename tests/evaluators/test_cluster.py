@@ -56,7 +56,7 @@ def test_generations_are_the_same_on_more_workers(name: str, cifar10: LookupEval
     algorithm = ALGORITHMS[name].configure()
     plain = search(algorithm, cifar10, seed=2, budget=Budget(100))
     many = simulated_workers.simulate(algorithm, cifar10, 4, seed=2, budget=Budget(100))
-    assert not simulated_workers.is_asynchronous(algorithm)
+    assert not many.asynchronous
     assert sorted(a for _, a in many.history) == sorted(plain.history)
     assert plain.simulated_seconds / 4 <= many.seconds < plain.simulated_seconds
 
@@ -79,7 +79,7 @@ def test_never_more_than_k_at_once(name: str, workers: int, cifar10: LookupEvalu
 def test_asynchronous_workers_never_wait(name: str, cifar10: LookupEvaluator) -> None:
     algorithm = ALGORITHMS[name].configure()
     result = simulated_workers.simulate(algorithm, cifar10, 5, seed=1, budget=Budget(200))
-    assert simulated_workers.is_asynchronous(algorithm)
+    assert result.asynchronous
     last_start = max(end - answer.cost_seconds for end, answer in result.history)
     ends = sorted(end for end, _ in result.history)
     starts = sorted(end - answer.cost_seconds for end, answer in result.history)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import tables
-from nasbench_evo.algorithms.eigen import Eigen
+from nasbench_evo.algorithms.generations import Generation, Generational
 from nasbench_evo.figures import style
-from nasbench_evo.replays.generations import MEANING, Generation, primary_end
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.runs import UnitRuns
 
@@ -21,19 +20,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
-Found = Mapping[tuple[str, str], Sequence[Sequence[Generation]]]  # by row label and data set
+Found = Mapping[tuple[str, str], Sequence[Sequence[Generation[int]]]]  # by row label and data set
 _SHOWN = 12.0  # percentage points below the best cell
 _ENOUGH = 0.9  # of the runs must have reached a generation for it to be drawn
 
 
-def quality(runs: UnitRuns, found: Sequence[Sequence[Generation]]) -> list[Array]:
+def quality(runs: UnitRuns, found: Sequence[Sequence[Generation[int]]]) -> list[Array]:
     """Return for each run the true mean accuracy by generation, percent; one [generations] a run.
 
-    It is of the champion, or averaged over the members (see `MEANING`).
+    It is of the champion, or averaged over the members (see `Generational`).
     """
     table = tables.reported(runs.unit.table)
     means = table.mean_accuracy[table.row(runs.unit.dataset)]
-    average = MEANING[runs.unit.row.algorithm].startswith("average")
+    generational = runs.unit.row.configured.generational
+    average = generational is not None and generational.averaged
     return [
         np.array(
             [means[list(g.members)].mean() if average else means[g.champion] for g in generations]
@@ -53,7 +53,9 @@ def aligned(values: Sequence[Array]) -> Array:
     return np.stack(rows)
 
 
-def progress(factor: Factor, runs: Runs, found: Found) -> tuple[Figure, str]:
+def progress(
+    factor: Factor, generational: Generational, runs: Runs, found: Found
+) -> tuple[Figure, str]:
     """Return one line a level, a panel a data set, with the spread over runs, and the caption.
 
     EIGEN's Fig. 3, Genetic CNN's Fig. 3 and EG-NAS's Fig. 3. Call it inside `style.using`.
@@ -76,7 +78,7 @@ def progress(factor: Factor, runs: Runs, found: Found) -> tuple[Figure, str]:
             lows.append(_line(axes, values, colours[i], i, level.text))
         _frame(axes, runs, dataset, lows)
         axes.set_title(dataset)
-        axes.set_xlabel("epoch" if factor.algorithm == "eg_nas" else "generation")
+        axes.set_xlabel(generational.name)
     panels[0].set_ylabel("mean validation accuracy (%)")
     handles, labels = panels[0].get_legend_handles_labels()
     drawing.legend(
@@ -90,17 +92,13 @@ def progress(factor: Factor, runs: Runs, found: Found) -> tuple[Figure, str]:
         alignment="left",
     )
     text = (
-        f"Accuracy of the {MEANING[factor.algorithm]} by {_unit(factor)}, percent (mean over a "
+        f"Accuracy of the {generational.shown} by {generational.name}, percent (mean over a "
         f"cell's trials, not the noisy value that the search saw); mean of {seeds} runs, bands: "
         "one standard deviation of the runs to each side. Lines end where fewer than 90% of the "
         "runs go on; runs that ended keep their last value. Dotted: the best cell of the table."
     )
     style.note(drawing, text)
     return drawing, text
-
-
-def _unit(factor: Factor) -> str:
-    return "epoch" if factor.algorithm == "eg_nas" else "generation"
 
 
 def _line(axes: Axes, values: Array, colour: object, i: int, label: str) -> float:
@@ -125,7 +123,7 @@ def _frame(axes: Axes, runs: Runs, dataset: str, lows: Sequence[float]) -> None:
         axes.set_ylim(low, best + 0.06 * (best - low))
 
 
-def succession(runs: UnitRuns, found: Sequence[Generation]) -> tuple[Figure, str]:
+def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure, str]:
     """Return one EIGEN run as its Fig. 4 shows it, and the caption. Inside `style.using`.
 
     The accuracy of the parent, the parameters of every individual, the end of the primary
@@ -146,10 +144,9 @@ def succession(runs: UnitRuns, found: Sequence[Generation]) -> tuple[Figure, str
     axes.set_ylim(min(accuracy[1:] or accuracy) - 0.4, max(accuracy) + 0.2)
     axes.set_zorder(right.get_zorder() + 1)
     axes.patch.set_visible(False)
-    end = primary_end(found, configured) if isinstance(configured, Eigen) else None
-    if end is not None:
+    for end, phase in configured.phase_ends([generation.best for generation in found]).items():
         axes.axvline(end, color="#D55E00", linewidth=1.4)
-        axes.text(end, 0.03, " primary succession ends", color="#D55E00", fontsize=style.text(8),
+        axes.text(end, 0.03, f" {phase} ends", color="#D55E00", fontsize=style.text(8),
                   transform=axes.get_xaxis_transform())  # fmt: skip
     axes.set_xlabel("generation")
     axes.set_ylabel("accuracy of the parent (%)", color="#0072B2")
@@ -166,7 +163,9 @@ def succession(runs: UnitRuns, found: Sequence[Generation]) -> tuple[Figure, str
     return drawing, text
 
 
-def _parameters(axes: Axes, found: Sequence[Generation], parameters: NDArray[np.int64]) -> None:
+def _parameters(
+    axes: Axes, found: Sequence[Generation[int]], parameters: NDArray[np.int64]
+) -> None:
     """Draw the parameters [G] of every individual of every generation, in millions."""
     dots = [(i, m) for i, g in enumerate(found) for m in sorted(set(g.members))]
     sizes = [parameters[m] / 1e6 for _, m in dots]
@@ -178,7 +177,7 @@ def _parameters(axes: Axes, found: Sequence[Generation], parameters: NDArray[np.
 
 
 def population(
-    runs: Mapping[str, UnitRuns], found: Mapping[str, Sequence[Sequence[Generation]]]
+    runs: Mapping[str, UnitRuns], found: Mapping[str, Sequence[Sequence[Generation[int]]]]
 ) -> tuple[Figure, str]:
     """Return average, best and worst of the population by generation, and the caption.
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo import tables
-from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
+from nasbench_evo.algorithms.generations import Generation
 from nasbench_evo.analysis import statistics
 from nasbench_evo.figures.ablations import generations, lineage
 from nasbench_evo.figures.architectures import graphs
 from nasbench_evo.randomness import stream
-from nasbench_evo.replays.generations import Generation, births
+from nasbench_evo.replays.generations import births
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.runs import UnitRuns
@@ -84,7 +84,7 @@ def _lineage(own: UnitRuns) -> tuple[Section, list[Drawn]]:
     )
 
 
-def _table_1(own: UnitRuns, found: Sequence[Generation]) -> tuple[tuple[str, ...], ...]:
+def _table_1(own: UnitRuns, found: Sequence[Generation[int]]) -> tuple[tuple[str, ...], ...]:
     """Return Table 1 of one run: what the search saw of each generation, percent."""
     space = tables.reported(own.unit.table).space
     lines = [("Gen", "Max %", "Min %", "Avg %", "Med %", "Std-D", "Best cell")]
@@ -97,17 +97,16 @@ def _table_1(own: UnitRuns, found: Sequence[Generation]) -> tuple[tuple[str, ...
     return tuple(lines)
 
 
-def _statistics(generation: Generation) -> tuple[float, float, float, float, float]:
+def _statistics(generation: Generation[int]) -> tuple[float, float, float, float, float]:
     seen = np.array(generation.fitness)
     spread = float(seen.std(ddof=1)) if len(seen) > 1 else 0.0
     return float(seen.max()), float(seen.min()), float(seen.mean()), float(np.median(seen)), spread
 
 
-def _table_1_means(found: Sequence[Sequence[Generation]]) -> tuple[tuple[str, ...], ...]:
+def _table_1_means(found: Sequence[Sequence[Generation[int]]]) -> tuple[tuple[str, ...], ...]:
     """Return Table 1 averaged over runs, with the 95% interval of the mean of the average."""
-    genuine = GeneticCNN().generations
     lines = [("Gen", "runs", "Max %", "Min %", "Avg % [95% interval]", "Med %", "Std-D")]
-    for number in (n for n in _PRINTED if n <= genuine):
+    for number in _PRINTED:
         stats = np.array([_statistics(run[number]) for run in found if number < len(run)])
         if len(stats) < 2:
             continue
@@ -143,5 +142,5 @@ def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found) -> Sectio
     return Section(f"Cost of a generation, {factor.preset} (EIGEN, Algorithm 1)", said=tuple(said))
 
 
-def _per_generation(run: Sequence[Generation]) -> float:
+def _per_generation(run: Sequence[Generation[int]]) -> float:
     return (run[-1].spent - run[0].spent) / max(1, len(run) - 1)

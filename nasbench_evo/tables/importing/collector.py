@@ -16,6 +16,7 @@ from nasbench_evo.errors import DataError
 from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
 from nasbench_evo.tables.importing.roles import Role, roles
 from nasbench_evo.tables.importing.trainings import COSTS, Trainings, Trial, of_trials
+from nasbench_evo.tables.metric import ACCURACY, Metric
 from nasbench_evo.tables.table import FIXED_POINT, missing
 
 UNKNOWN_PARAMETERS = -1
@@ -33,9 +34,11 @@ class Collector:
         origin: str,
         read: Callable[[str], Genotype] | None = None,
         space: IntegerSpace | None = None,
+        metric: Metric = ACCURACY,
     ) -> None:
         self.origin = origin
         self.space = space or NASBench201()
+        self.metric = metric
         self.words: list[str] = []  # what the person who imports should know
         self.blocks: dict[int, dict[str, Trainings]] = {}  # by epochs and training
         self._read = read or self.space.parse  # of a cell's text
@@ -105,7 +108,7 @@ class Collector:
                 raise DataError(
                     f"{self.origin}: no validation accuracy at {epochs} epochs; splits: {known}."
                 )
-            fields, view = _view(found, trainings, self.space.size)
+            fields, view = _view(found, trainings, self.space.size, self.metric)
             arrays |= {f"{epochs}/{name}": array for name, array in view.items()}
             described[str(epochs)] = fields
         return arrays, described
@@ -126,16 +129,16 @@ def _details(prefix: str, block: Trainings) -> dict[str, NDArray[Any]]:
 
 
 def _view(
-    found: Sequence[Role], trainings: Mapping[str, Trainings], size: int
+    found: Sequence[Role], trainings: Mapping[str, Trainings], size: int, metric: Metric
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return the fields and arrays of the `Table` of one length of training."""
     blocks = [trainings[role.training] for role in found]
     pairs = list(zip(found, blocks, strict=True))
-    exact, images = _as_counts(
-        _join([b.spread((r.valid, "accuracy"), size) for r, b in pairs]),
-        [role.dataset for role in found],
-    )
+    finals = _join([b.spread((r.valid, "accuracy"), size) for r, b in pairs])
+    exact, images = _as_counts(metric.score(finals), [role.dataset for role in found])
     arrays: dict[str, NDArray[Any]] = {"correct": exact}
+    if metric != ACCURACY:
+        arrays["measured"] = finals.astype(np.float32)
     loss = _join([b.spread((r.valid, "loss"), size) for r, b in pairs])
     if not np.isnan(loss).all():
         arrays["valid_loss"] = loss
@@ -155,7 +158,10 @@ def _view(
     for optional in ("valid_seconds", "flops"):
         if np.isnan(arrays[optional]).all():
             del arrays[optional]
-    arrays |= _curves(found, trainings, exact.shape[2])
+    curves = _curves(found, trainings, exact.shape[2])
+    if metric != ACCURACY and curves:
+        curves["valid_curve"] = metric.score(curves["valid_curve"]).astype(np.float32)
+    arrays |= curves
     fields = {
         "datasets": [role.dataset for role in found],
         "images": images,

@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     trials: dict[str, list[str]]  # wide form: split -> columns, one a trial
     metrics: list[str]
     words: list[str]
+    genes: tuple[str, ...] = ()  # columns that stand for `arch` where there is none
 
 
 def named(texts: Sequence[str]) -> dict[str, str]:
@@ -62,8 +63,11 @@ def named(texts: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def plan(header: Sequence[str], reading: Reading, origin: str) -> Plan:
-    """Return what each column of `header` is; raise DataError saying what is missing."""
+def plan(header: Sequence[str], reading: Reading, origin: str, genes: Sequence[str] = ()) -> Plan:
+    """Return what each column of `header` is; raise DataError saying what is missing.
+
+    `genes` are the names of a space's genes: columns of all of them stand for `arch`.
+    """
     ignored = [name for name in header if _INDEX.fullmatch(name)]
     words = [f"The column {name!r} is an index of rows; it is ignored." for name in ignored]
     left = [name for name in header if name not in ignored]
@@ -75,17 +79,21 @@ def plan(header: Sequence[str], reading: Reading, origin: str) -> Plan:
     said = set(reading.columns.values())
     roles = {role: role for role in _ROLES if role in left and role not in said}
     roles |= reading.columns
+    by_genes = "arch" not in roles and bool(genes) and set(genes) <= set(left)
+    if by_genes:
+        left = [name for name in left if name not in genes]
+        roles = {role: name for role, name in roles.items() if role not in genes}
     long = "accuracy" in roles or any(role in roles for role in _LONG)
     trials = {} if long else _wide(roles, left, said)
     used = {*roles.values(), *(name for names in trials.values() for name in names)}
     metrics = [name for name in left if name not in used]
-    _require(long, roles, trials, metrics, origin)
+    _require(long, {**roles, "arch": ""} if by_genes else roles, trials, metrics, origin)
     words += [
         f"The column {name!r} is taken as a metric{f' in {unit(name)}' if unit(name) else ''}, "
         "not as an accuracy (--column says otherwise)."
         for name in metrics
     ]
-    return Plan(long, roles, trials, metrics, words)
+    return Plan(long, roles, trials, metrics, words, tuple(genes))
 
 
 def _wide(roles: Mapping[str, str], header: Sequence[str], said: set[str]) -> dict[str, list[str]]:

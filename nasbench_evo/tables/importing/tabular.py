@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.spaces import Choices
 from nasbench_evo.tables.importing import sheets
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.columns import Plan, Reading, plan
 from nasbench_evo.tables.importing.grouping import Rows, group
 from nasbench_evo.tables.importing.roles import SPLITS
 from nasbench_evo.tables.importing.sheets import Part
+from nasbench_evo.tables.metric import ACCURACY
 
 OWN, PLAIN_EPOCHS = "own", 1  # data set and length of a table that names neither
 _MAX_EPOCHS = 10_000
@@ -31,9 +33,11 @@ def read(path: Path, collector: Collector, reading: Reading | None = None) -> No
     """Gather the rows of a file; raise DataError naming the file and the row of an error."""
     reading = reading or Reading()
     reader: _Reader | None = None
+    space = collector.space
     for part in sheets.parts(path):
         if reader is None:
-            chosen = plan(list(part.columns), reading, str(path))
+            genes = [g.name for g in space.genes] if isinstance(space, Choices) else []
+            chosen = plan(list(part.columns), reading, str(path), genes)
             reader = _Reader(chosen, reading, collector)
         if len(part.places):
             try:
@@ -45,7 +49,8 @@ def read(path: Path, collector: Collector, reading: Reading | None = None) -> No
         raise DataError(f"{collector.origin} holds no trial of any cell.")
     collector.words += [*reader.plan.words, *reader.words]
     rows = Rows.joined(reader.parts, reader.trainings, reader.kind)
-    _rescale(rows, reading.scale, collector.origin)
+    if collector.metric == ACCURACY:
+        _rescale(rows, reading.scale, collector.origin)
     group(rows, collector)
 
 
@@ -75,7 +80,7 @@ class _Reader:
         columns, roles = part.columns, self.plan.roles
         self.kind = part.kind
         n = len(part.places)
-        archs = columns[roles["arch"]]
+        archs = columns[roles["arch"]] if "arch" in roles else _printed(part, self.plan.genes)
         index = self.collector.index
         cells = np.empty(n, np.int64)
         for i, arch in enumerate(archs):
@@ -147,7 +152,7 @@ class _Reader:
             for role in ("accuracy", "loss", "seconds", "epoch")
         }
         accuracy, epoch = values["accuracy"], values["epoch"]
-        _check_accuracies(accuracy, columns[roles["accuracy"]])
+        self._check(accuracy, columns[roles["accuracy"]])
         known = np.stack([values["loss"], values["seconds"], *facts.values()])
         empty = np.isnan(accuracy) & np.isnan(known).all(axis=0)
         if empty.any():
@@ -181,7 +186,7 @@ class _Reader:
         ]
         for split, trial, name in pairs:
             accuracy = _floats(columns[name], "accuracy")
-            _check_accuracies(accuracy, columns[name], needed=split == "valid" and trial == 0)
+            self._check(accuracy, columns[name], needed=split == "valid" and trial == 0)
             rows = self._block(common, split, trial, facts)
             self.parts.append(Rows(**rows, accuracy=accuracy, loss=nothing, seconds=nothing))
         for role, split, metric in (("seconds", "train", "seconds"), ("loss", "valid", "loss")):
@@ -191,6 +196,19 @@ class _Reader:
                     rows = self._block(common, split, trial, facts)
                     more: dict[str, Any] = {"loss": nothing, "seconds": nothing, metric: values}
                     self.parts.append(Rows(**rows, accuracy=nothing, **more))
+
+    def _check(
+        self, accuracy: NDArray[np.float64], values: Sequence[Any], *, needed: bool = False
+    ) -> None:
+        """Raise _Wrong for an accuracy outside 0..100, or one that is needed and not there."""
+        there = ~np.isnan(accuracy)
+        wrong = ~there & needed
+        if self.collector.metric == ACCURACY:
+            with np.errstate(invalid="ignore"):
+                wrong |= there & ~((accuracy >= 0) & (accuracy <= 100))
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise _Wrong(i, f"accuracy must be 0..100 percent; got {values[i]!r}")
 
     def _block(
         self, common: dict[str, Any], split: str, trial: int, facts: dict[str, Any]
@@ -203,6 +221,12 @@ class _Reader:
             "epoch": common["epochs"],
             "facts": facts,
         }
+
+
+def _printed(part: Part, genes: Sequence[str]) -> list[str]:
+    """Return the printed genotype of each row that has a column for every gene."""
+    rows = zip(*(part.columns[gene] for gene in genes), strict=True)
+    return [",".join(f"{g}={v}" for g, v in zip(genes, row, strict=True)) for row in rows]
 
 
 def _lines(part: Part) -> NDArray[np.int64]:
@@ -232,16 +256,6 @@ def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
         i = [type(value) for value in values].index(bool)
         raise _Wrong(i, f"{role} is no number: {values[i]!r}")
     return found
-
-
-def _check_accuracies(
-    accuracy: NDArray[np.float64], values: Sequence[Any], *, needed: bool = False
-) -> None:
-    with np.errstate(invalid="ignore"):
-        wrong = ~((accuracy >= 0) & (accuracy <= 100)) & ~(np.isnan(accuracy) & (not needed))
-    if wrong.any():
-        i = int(wrong.argmax())
-        raise _Wrong(i, f"accuracy must be 0..100 percent; got {values[i]!r}")
 
 
 def _rescale(rows: Rows, scale: str | None, origin: str) -> None:
