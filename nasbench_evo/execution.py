@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from nasbench_evo import engines
+from nasbench_evo.claim import CHECKPOINTS, MANIFEST, Place, codes, opened, writable
 from nasbench_evo.engines import Outcome, Task
-from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.evaluators.specifications import TrainingOptions
 from nasbench_evo.files import RESULTS
-from nasbench_evo.store import FILE, RESULT_FORMAT, Store
-from nasbench_evo.suite import Suite, Unit, identity, units
+from nasbench_evo.store import Store
+from nasbench_evo.suite import Suite, Unit, units
 
-MANIFEST = "manifest.json"
 FAILURES = "failures.log"  # what went wrong in the runs that are missing
 _SEEDS_PER_TASK = 20
-_CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,7 @@ class Report:
 
     finished: int = 0
     seconds: float = 0.0
+    code: list[dict[str, Any]] = field(default_factory=list)  # that made the runs: see claim.codes
     failures: list[tuple[str, str, int, str]] = field(default_factory=list)
 
 
@@ -78,103 +71,7 @@ def plan(suite: Suite, store: Store | None) -> Plan:
 
 def journals(folder: Path, key: str) -> Path:
     """Return where the runs of a unit that trains keep their journals and checkpoints."""
-    return (folder / _CHECKPOINTS / key[:16]).absolute()  # a worker may have another folder
-
-
-@contextmanager
-def opened(suite: Suite, folder: Path, *, fresh: bool = False) -> Iterator[Store]:
-    """Yield the store of a results folder, locked against other drivers.
-
-    Raises InputError if the folder cannot be written, is in use, or holds the results of another
-    suite or result format (with the difference); `fresh` discards what it holds.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        with lock:
-            if fresh:
-                _discard(folder)
-            with Store(folder) as store:
-                _claim(suite, folder, store)
-                yield store
-    except Timeout:
-        raise InputError(
-            f"Another run is using {folder}. Wait for it, or choose another --out."
-        ) from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            f"Cannot write results to {folder}: {error.strerror}. Choose another --out."
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"Cannot write results to {folder}: {error.strerror or error}. Free space or choose "
-            "another --out; finished runs are kept."
-        ) from error
-
-
-@contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Make a folder for files that are not runs; writing errors inside become InputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise InputError(
-            f"Cannot write results to {folder}: {error.strerror or error}. Choose another --out."
-        ) from error
-
-
-def _discard(folder: Path) -> None:
-    """Delete the store of a folder; reports are overwritten when the new runs are done."""
-    for suffix in ("", "-wal", "-shm"):
-        (folder / (FILE + suffix)).unlink(missing_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
-
-
-def _claim(suite: Suite, folder: Path, store: Store) -> None:
-    """Check that the folder is this suite's, and mark it so."""
-    published = _published(folder / MANIFEST)
-    known_suite = store.get_meta("suite") or published.get("identity")
-    known_format = store.get_meta("result_format") or published.get("result_format")
-    hint = "Use another --out to keep them, or --fresh to discard them."
-    if known_format is not None and str(known_format) != str(RESULT_FORMAT):
-        raise InputError(
-            f"{folder} holds results of format {known_format}; this version writes "
-            f"{RESULT_FORMAT}. {hint}"
-        )
-    if known_suite is not None and known_suite != identity(suite):
-        raise InputError(
-            f"{folder} holds results of another suite:\n{_difference(known_suite, identity(suite))}"
-            f"\n{hint}"
-        )
-    known_seeds = int(store.get_meta("seeds") or published["seeds"])
-    if known_seeds > suite.seeds:
-        raise InputError(
-            f"{folder} holds {known_seeds} seeds and a run with {suite.seeds} would replace its "
-            f"summary by a poorer one. {hint}"
-        )
-    store.set_meta("suite", identity(suite))
-    store.set_meta("seeds", str(suite.seeds))
-
-
-def _published(manifest: Path) -> dict[str, Any]:
-    """Return what a manifest says of the runs that were reported; nothing where there is none."""
-    if not manifest.exists():
-        return {"seeds": 0}
-    try:
-        content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        return {**content, "seeds": int(content.get("seeds") or 0)}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{manifest} is damaged: {error}. Restore it, or use --fresh to start over."
-        ) from error
-
-
-def _difference(old: str, new: str) -> str:
-    before, after = (json.dumps(json.loads(text), indent=1).splitlines() for text in (old, new))
-    lines = difflib.unified_diff(before, after, "there", "asked for", lineterm="", n=1)
-    return "\n".join(lines)
+    return (folder / CHECKPOINTS / key[:16]).absolute()  # a worker may have another folder
 
 
 def execute(
@@ -193,17 +90,20 @@ def execute(
     failures.log beside the store; those of an earlier execution are gone: it was tried again.
     """
     store.add_units({key: unit.describe() for key, unit in work.units.items()})
-    report = Report()
+    report = Report(code=codes(store))
     (store.path.parent / FAILURES).unlink(missing_ok=True)
-    outcomes = engines.get(engine, scheduler)(work.tasks, workers)
+    place = Place(store.path.parent)
+    outcomes = engines.get(engine, scheduler, place.check)(work.tasks, workers)
     try:
         for outcome in outcomes:
+            place.check()
             _keep(outcome, store, report)
             progress(len(outcome.task.seeds))
     finally:
         close = getattr(outcomes, "close", None)
         if close is not None:
             close()
+    place.check()
     return report
 
 
@@ -250,3 +150,9 @@ def folder_for(suite: Suite, *, own_seeds: bool) -> Path:
     """Return the default results folder: another number of seeds gets a folder of its own."""
     suffix = f"-seeds{suite.seeds}" if own_seeds else ""
     return RESULTS / f"{suite.name}{suffix}"
+
+
+__all__ = [
+    "FAILURES", "MANIFEST", "Plan", "Report", "codes", "default_workers", "execute", "folder_for",
+    "journals", "opened", "plan", "seeds", "shared_out", "writable",
+]  # fmt: skip

@@ -135,7 +135,8 @@ class Store:
 
     def _damaged(self, reason: object) -> DataError:
         return DataError(
-            f"{self.path} is damaged or no store ({reason}). Use --fresh to start over."
+            f"{self.path} is damaged or no store ({reason}). Move it away to keep it (sqlite3's "
+            ".recover may read what is left of it), then run the suite again."
         )
 
     @contextmanager

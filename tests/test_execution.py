@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from support import interruptible
 
-from nasbench_evo import execution
+from nasbench_evo import algorithms, engines, execution
 from nasbench_evo import suite as suites
 from nasbench_evo.engines import tasks
-from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.store import Record, Store
 
 SUITE = """
@@ -274,3 +278,105 @@ def test_a_damaged_manifest_says_so(text: str, suite: suites.Suite, tmp_path: Pa
         execution.opened(suite, tmp_path),
     ):
         pass
+
+
+def stop_after_first(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Do something to the files once the first task is done."""
+    done = engines.tasks.execute
+
+    def execute(task: engines.Task) -> engines.Outcome:
+        outcome = done(task)
+        act()
+        return outcome
+
+    monkeypatch.setattr(engines, "execute", execute)
+
+
+@pytest.mark.parametrize("lost", ["folder", "moved", ".lock", "runs.sqlite"])
+def test_files_that_vanish_under_a_run_are_named_at_once(
+    lost: str, suite: suites.Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def act() -> None:
+        if lost == "folder":
+            shutil.rmtree(out)
+        elif lost == "moved":
+            out.rename(tmp_path / "elsewhere")
+        else:
+            (out / lost).unlink()
+
+    stop_after_first(monkeypatch, act)
+    with pytest.raises(RunsFailed, match="deleted, moved or replaced while") as caught:
+        run(suite, out)
+    assert caught.value.exit_code == 3
+    assert not (out / "summary.csv").exists()
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_folder_is_gone(tmp_path: Path, suite: suites.Suite) -> None:
+    """Also while nothing finishes: the driver looks every few seconds."""
+    longer = suite.model_copy(update={"seeds": 2000, "evaluations": 3000, "checkpoints": [3000]})
+    out, started = tmp_path / "out", time.monotonic()
+    threading.Timer(3, lambda: out.rename(tmp_path / "elsewhere")).start()
+    with pytest.raises(RunsFailed, match="moved"):
+        run(longer, out, engine="processes", workers=1)
+    assert time.monotonic() - started < 30
+
+
+def test_fresh_deletes_only_what_runs_wrote(suite: suites.Suite, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    own = [out / "checkpoints" / "mine.txt", out / "checkpoints" / "0123" / "seed-0" / "a.pt"]
+    own.append(out / "notes.md")
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    with pytest.raises(InputError, match="is no results folder"):
+        execution.opened(suite, out, fresh=True).__enter__()
+    run(suite, out)
+    ours = out / "checkpoints" / ("0" * 16) / "seed-0"
+    ours.mkdir(parents=True)
+    for name in ("journal.jsonl", "journal.jsonl.lock", "x.pt"):
+        (ours / name).write_text("")
+    with execution.opened(suite, out, fresh=True) as store:
+        assert execution.plan(suite, store).done == 0
+    assert not ours.parent.exists()
+    assert all(file.read_text() == "mine" for file in own)
+
+
+def test_a_damaged_store_is_never_advised_to_be_destroyed(
+    suite: suites.Suite, tmp_path: Path
+) -> None:
+    run(suite, tmp_path)
+    (tmp_path / "runs.sqlite").write_bytes(b"x" * 5000)
+    with pytest.raises(DataError, match="Move it away to keep it") as caught:
+        run(suite, tmp_path)
+    assert "--fresh" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [".", "..", ".hidden", "-x", "a/b", "a" * 3000, "a\nb", "a\x1bb"])
+def test_names_that_are_no_folders_are_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.toml"
+    file.write_text(SUITE.replace('"tiny"', json.dumps(name)))
+    with pytest.raises(InputError, match="name: "):
+        suites.load(file)
+
+
+def test_runs_of_other_code_are_said_and_refused_when_strict(
+    suite: suites.Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(suite.model_copy(update={"seeds": 1}), tmp_path)
+    run(suite.model_copy(update={"seeds": 2}), tmp_path)
+    source = inspect.getsourcefile
+
+    def edited(made: object) -> str | None:
+        return str(tmp_path / "edited.py") if made is algorithms.get("eigen") else source(made)  # type: ignore[arg-type]
+
+    (tmp_path / "edited.py").write_text("another source")
+    monkeypatch.setattr(inspect, "getsourcefile", edited)
+    with pytest.raises(InputError, match=r"the source of eigen.*--strict"):
+        execution.opened(suite, tmp_path, strict=True).__enter__()
+    with pytest.warns(UserWarning, match=r"made by other code \(the source of eigen\)"):
+        run(suite.model_copy(update={"seeds": 3}), tmp_path)
+    with Store(tmp_path) as store:
+        assert len(execution.codes(store)) == 2

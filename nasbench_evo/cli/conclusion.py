@@ -79,6 +79,7 @@ def _write(
         seconds=report.seconds,
         more=kind.provenance(found.suite),
     )
+    provenance["code"] = report.code
     paths.append(manifest.write_manifest(folder, provenance))
     if tensorboard:
         from nasbench_evo.report import export

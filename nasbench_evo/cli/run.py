@@ -45,6 +45,9 @@ def run(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a folder with runs of other code.")
+    ] = False,
     devices: Annotated[
         str | None,
         typer.Option(help="Devices of a suite that trains, e.g. cuda:0,cuda:1 (default: its own)."),
@@ -98,7 +101,7 @@ def run(
         _describe(chosen, folder)
         return
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
-    with execution.opened(chosen, folder, fresh=fresh) as store:
+    with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
         allowed = workers or execution.default_workers()
         if suites.kind_of(chosen).trains and scheduler is None:

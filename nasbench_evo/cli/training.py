@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nasbench_evo.evaluators.standalone import StandaloneEvaluator
     from nasbench_evo.spaces import Genotype
 
+WEIGHTS, RESULT = "checkpoint.pt", "result.json"  # of `train`
+_LONGEST = 24  # genes that a folder's name spells out
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--evaluator-set", help="Set one: --evaluator-set epochs=12 (repeatable)."),
@@ -56,9 +59,13 @@ def train(
     devices: Annotated[str, typer.Option("--device", help="cpu or cuda:0.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="One seed, one training.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder (default results/train-SPACE-DATASET).")
+        Path | None,
+        typer.Option("--out", help="Folder (default results/train-SPACE-DATASET-GENOTYPE-seedN)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Discard the training that the folder holds.")
+    ] = False,
     svm: Annotated[
         bool,
         typer.Option("--svm", help="Then a linear SVM on the features of --svm-dataset."),
@@ -70,40 +77,68 @@ def train(
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
     validation and test accuracy. With teacher_networks it distils from that teacher (mimicry).
-    The same command with --resume goes on where it stopped.
+    The same command with --resume goes on where it stopped; a folder that holds a training is
+    refused otherwise, unless --fresh discards it.
     """
+    from nasbench_evo.claim import writable
     from nasbench_evo.figures.suites import learning_curve
 
     trainer = standalone(space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
 
     chosen: Genotype = trainer.space.parse(genotype)
-    where = folder or RESULTS / f"train-{space}-{dataset}"
+    where = folder or _train_folder(space, dataset, chosen, seed)
     own_seed = trainer.training_seed(chosen, 0, seed, "final")
-    teacher = _teacher(trainer, where)
-    run = FinalTraining(trainer.plan, chosen, own_seed, where / "checkpoint.pt", devices, teacher)
-    if resume:
-        run.resume()
-        say(f"Resuming after epoch {run.epoch} of {run.epochs}")
-    with progress("epochs", run.epochs, run.epoch) as advance:
-        run.run(advance)
-    content = run.report()
-    if teacher is not None:
-        content["teacher_valid_accuracy"] = trainer.teacher_accuracy(where)
-    if svm:
-        say(f"Linear SVM on features of {svm_dataset}")
-        content["svm"] = run.svm(svm_dataset)
-    paths = [
-        run.write(where / "result.json", content),
-        *learning_curve.draw(content, where / "learning_curve"),
-    ]
+    with writable(where):
+        if not resume:
+            _free(where, fresh=fresh)
+        teacher = _teacher(trainer, where)
+        run = FinalTraining(trainer.plan, chosen, own_seed, where / WEIGHTS, devices, teacher)
+        if resume:
+            run.resume()
+            say(f"Resuming after epoch {run.epoch} of {run.epochs}")
+        with progress("epochs", run.epochs, run.epoch) as advance:
+            run.run(advance)
+        content = run.report()
+        if teacher is not None:
+            content["teacher_valid_accuracy"] = trainer.teacher_accuracy(where)
+        if svm:
+            say(f"Linear SVM on features of {svm_dataset}")
+            content["svm"] = run.svm(svm_dataset)
+        paths = [
+            run.write(where / RESULT, content),
+            *learning_curve.draw(content, where / "learning_curve"),
+        ]
     if as_json:
         out(json.dumps(content, indent=1))
     else:
         _print_final(content)
     say("Written:")
-    for path in [where / "checkpoint.pt", *paths]:
+    for path in [where / WEIGHTS, *paths]:
         say(f"  {path}")
+
+
+def _train_folder(space: str, dataset: str, genotype: Genotype, seed: int) -> Path:
+    """Return the default folder of a training: one for each genotype and seed."""
+    from nasbench_evo.files import digest
+
+    text = "".join(map(str, genotype)) if all(type(gene) is int for gene in genotype) else ""
+    name = text if 0 < len(text) <= _LONGEST else digest(genotype)[:12]
+    return RESULTS / f"train-{space}-{dataset}-{name}-seed{seed}"
+
+
+def _free(folder: Path, *, fresh: bool) -> None:
+    """Raise InputError for a folder with a training; `fresh` discards it."""
+    from nasbench_evo.errors import InputError
+
+    there = [path for path in (folder / WEIGHTS, folder / RESULT) if path.exists()]
+    if there and not fresh:
+        raise InputError(
+            f"{folder} holds a training already. --resume goes on with it, --fresh discards it; "
+            "or choose another --out."
+        )
+    for path in there:
+        path.unlink()
 
 
 def _teacher(trainer: StandaloneEvaluator, folder: Path) -> Path | None:
@@ -118,9 +153,11 @@ def _print_final(content: dict[str, Any]) -> None:
     out(f"{content['arch']}\n")
     out(f"  status          {content['status']} {content['reason']}")
     for split in ("valid", "test"):
-        out(f"  {split + ' accuracy':14}  {content[split + '_accuracy']:.3f} %")
+        accuracy = content[split + "_accuracy"]
+        text = "none" if accuracy is None else f"{accuracy:.3f} %"
+        out(f"  {split + ' accuracy':14}  {text}")
     if "teacher_valid_accuracy" in content:
-        known, own = content["teacher_valid_accuracy"], content["valid_accuracy"]
+        known, own = content["teacher_valid_accuracy"], content["valid_accuracy"] or 0.0
         out(f"  its teacher     {known:.3f} % valid{', weaker than its student' * (own > known)}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")

@@ -14,22 +14,31 @@ from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Ta
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
+Look = Callable[[], None]  # called now and then while tasks run; it raises to end them
 
 
-def serial(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+def serial(tasks: Sequence[Task], workers: int, look: Look | None = None) -> Iterator[Outcome]:
     """Run the tasks one after the other in this process."""
-    yield from map(execute, tasks)
+    for task in tasks:
+        if look is not None:
+            look()
+        yield execute(task)
 
 
-def processes(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+def processes(tasks: Sequence[Task], workers: int, look: Look | None = None) -> Iterator[Outcome]:
     """Run the tasks in `workers` processes of this machine."""
     from nasbench_evo.engines.driver import drive  # the engines' own imports are made when used
     from nasbench_evo.engines.local import LocalWorkers
 
-    yield from drive(LocalWorkers(workers), tasks)
+    yield from drive(LocalWorkers(workers), tasks, look)
 
 
-def dask(tasks: Sequence[Task], workers: int, scheduler: str | None = None) -> Iterator[Outcome]:
+def dask(
+    tasks: Sequence[Task],
+    workers: int,
+    look: Look | None = None,
+    scheduler: str | None = None,
+) -> Iterator[Outcome]:
     """Run the tasks on the workers of a Dask `scheduler`, e.g. "tcp://10.0.0.1:8786".
 
     Without one, on a cluster of `workers` processes on this machine. Raises Unsupported where Dask
@@ -41,14 +50,18 @@ def dask(tasks: Sequence[Task], workers: int, scheduler: str | None = None) -> I
 
     require()
     gpu = any(task.needs_gpu for task in tasks)
-    yield from drive(DaskWorkers(workers, scheduler, gpu=gpu), tasks)
+    yield from drive(DaskWorkers(workers, scheduler, gpu=gpu), tasks, look)
 
 
-ENGINES: dict[str, Engine] = {"serial": serial, "processes": processes, "dask": dask}
+ENGINES: dict[str, Callable[..., Iterator[Outcome]]] = {
+    "serial": serial,
+    "processes": processes,
+    "dask": dask,
+}
 
 
-def get(name: str, scheduler: str | None = None) -> Engine:
-    """Return the engine called `name`, on a `scheduler` for Dask.
+def get(name: str, scheduler: str | None = None, look: Look | None = None) -> Engine:
+    """Return the engine called `name`, on a `scheduler` for Dask; `look` is called as it runs.
 
     Raises InputError with the near miss if there is none, and for a scheduler with an engine that
     has none; Unsupported where Dask is not installed.
@@ -58,11 +71,11 @@ def get(name: str, scheduler: str | None = None) -> Engine:
     if name != "dask":
         if scheduler is not None:
             raise InputError(f"--scheduler needs --engine dask; got --engine {name}.")
-        return ENGINES[name]
+        return partial(ENGINES[name], look=look)
     from nasbench_evo.engines.on_dask import require
 
     require()
-    return partial(dask, scheduler=scheduler)
+    return partial(dask, look=look, scheduler=scheduler)
 
 
 __all__ = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -50,8 +50,12 @@ class _Attempt:
     strikes: int = 0
 
 
-def drive(workers: Workers, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def drive(
+    workers: Workers, tasks: Sequence[Task], look: Callable[[], None] | None = None
+) -> Iterator[Outcome]:
     """Yield the outcomes of `tasks` as they finish, those lost with a worker after all.
+
+    `look` is called every few seconds while nothing finishes; what it raises ends the workers.
 
     Closing the iterator early (an error, Ctrl-C) ends the workers. Whatever else a task raises,
     bad input for one, is raised here; RunsFailed if the connection to a cluster is lost.
@@ -61,6 +65,8 @@ def drive(workers: Workers, tasks: Sequence[Task]) -> Iterator[Outcome]:
         while flight.fill():
             back = flight.wait()
             if back is None:
+                if look is not None:
+                    look()
                 continue
             attempt, future = back
             try:

@@ -204,7 +204,7 @@ class SupernetSession:
         if answer is None:
             raise DataError(
                 f"{self._checkpoint} has {self._training.epoch} epochs, but the journal beside it "
-                f"lacks {key}. Use --fresh, or remove both."
+                f"lacks {key}. Remove both to train this run again."
             )
         return answer
 

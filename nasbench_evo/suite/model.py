@@ -53,7 +53,8 @@ class RankCorrelation(_Strict):
 class Suite(_Strict):
     """The content of a suite file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    # Names a folder: no path, nothing hidden, no option.
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
     description: str = ""
     evaluator: Literal["lookup", "standalone", "supernet"] = "lookup"
     table: str = "nasbench201"  # of a lookup

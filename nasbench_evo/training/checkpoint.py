@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from nasbench_evo.errors import DataError
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.files import replacing
 
 FORMAT = 1
@@ -25,12 +25,21 @@ _PART = 1 << 20  # bytes read at a time
 
 
 def save(state: dict[str, Any], path: str | Path) -> None:
-    """Write `state` (tensors and plain values) to `path`; a crash leaves the old file there."""
-    with replacing(Path(path)) as file:
-        torch.save({"format": FORMAT, **state}, file)
-        digest = _digest(file, file.tell())
-        file.seek(0, os.SEEK_END)
-        file.write(_MARK + digest)
+    """Write `state` (tensors and plain values) to `path`; a crash leaves the old file there.
+
+    Raises InputError where it cannot be written.
+    """
+    try:
+        with replacing(Path(path)) as file:
+            torch.save({"format": FORMAT, **state}, file)
+            digest = _digest(file, file.tell())
+            file.seek(0, os.SEEK_END)
+            file.write(_MARK + digest)
+    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
+        raise InputError(
+            f"Cannot write {path}: {error}. Free space, or choose a folder that can be written; "
+            "what was written before is kept."
+        ) from error
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -109,6 +109,41 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
         invoke(*command, str(tmp_path / "a"), "--resume", settings=[*CELLS[:-1], "batch_size=10"])
 
 
+def test_a_training_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = [*CELLS[1:], "epochs=1"]
+    for cell, seed in (("#1234", "0"), ("#1234", "1"), ("#77", "0")):
+        printed("train", cell, "--seed", seed, settings=short)
+    folders = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert len(folders) == 3
+    assert folders[0].startswith("train-nasbench201-digits-")
+    kept = (tmp_path / "results" / folders[0] / "result.json").read_bytes()
+    command = ["train", "#77", "--out", f"results/{folders[0]}"]
+    with pytest.raises(InputError, match="holds a training already"):
+        invoke(*command, settings=short)
+    assert (tmp_path / "results" / folders[0] / "result.json").read_bytes() == kept
+    assert printed(*command, "--fresh", settings=short)["status"] == "ok"
+
+
+def test_a_training_that_diverges_is_reported(tmp_path: Path) -> None:
+    settings = [*CELLS[1:3], "epochs=2", "channels=4", "cells=1", "lr=1e30"]
+    result = invoke("train", "#1234", "--out", str(tmp_path), settings=settings)
+    assert result.exit_code == 0
+    assert "diverged" in result.stdout
+    assert "test accuracy   none" in result.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for words in (
+        ["train", "#1234", "--out", str(tmp_path / "file" / "x")],
+        ["search", "random_search", "--evaluator", "standalone", "--dataset", "digits",
+         "--evaluations", "1", "--journal", str(tmp_path / "file" / "x")],
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="Cannot write"):
+            invoke(*words, settings=CELLS)
+
+
 def test_train_distils_when_asked(tmp_path: Path) -> None:
     teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
     command = ["train", "#1234", "--out"]
@@ -155,7 +190,7 @@ def test_features_and_a_linear_svm(tmp_path: Path) -> None:
     assert content["svm"]["test_accuracy"] > 50
     with pytest.raises(Unsupported, match="binary_stages"):
         invoke(
-            "train", "#1234", "--out", str(tmp_path), "--svm", "--svm-dataset", "digits",
+            "train", "#1234", "--out", str(tmp_path / "b"), "--svm", "--svm-dataset", "digits",
             settings=CELLS,
         )  # fmt: skip
 
