@@ -44,6 +44,8 @@ class Evaluate(NamedTuple):
     fraction: float = 1.0
     teacher: Any = None
     continues: Sequence[int | None] | None = None  # None: all are new
+    whole: bool = False  # shared weights: on all validation images, whatever the settings say
+    running: bool = False  # shared weights: running BatchNorm, other images for each individual
 
 
 class BudgetSpent(Exception):

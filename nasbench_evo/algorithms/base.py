@@ -53,6 +53,12 @@ class Algorithm(ABC):
         for field in dataclasses.fields(self):
             value = checked(f"{self.name}.{field.name}", getattr(self, field.name), field)
             object.__setattr__(self, field.name, value)
+        epochs, warmup = getattr(self, "epochs", None), getattr(self, "warmup", None)
+        if epochs is not None and warmup is not None and epochs <= warmup:
+            raise InputError(
+                f"{self.name}: epochs={epochs} must exceed warmup={warmup}, else nothing is "
+                "searched. Use more epochs or a shorter warm-up."
+            )
 
     @abstractmethod
     def search(self, space: Any, rng: Stream) -> Search:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.generations import Exchange, Generation, Generational
 from nasbench_evo.algorithms.operators import (
+    FairPaths,
     Genes,
     exchange_blocks,
     flip_genes,
@@ -20,6 +22,9 @@ from nasbench_evo.requests import Evaluate, Evaluation, Search, TrainPaths
 from nasbench_evo.spaces.base import Genotype, IntegerSpace
 
 _MUTATIONS = {"uniform": flip_genes, "step": step_genes}
+_VARIANTS = ("paper", "as_published_code")
+_SAMPLINGS = ("uniform", "fair")
+_PICKS = ("full", "fitness")
 
 
 @dataclass(frozen=True)
@@ -48,34 +53,66 @@ class GeneticNAS(Algorithm):
     p_crossover: float = parameter(1.0, "chance that a pair crosses over", low=0, high=1)
     q_crossover: float = parameter(0.5, "chance of each block (node) to swap", low=0, high=1)
     mutation: str = parameter("uniform", "new value of a gene", choices=tuple(_MUTATIONS))
+    warmup: int = parameter(0, "epochs of random paths before the first generation", low=0)
+    warmup_sampling: str = parameter("uniform", "how random paths are drawn", choices=_SAMPLINGS)
+    final_pick: str = parameter("full", "accuracy that decides at the end", choices=_PICKS)
+    variant: str = parameter(
+        "paper", "as_published_code has the faults of the reference", choices=_VARIANTS
+    )
+
+    @property
+    def faulty(self) -> bool:
+        """Whether fitness is measured as the public code does, to show what that changes.
+
+        By running BatchNorm, on another batch for each individual, as the mean of the individuals
+        of a generation so far; and the result is the best of the epoch whose best is most accurate
+        on all validation images (there: test images).
+        """
+        return self.variant == "as_published_code"
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Alternate an epoch of path training with generations of the genetic algorithm.
 
-        The result is the best of the last population, by last measured fitness.
+        The result is the best of the last population, measured on all validation images; with
+        `final_pick="fitness"` by last measured fitness.
         """
+        fair = FairPaths(space.cardinalities)
+        best: Evaluation | None = None  # of the published code: the best epoch's
         population: dict[Genes, float] = {}  # genotype -> last measured fitness, best first
         generation = distinct(space.sample(rng, self.generation_size), space, rng)
 
         def sample(training: Stream) -> Genes:
-            if not population:  # the first epoch trains random paths
+            if not population:  # warm-up and the first epoch train random paths
+                if self.warmup_sampling == "fair":
+                    return fair(training)
                 return space.sample(training, 1)[0]
             parents = [training.choice(list(population)) for _ in range(2)]
             return self.children(parents, space, training)[0]
 
-        for _ in range(self.epochs):
+        for epoch in range(self.epochs):
             yield TrainPaths(sample)
+            if epoch < self.warmup:
+                continue
             for _ in range(self.generations_per_epoch):
-                answers = yield Evaluate(generation)
+                answers = yield Evaluate(generation, running=self.faulty)
                 population = self.merge(population, answers)
                 generation = self._next(population, space, rng)
-        return next(iter(population))
+            if self.faulty and self.final_pick == "full":
+                (now,) = yield Evaluate([next(iter(population))], whole=True, running=True)
+                best = now if best is None or now[1] > best[1] else best
+        if self.final_pick == "full" and best is None:
+            answers = yield Evaluate(list(population), whole=True)
+            best = max(answers, key=lambda answer: float(answer[1]))
+        return next(iter(population)) if best is None else best[0]
 
     def merge(
         self, population: dict[Genes, float], answers: list[Evaluation]
     ) -> dict[Genes, float]:
         """Return the best distinct genotypes by last measured fitness."""
-        measured = population | {answer[0]: answer[1] for answer in answers}
+        fitness = [answer[1] for answer in answers]
+        if self.faulty:  # an average that the code does not begin anew for each individual
+            fitness = [total / n for n, total in enumerate(accumulate(fitness), 1)]
+        measured = population | dict(zip([answer[0] for answer in answers], fitness, strict=True))
         ranked = sorted(measured.items(), key=lambda item: -item[1])
         return dict(ranked[: self.population_size])
 
@@ -116,8 +153,10 @@ class GeneticNAS(Algorithm):
         population: dict[Genes, float] = {}
         for request, answers in exchanges:
             if isinstance(request, Evaluate):
-                population = self.merge(population, answers)
                 spent += sum(answer.cost for answer in answers)
+                if request.whole:  # of those that are kept already: no generation
+                    continue
+                population = self.merge(population, answers)
                 members, fitness = tuple(population), tuple(population.values())
                 found.append(Generation(members[0], members, fitness, spent, fitness[0]))
         return found

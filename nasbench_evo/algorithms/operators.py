@@ -28,6 +28,24 @@ def tournament(population: Collection[Evaluation], size: int, rng: Stream) -> Ev
     return best
 
 
+class FairPaths:
+    """Draws genotypes strictly fairly: each gene takes each of its n values once in n draws.
+
+    FairNAS (Chu et al. 2021, Section 3.2), one step a genotype. Rounds go on from epoch to epoch.
+    """
+
+    def __init__(self, cardinalities: Sequence[int]) -> None:
+        self._left: list[tuple[int, list[int]]] = [(n, []) for n in cardinalities]
+
+    def __call__(self, rng: Stream) -> Genes:
+        """Return the next genotype; `rng` orders the values of the genes that begin a round."""
+        for n, left in self._left:
+            if not left:
+                left.extend(range(n))
+                rng.shuffle(left)
+        return tuple(left.pop() for _, left in self._left)
+
+
 def roulette(items: Sequence[T], weights: Sequence[float], n: int, rng: Stream) -> list[T]:
     """Return `n` items drawn with replacement, probability proportional to weight (>= 0).
 

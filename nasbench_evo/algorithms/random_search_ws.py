@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.operators import FairPaths
+from nasbench_evo.errors import Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Search, TrainPaths
 
@@ -21,13 +24,18 @@ class RandomSearchWS(Algorithm):
 
     epochs: int = parameter(50, "epochs of shared-weight training", low=1)
     candidates: int = parameter(1000, "random genotypes evaluated at the end", low=1)
+    sampling: str = parameter("uniform", "how paths are drawn", choices=("uniform", "fair"))
 
     def search(self, space: Any, rng: Stream) -> Search:
         """Train, then evaluate; the result is the candidate of the highest accuracy."""
+        if self.sampling == "fair" and not hasattr(space, "cardinalities"):
+            raise Unsupported(
+                f"The genes of {space.name} have no fixed numbers of values: use sampling=uniform."
+            )
 
-        def sample(training: Stream) -> Any:
-            return space.sample(training, 1)[0]
-
+        sample: Callable[[Stream], Any] = lambda training: space.sample(training, 1)[0]  # noqa: E731
+        if self.sampling == "fair":
+            sample = FairPaths(space.cardinalities)
         for _ in range(self.epochs):
             yield TrainPaths(sample)
         answers = []

@@ -171,7 +171,7 @@ class LookupSession:
         With learning curves a training stays on its trial. Without, each landmark of a training
         reads another trial of the final accuracy.
         """
-        genotypes, fraction, _, continues = request
+        genotypes, fraction, _, continues, *_ = request
         cells, random, partial, curves = self._cells, self._random, self._partial, self._curves
         if fraction < 1:
             self.notes["landmark_source"] = "curve" if curves else "trial"

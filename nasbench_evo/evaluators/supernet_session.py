@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +99,10 @@ class SupernetSession:
             if self._journal.answer(key) is None:
                 self._journal.record(key, answer)
             self._save()
+        elif isinstance(request, TrainPaths):  # a sampler may go on from epoch to epoch
+            rng = stream(self._seed, "paths", self._epoch)
+            for _ in range(self._training.stream.per_epoch):
+                request.sample(rng)
         answer = self._recorded(key)
         self._unpaid += answer["seconds"]
         if answer["probe"] is not None:
@@ -156,8 +161,19 @@ class SupernetSession:
                 "standalone evaluator."
             )
         genotypes = [self._plan.space.validate(genotype) for genotype in request.genotypes]
-        self._journal.ask(["evaluate", genotypes])
-        return self._answers(genotypes, lambda seed: self._accuracy.of_paths(genotypes, seed))
+        how = [name for name in ("whole", "running") if getattr(request, name)]
+        self._journal.ask(["evaluate", genotypes, *how])
+        accuracy = self._accuracy
+        if how:
+            own = self._plan.measurement.changed(whole=request.whole, running=request.running)
+            plan = replace(self._plan, measurement=own)
+            accuracy = plan.accuracy(self._training.model, self._evaluator.data)
+        if not request.running:
+            return self._answers(genotypes, lambda seed: accuracy.of_paths(genotypes, seed))
+        return self._answers(
+            genotypes,
+            lambda seed: [accuracy.of_paths([g], seed + i)[0] for i, g in enumerate(genotypes)],
+        )
 
     def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
         self._journal.ask(["evaluate mixtures", _digest(request.alphas)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -41,6 +41,14 @@ class Measurement:
     recalibration_size: int = 512
     batches: int | None = None
     batch_size: int = 512
+
+    def changed(self, *, whole: bool, running: bool) -> Measurement:
+        """Return it on all validation images, or else as GeneticNAS's code measures fitness.
+
+        That is by running averages, on one batch where this one would use all images.
+        """
+        batches = None if whole else self.batches or 1
+        return replace(self, batches=batches, batch_norm="running" if running else self.batch_norm)
 
     def __post_init__(self) -> None:
         if self.batch_norm not in ("recalibrated", "batch", "running"):

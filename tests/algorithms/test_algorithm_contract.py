@@ -70,8 +70,14 @@ class TestGeneticNAS(AlgorithmContract):
         "p_crossover": 0.5,
         "q_crossover": 0.1,
         "mutation": "step",
+        "warmup": 5,
+        "warmup_sampling": "fair",
+        "final_pick": "fitness",
+        "variant": "as_published_code",
     }
-    longer = {"generations_per_epoch": 6500}  # noqa: RUF012  # on a table it sets the length only
+    of_weights = {"warmup", "warmup_sampling"}  # noqa: RUF012
+    # On a table these set the length, or the end, only.
+    longer = {"generations_per_epoch": 6500, "final_pick": 12500}  # noqa: RUF012
 
 
 class TestEGNAS(AlgorithmContract):
@@ -94,8 +100,8 @@ class TestEGNAS(AlgorithmContract):
 
 class TestRandomSearchWS(AlgorithmContract):
     name = "random_search_ws"
-    others = {"epochs": 3, "candidates": 50}  # noqa: RUF012
-    of_weights = {"epochs"}  # noqa: RUF012
+    others = {"epochs": 3, "candidates": 50, "sampling": "fair"}  # noqa: RUF012
+    of_weights = {"epochs", "sampling"}  # noqa: RUF012
 
 
 def test_darts_needs_a_supernet(cifar10: LookupEvaluator) -> None:

@@ -38,9 +38,16 @@ OF_DARTS = {**TINY, "channels": 4, "cells": 3, "partial_channels": 2}
 OF_MICRO = {**TINY, "channels": 4, "micro_nodes": 2}
 ENDLESS = Budget(10**9)
 ALGORITHMS: dict[str, dict[str, Any]] = {
-    "genetic_nas": {"epochs": 3, "generation_size": 4, "population_size": 3},
+    "genetic_nas": {
+        "epochs": 3,
+        "generation_size": 4,
+        "population_size": 3,
+        "warmup": 1,
+        "warmup_sampling": "fair",
+        "variant": "as_published_code",
+    },
     "eg_nas": {"epochs": 3, "warmup": 1, "samples": 2, "population_size": 4},
-    "random_search_ws": {"epochs": 3, "candidates": 5},
+    "random_search_ws": {"epochs": 3, "candidates": 5, "sampling": "fair"},
     "darts": {"epochs": 3},
 }
 SPACES = {"nasbench201": TINY, "darts_cell": OF_DARTS, "micro_cell": OF_MICRO}
@@ -188,6 +195,26 @@ def test_batchnorm_modes_differ_and_are_recorded() -> None:
         found[mode] = measured(made, genotypes)
         assert made.start(0).notes["batch_norm"] == mode
     assert len({tuple(values) for values in found.values()}) == 3
+
+
+def test_a_request_says_how_it_is_measured_where_the_settings_say_otherwise() -> None:
+    genotypes = [(3, 3, 3, 3, 3, 3), (1, 2, 3, 1, 2, 3), (4, 4, 4, 3, 1, 1)]
+
+    def accuracies(made: SupernetEvaluator, **how: bool) -> list[float]:
+        session = made.start(3)
+        session.answer(TrainPaths(lambda rng: made.space.sample(rng, 1)[0]))
+        request = Evaluate(genotypes, **how)
+        return [answer.valid_accuracy for answer in session.answer(request)]
+
+    some = evaluator(evaluation_batch_size=20)
+    everything = evaluator(evaluation_batch_size=20, validation_batches=None)
+    running = evaluator(evaluation_batch_size=20, validation_batches=None, batch_norm="running")
+    assert accuracies(some, whole=True) == accuracies(everything)
+    assert accuracies(some, whole=True, running=True) == accuracies(running)
+    assert accuracies(some, running=True) == accuracies(everything, running=True)
+    genotypes = genotypes[:1] * 8  # the same individual, on other images each time
+    assert len(set(accuracies(some, running=True))) > 1
+    assert len(set(accuracies(some))) == 1
 
 
 def test_measuring_leaves_the_supernet_as_it_was() -> None:
