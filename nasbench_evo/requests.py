@@ -98,5 +98,15 @@ class EvaluateMixtures(NamedTuple):
     alphas: NDArray[np.float64]
 
 
+class Note(NamedTuple):
+    """What a search says of itself, once an epoch or a generation: `values` are plain JSON.
+
+    It costs nothing and no evaluator sees it. The runner collects the notes of a search in order,
+    in `Result.notes["epochs"]`, and sends nothing back.
+    """
+
+    values: Mapping[str, Any]
+
+
 Request: TypeAlias = Evaluate | TrainPaths | TrainMixture | TrainBilevel | EvaluateMixtures
-Search: TypeAlias = Generator[Request, Any, Any]
+Search: TypeAlias = Generator[Request | Note, Any, Any]

@@ -22,6 +22,7 @@ from nasbench_evo.requests import (
     Evaluate,
     EvaluateMixtures,
     Evaluation,
+    Note,
     Request,
 )
 from nasbench_evo.spaces.base import Genotype, Space
@@ -83,8 +84,8 @@ class AskTell:
     """A search driven by hand: `ask` for a request, `tell` its answers.
 
     `done` turns True when the algorithm ends by itself, or by `end`; `returned` is then the result
-    of its own, None if it has none. Raises ProtocolError on a second ask before tell, on a tell
-    before ask, and on the wrong number of answers.
+    of its own, None if it has none; `epochs` are its notes so far. Raises ProtocolError on a second
+    ask before tell, on a tell before ask, and on the wrong number of answers.
     """
 
     def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
@@ -93,6 +94,7 @@ class AskTell:
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
+        self.epochs: list[dict[str, Any]] = []
         self.done = False
         self.returned: Genotype | None = None
 
@@ -104,10 +106,14 @@ class AskTell:
             return None
         try:
             if self._started:
-                self._pending = self._generator.send(self._answers or [])
+                request = self._generator.send(self._answers or [])
             else:
                 self._started = True
-                self._pending = next(self._generator)
+                request = next(self._generator)
+            while isinstance(request, Note):
+                self.epochs.append(dict(request.values))
+                request = self._generator.send(None)
+            self._pending = request
         except StopIteration as end:
             self.done, (self.returned, _) = True, _ended(end.value, self._space)
         return self._pending
@@ -242,6 +248,10 @@ def _converse(
                 whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
                 limit = n = len(request.alphas)
+            elif isinstance(request, Note):
+                session.notes.setdefault("epochs", []).append(dict(request.values))
+                request = send(None)
+                continue
             else:
                 request = send(answer(request))
                 continue

@@ -17,7 +17,8 @@ from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.incumbents import incumbents
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import BudgetSpent, Evaluate, Search
+from nasbench_evo.replays.simulated_workers import simulate
+from nasbench_evo.requests import BudgetSpent, Evaluate, Note, Search
 from nasbench_evo.runner import AskTell, Budget, search, trace_hash
 from nasbench_evo.spaces import NASBench201
 
@@ -31,6 +32,21 @@ class Empty(Algorithm):
 
     def search(self, space: NASBench201, rng: Stream) -> Search:
         yield Evaluate([])
+
+
+@dataclass(frozen=True)
+class Talkative(Algorithm):
+    """Says how it does, before and between its questions, or keeps quiet."""
+
+    name: ClassVar[str] = "talkative"
+    paper: ClassVar[str] = "none"
+    talks: bool = True
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        for epoch in range(4):
+            if self.talks:
+                yield Note({"epoch": epoch})
+            yield Evaluate(space.sample(rng, 3))
 
 
 @dataclass(frozen=True)
@@ -240,3 +256,28 @@ def test_ask_tell_says_when_it_is_done() -> None:
     driven = AskTell(Silent(), NASBench201(), seed=0)
     assert driven.ask() is None
     assert driven.done
+
+
+def test_notes_are_kept_cost_nothing_and_change_nothing(cifar10: LookupEvaluator) -> None:
+    talking, quiet = (search(Talkative(talks), cifar10, seed=2) for talks in (True, False))
+    assert talking.notes["epochs"] == [{"epoch": epoch} for epoch in range(4)]
+    assert "epochs" not in quiet.notes
+    assert talking.trace_sha256 == quiet.trace_sha256
+    assert talking.evaluations == quiet.evaluations == 12
+
+
+def test_notes_after_the_budget_are_not_kept(cifar10: LookupEvaluator) -> None:
+    assert len(search(Talkative(), cifar10, budget=Budget(7)).notes["epochs"]) == 3
+
+
+def test_ask_tell_collects_the_notes_and_never_asks_them(cifar10: LookupEvaluator) -> None:
+    driven, session = AskTell(Talkative(), cifar10.space, seed=2), cifar10.start(2)
+    while (request := driven.ask()) is not None:
+        assert isinstance(request, Evaluate)
+        driven.tell(session.answer(request))
+    assert driven.epochs == [{"epoch": epoch} for epoch in range(4)]
+
+
+def test_simulated_workers_pass_over_notes(cifar10: LookupEvaluator) -> None:
+    talking, quiet = (simulate(Talkative(talks), cifar10, 2, seed=2) for talks in (True, False))
+    assert talking.history == quiet.history

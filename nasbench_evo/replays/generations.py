@@ -17,7 +17,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.algorithms.generations import Birth, Exchange, Generation
 from nasbench_evo.errors import DataError
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Search
+from nasbench_evo.requests import Note, Search
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
@@ -50,7 +50,8 @@ class Recorder(Algorithm):
             except StopIteration:
                 return
             answers = yield request
-            exchanges.append((request, answers or []))
+            if not isinstance(request, Note):
+                exchanges.append((request, answers or []))
 
 
 def exchanges(unit: Unit, seed: int, expected_sha256: str | None = None) -> list[Exchange]:

@@ -21,7 +21,7 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import changes, check_rule
 from nasbench_evo.randomness import Stream, stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request
 from nasbench_evo.runner import Budget
 from nasbench_evo.spaces.base import Genotype, Space
 
@@ -47,6 +47,9 @@ class _Generational:
                 if answers is None
                 else self._generator.send([a for a in answers if a is not None])
             )
+            if isinstance(request, Note):
+                self._answers = []
+                continue
             self._waiting = deque(enumerate(_singles(request)))
             self._answers = [None] * len(self._waiting)
             if not self._waiting:  # training on shared weights: a table has nothing to do
