@@ -161,7 +161,7 @@ def test_an_algorithm_that_does_not_fit_the_space_is_refused(tmp_path: Path) -> 
         "seeds = 2", 'seeds = 2\nspace = "binary_stages"'
     )
     load(tmp_path, text)
-    with pytest.raises(Unsupported, match="eg_nas does not work in the space binary_stages"):
+    with pytest.raises(Unsupported, match="Relaxable; binary_stages is not"):
         load(tmp_path, text + '[[rows]]\nalgorithm = "eg_nas"\n')
 
 
@@ -182,8 +182,8 @@ def test_bundled_suites_that_train_load(name: str) -> None:
 
 def test_only_the_report_reads_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search runs on a data set whose test part cannot be read."""
+    from nasbench_evo.training.data.images import TensorPart
     from nasbench_evo.training.individuals import DataOptions
-    from nasbench_evo.training.parts import TensorPart
 
     class Guarded(TensorPart):
         def batches(self, indices):  # type: ignore[no-untyped-def]

@@ -47,7 +47,7 @@ class Algorithm(ABC):
     # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
     incumbent: ClassVar[str] = "seen"
     generational: ClassVar[Generational | None] = None  # what figures by generation say of it
-    needs: ClassVar[tuple[str, ...]] = ()  # attributes of a space that its genotypes must have
+    needs: ClassVar[type | None] = None  # the protocol that says what a space must be able to do
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -91,13 +91,11 @@ class Algorithm(ABC):
 
     def check_space(self, space: Any) -> None:
         """Raise Unsupported if the method cannot vary the genotypes of `space`."""
-        for attribute in self.needs:
-            if not hasattr(space, attribute):
-                raise Unsupported(
-                    f"{self.name} does not work in the space {space.name}, which has no "
-                    f"{attribute}. Use nasbench201, or random_search, regularized_evolution or "
-                    "eigen there."
-                )
+        if self.needs is not None and not isinstance(space, self.needs):
+            raise Unsupported(
+                f"{self.name} needs a space that is {self.needs.__name__}; {space.name} is not. "
+                "Use nasbench201, or random_search, regularized_evolution or eigen there."
+            )
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import EvaluateMixtures, Search, TrainBilevel, TrainMixture
+from nasbench_evo.spaces.base import Relaxable
 
 _INITIAL_SCALE = 1e-3
 
@@ -18,7 +19,7 @@ class DARTS(Algorithm):
 
     name: ClassVar[str] = "darts"
     paper: ClassVar[str] = "Liu et al. 2019, Algorithm 1 (first order)"
-    needs: ClassVar[tuple[str, ...]] = ("alpha_shape", "discretize")
+    needs: ClassVar[type] = Relaxable
 
     epochs: int = parameter(50, "epochs of the search", low=1)
     warmup: int = parameter(0, "epochs that train weights only (PC-DARTS: 15)", low=0)

@@ -18,7 +18,7 @@ from nasbench_evo.algorithms.generations import (
 )
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
-from nasbench_evo.spaces.base import Genotype
+from nasbench_evo.spaces.base import Genotype, Relaxable
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
@@ -41,7 +41,7 @@ class EGNAS(Algorithm):
     name: ClassVar[str] = "eg_nas"
     paper: ClassVar[str] = "Cai et al. 2024, Algorithm 1"
     incumbent: ClassVar[str] = "mean"
-    needs: ClassVar[tuple[str, ...]] = ("alpha_shape", "discretize")
+    needs: ClassVar[type] = Relaxable
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.

@@ -16,7 +16,7 @@ from nasbench_evo.algorithms.generations import (
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Evaluation, Request, Search
-from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.spaces.base import Duplicable, Genotype, Space
 
 _MOST_KEPT = 0.2  # of a budget, for the duplication
 TEACHER = "default"  # the evaluator's own teacher, e.g. an ensemble of trained networks
@@ -63,7 +63,7 @@ class Eigen(Algorithm):
 
     def search(self, space: Any, rng: Stream) -> Search:
         """Run both successions, then the duplication if asked for, then end."""
-        if self.duplication and not hasattr(space, "duplications"):
+        if self.duplication and not isinstance(space, Duplicable):
             raise Unsupported(
                 f"eigen.duplication needs a space whose genotypes have blocks of layers; "
                 f"{space.name} has none. Use duplication=false there."

@@ -11,7 +11,7 @@ from nasbench_evo.algorithms.generations import Birth, Generational
 from nasbench_evo.algorithms.operators import Genes, exchange_blocks, flip_genes, roulette
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Evaluate, Evaluation, Search
-from nasbench_evo.spaces.base import IntegerSpace
+from nasbench_evo.spaces.base import Integer, IntegerSpace
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class GeneticCNN(Algorithm):
     name: ClassVar[str] = "genetic_cnn"
     paper: ClassVar[str] = "Xie and Yuille 2017, Algorithm 1"
     incumbent: ClassVar[str] = "mean"
-    needs: ClassVar[tuple[str, ...]] = ("blocks", "cardinalities")
+    needs: ClassVar[type] = Integer
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.

@@ -19,7 +19,7 @@ from nasbench_evo.algorithms.operators import (
 )
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation, Search, TrainPaths
-from nasbench_evo.spaces.base import Genotype, IntegerSpace
+from nasbench_evo.spaces.base import Genotype, Integer, IntegerSpace
 
 _MUTATIONS = {"uniform": flip_genes, "step": step_genes}
 _VARIANTS = ("paper", "as_published_code")
@@ -34,7 +34,7 @@ class GeneticNAS(Algorithm):
     name: ClassVar[str] = "genetic_nas"
     paper: ClassVar[str] = "Habi and Rafalovich 2019"
     incumbent: ClassVar[str] = "mean"
-    needs: ClassVar[tuple[str, ...]] = ("blocks", "cardinalities")
+    needs: ClassVar[type] = Integer
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.

@@ -10,7 +10,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
-from nasbench_evo.spaces.base import Genotype, IntegerSpace
+from nasbench_evo.spaces.base import Genotype, Integer, IntegerSpace
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class LocalSearch(Algorithm):
     name: ClassVar[str] = "local_search"
     paper: ClassVar[str] = "White et al. 2021, first-improvement variant"
     incumbent: ClassVar[str] = "mean"
-    needs: ClassVar[tuple[str, ...]] = ("neighbours",)
+    needs: ClassVar[type] = Integer
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Climb from uniform starts, for ever."""

@@ -31,8 +31,8 @@ from nasbench_evo.training import (
     weights_generator,
 )
 from nasbench_evo.training.individuals import DataOptions, Trained
-from nasbench_evo.training.supernet import SharedTraining
-from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
+from nasbench_evo.training.supernet import SupernetTraining
+from nasbench_evo.training.supernet_accuracy import Measurement, SupernetAccuracy
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class SupernetPlan:
             **dict(self.network),
         )
 
-    def accuracy(self, supernet: Supernet, dataset: Dataset) -> SharedAccuracy:
+    def accuracy(self, supernet: Supernet, dataset: Dataset) -> SupernetAccuracy:
         """Return what measures individuals of a supernet."""
-        return SharedAccuracy(supernet, dataset, self.recipe, self.execution, self.measurement)
+        return SupernetAccuracy(supernet, dataset, self.recipe, self.execution, self.measurement)
 
 
 class SupernetEvaluator:
@@ -140,9 +140,9 @@ class SupernetEvaluator:
         """
         return SupernetSession(self, seed)
 
-    def training(self, seed: int) -> SharedTraining:
+    def training(self, seed: int) -> SupernetTraining:
         """Return the untrained supernet of a run, with all that trains it."""
-        return SharedTraining(
+        return SupernetTraining(
             self.plan.supernet(self.data, seed),
             self.data,
             self.plan.recipe,

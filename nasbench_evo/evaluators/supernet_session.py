@@ -30,7 +30,7 @@ from nasbench_evo.training.results import chance
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.supernet import SupernetEvaluator
-    from nasbench_evo.training.supernet import SharedTraining
+    from nasbench_evo.training.supernet import SupernetTraining
 
 CHECKPOINT = "supernet.pt"
 _Measured = list[tuple[float, float]]  # (accuracy in percent, cross-entropy)
@@ -59,7 +59,7 @@ class SupernetSession:
         self._probes: list[tuple[int, list[float]]] = []
         self._fitness: dict[int, list[float]] = {}  # what was measured in each epoch, percent
 
-    def _restored(self) -> SharedTraining:
+    def _restored(self) -> SupernetTraining:
         """Return the training of the checkpoint, or a new one.
 
         New also where the journal was lost, or cut back to before that checkpoint: what was

@@ -12,7 +12,7 @@ from bisect import bisect
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import accumulate, chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.files import canonical
@@ -61,6 +61,37 @@ class Space(ABC):
     def encode(self, genotypes: Iterable[Genotype]) -> bytes:
         """Return the canonical bytes of a sequence of genotypes, as trace hashes use them."""
         return canonical(list(genotypes)).encode()
+
+
+@runtime_checkable
+class Integer(Protocol):
+    """Its genes are integers, in blocks that crossover exchanges, with neighbours."""
+
+    cardinalities: tuple[int, ...]
+    blocks: tuple[slice, ...]
+
+    def neighbours(self, genotype: Any) -> list[Any]:
+        """Return every genotype that differs in exactly one gene."""
+
+
+@runtime_checkable
+class Relaxable(Protocol):
+    """Its genotypes have relaxations: logits of each choice."""
+
+    @property
+    def alpha_shape(self) -> tuple[int, ...]:
+        """The shape of one relaxation."""
+
+    def discretize(self, alphas: Any) -> list[Any]:
+        """Return the genotype of each relaxation; `alphas` is [n, *alpha_shape]."""
+
+
+@runtime_checkable
+class Duplicable(Protocol):
+    """Its genotypes have blocks of layers that can be repeated."""
+
+    def duplications(self, genotype: Any, rng: Stream, n: int) -> list[Any]:
+        """Return up to `n` genotypes, each with one block of `genotype` repeated."""
 
 
 class IntegerSpace(Space):

@@ -19,9 +19,9 @@ from nasbench_evo.networks import counting
 from nasbench_evo.networks.binary_stages import BinaryStagesNetwork
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.data.augmentation import Pipeline
+from nasbench_evo.training.data.images import Part
 from nasbench_evo.training.individuals import TrainingPlan, threads
 from nasbench_evo.training.measure import evaluate
-from nasbench_evo.training.parts import Part
 from nasbench_evo.training.trainer import Training
 
 _C = 1.0  # of the linear SVM: the library's default; Genetic CNN does not give its own

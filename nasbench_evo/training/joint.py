@@ -16,10 +16,10 @@ from nasbench_evo.networks.nasbench201.network import NASBench201Network
 from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.data.batches import BatchStream
 from nasbench_evo.training.data.datasets import Dataset
+from nasbench_evo.training.data.images import Batch
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
 from nasbench_evo.training.joint_network import JointNetwork
 from nasbench_evo.training.measure import autocast, model_dtype
-from nasbench_evo.training.parts import Batch
 from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.results import Progress, TrainingResult
 from nasbench_evo.training.seeding import Seed, words

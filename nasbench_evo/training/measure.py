@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from nasbench_evo.errors import InputError
 from nasbench_evo.training.data.augmentation import Augmentation, Pipeline
 from nasbench_evo.training.data.datasets import Dataset
+from nasbench_evo.training.data.images import Part
 from nasbench_evo.training.distillation import first_output
-from nasbench_evo.training.parts import Part
 
 Precision = Literal["fp32", "fp64", "bf16", "fp16"]
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}

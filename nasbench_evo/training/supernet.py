@@ -38,7 +38,7 @@ class EpochReport(NamedTuple):
     train_loss: float
 
 
-class SharedTraining(Training):
+class SupernetTraining(Training):
     """The training of a supernet; each call is one of the recipe's epochs.
 
     Each mini-batch trains what the call chooses, and only what takes part gets gradients. The

@@ -17,9 +17,9 @@ from nasbench_evo.networks.supernet import Statistics, Supernet, recalibrated
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.data.datasets import Dataset
+from nasbench_evo.training.data.images import Batch
 from nasbench_evo.training.execution import Execution
 from nasbench_evo.training.measure import autocast, model_dtype
-from nasbench_evo.training.parts import Batch
 from nasbench_evo.training.recipes import Recipe
 
 BatchNorm = Literal["recalibrated", "batch", "running"]
@@ -61,7 +61,7 @@ class Measurement:
             raise InputError(f"Sizes and numbers of batches are at least 1; got {sizes}.")
 
 
-class SharedAccuracy:
+class SupernetAccuracy:
     """Measures individuals on the validation part of a data set; weights stay as they are."""
 
     def __init__(

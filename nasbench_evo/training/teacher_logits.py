@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_evo.training.data.augmentation import Pipeline
+from nasbench_evo.training.data.images import Part, TensorPart
 from nasbench_evo.training.distillation import first_output
 from nasbench_evo.training.execution import Execution
 from nasbench_evo.training.measure import autocast
-from nasbench_evo.training.parts import Part, TensorPart
 
 # One table for all individuals of a search that share a teacher: a few megabytes.
 _KNOWN: WeakKeyDictionary[nn.Module, dict[Any, Tensor]] = WeakKeyDictionary()

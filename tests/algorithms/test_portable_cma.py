@@ -76,3 +76,16 @@ def test_strategies_at_once_do_not_share_their_state() -> None:
         second.tell([(xi, -float(xi @ xi)) for xi in other])
         samples += list(x)
     np.testing.assert_allclose(np.array(samples), alone, rtol=1e-12)
+
+
+def test_the_private_attributes_that_it_uses_are_those_of_the_library() -> None:
+    """Another release of cmaes may rename them: then its upper bound stays, or PortableCMA goes."""
+    strategy = CMA(np.zeros(3), 0.5, seed=1, population_size=4)
+    strategy.ask()  # fills the decomposition
+    used = {"_mean", "_sigma", "_tolx", "_funhist_values", "_B", "_D", "_rng", "_n_dim"}
+    assert used <= set(vars(strategy))
+    assert isinstance(strategy._rng, np.random.RandomState)
+    b, d = strategy._eigen_decomposition()
+    assert b.shape == (3, 3)
+    assert d.shape == (3,)
+    assert callable(CMA._sample_solution)

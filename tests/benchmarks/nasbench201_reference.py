@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasbench_evo.networks.nasbench201.search_cell import SharedCell
+from nasbench_evo.networks.nasbench201.search_cell import SupernetCell
 from nasbench_evo.networks.nasbench201.supernet import NASBench201Supernet
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, Cell
 
@@ -22,7 +22,7 @@ class Zero(nn.Module):
 
 
 class PlainCell(nn.Module):
-    def __init__(self, cell: SharedCell) -> None:
+    def __init__(self, cell: SupernetCell) -> None:
         super().__init__()
         self.edges = nn.ModuleList(
             nn.ModuleList(self.operation(name, edge, cell) for name in OPERATIONS)
@@ -30,7 +30,7 @@ class PlainCell(nn.Module):
         )
 
     @staticmethod
-    def operation(name: str, edge: int, cell: SharedCell) -> nn.Module:
+    def operation(name: str, edge: int, cell: SupernetCell) -> nn.Module:
         if name.startswith("nor_conv"):
             convolution, norm = cell.convolutions[f"{edge}_{name}"]  # type: ignore[misc]
             return nn.Sequential(nn.ReLU(), convolution, norm)
@@ -81,7 +81,7 @@ class PlainSupernet(nn.Module):
         own = copy.deepcopy(supernet).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.stem = own.stem
         self.body = nn.ModuleList(
-            PlainCell(block) if isinstance(block, SharedCell) else PlainResidual(block)
+            PlainCell(block) if isinstance(block, SupernetCell) else PlainResidual(block)
             for block in own.body
         )
         self.last = nn.Sequential(own.last, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())

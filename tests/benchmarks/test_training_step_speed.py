@@ -30,7 +30,7 @@ from nasbench_evo.training import (
     load_dataset,
     weights_generator,
 )
-from nasbench_evo.training.parts import TensorPart
+from nasbench_evo.training.data.images import TensorPart
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 

@@ -326,7 +326,7 @@ def test_eigen_without_layers_to_duplicate_ends() -> None:
 
 
 def test_algorithms_refuse_spaces_that_they_cannot_vary() -> None:
-    with pytest.raises(Unsupported, match="layer_graph, which has no cardinalities"):
+    with pytest.raises(Unsupported, match="Integer; layer_graph is not"):
         run("genetic_cnn", make("layer_graph"))
 
 

@@ -19,7 +19,7 @@ from nasbench_evo.evaluators.supernet import SupernetEvaluator, supernet
 from nasbench_evo.evaluators.supernet_session import CHECKPOINT, SupernetSession
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, TrainMixture, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
-from nasbench_evo.training.supernet_accuracy import SharedAccuracy
+from nasbench_evo.training.supernet_accuracy import SupernetAccuracy
 
 pytestmark = pytest.mark.torch
 
@@ -237,13 +237,13 @@ def some_stream() -> Any:
 def test_identical_individuals_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made = evaluator()
     sizes: list[int] = []
-    plain = SharedAccuracy._measured
+    plain = SupernetAccuracy._measured
 
-    def counted(self: SharedAccuracy, forwards: Any, together: Any, seed: int) -> Any:
+    def counted(self: SupernetAccuracy, forwards: Any, together: Any, seed: int) -> Any:
         sizes.append(len(forwards))
         return plain(self, forwards, together, seed)
 
-    monkeypatch.setattr(SharedAccuracy, "_measured", counted)
+    monkeypatch.setattr(SupernetAccuracy, "_measured", counted)
     session = made.start(0)
     cell = (3, 1, 2, 0, 4, 3)
     answers = session.answer(Evaluate([cell, (1, 1, 1, 1, 1, 1), cell]))

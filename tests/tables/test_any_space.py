@@ -225,5 +225,5 @@ def test_what_the_embedded_tables_refuse() -> None:
         tables.load("fcnt")
     with pytest.raises(InputError, match="name of the embedded table"):
         imported.free_path("mlp", replace=True)
-    with pytest.raises(Unsupported, match="has no alpha_shape"):
+    with pytest.raises(Unsupported, match="Relaxable; mlp is not"):
         algorithms.get("eg_nas").configure("paper", {}).check_space(tables.load("mlp").space)

@@ -16,7 +16,7 @@ from nasbench_evo.training.data.augmentation import (
     cut_out,
     flip_and_crop,
 )
-from nasbench_evo.training.parts import TensorPart
+from nasbench_evo.training.data.images import TensorPart
 
 pytestmark = pytest.mark.torch
 

@@ -27,7 +27,7 @@ from nasbench_evo.networks.nasbench201.search_cell import (
     POOL,
     SKIP,
     SOURCES,
-    SharedCell,
+    SupernetCell,
     average_pool,
     convolution_name,
 )
@@ -62,7 +62,7 @@ class MixturePopulation:
                 f"body.{number}.convolutions", block.channels, weights, self.folding
             )
             for number, block in enumerate(supernet.body)
-            if isinstance(block, SharedCell)
+            if isinstance(block, SupernetCell)
         }
 
     def logits(self, images: Tensor) -> Tensor:

@@ -56,11 +56,11 @@ def _window(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def convolution_name(edge: int, operation: int) -> str:
-    """Return the name, within `SharedCell.convolutions`, of a convolution with its BatchNorm."""
+    """Return the name, within `SupernetCell.convolutions`, of a convolution with its BatchNorm."""
     return f"{edge}_{OPERATIONS[operation]}"
 
 
-class SharedCell(nn.Module):
+class SupernetCell(nn.Module):
     """One cell of the supernet: [batch, channels, h, w] to the same shape.
 
     Every edge holds a 1x1 and a 3x3 convolution, each with its BatchNorm.

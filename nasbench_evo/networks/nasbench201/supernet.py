@@ -21,7 +21,7 @@ from nasbench_evo.networks.nasbench201.network import (
     live_edges,
 )
 from nasbench_evo.networks.nasbench201.paths import PathPopulation
-from nasbench_evo.networks.nasbench201.search_cell import Plan, SharedCell, convolution_name
+from nasbench_evo.networks.nasbench201.search_cell import Plan, SupernetCell, convolution_name
 from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
 from nasbench_evo.networks.supernet import Statistics, Supernet
 from nasbench_evo.spaces.base import Genotype
@@ -54,7 +54,7 @@ class NASBench201Supernet(Supernet):
             width = channels * 2**stage
             if stage:
                 self.body.append(ResidualBlock(width // 2))
-            self.body.extend(SharedCell(width) for _ in range(cells))
+            self.body.extend(SupernetCell(width) for _ in range(cells))
         self.last = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, classes)
 
@@ -78,7 +78,7 @@ class NASBench201Supernet(Supernet):
         x: Tensor = self.stem(images)
         x = x.contiguous(memory_format=torch.channels_last)
         for block in self.body:
-            if not isinstance(block, SharedCell):
+            if not isinstance(block, SupernetCell):
                 x = block(x)
             elif weights is None:
                 x = block(x, plan)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.training.data.datasets import Dataset
-from nasbench_evo.training.parts import Part
+from nasbench_evo.training.data.images import Part
 
 _LARGEST_WHITENED = 3 * 64 * 64  # the whitening matrix has this many rows and columns
 

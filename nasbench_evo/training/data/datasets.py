@@ -16,8 +16,8 @@ from torch import Tensor
 from nasbench_evo.errors import DataError, InputError, unknown
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.training.data.formats import DIGESTS
+from nasbench_evo.training.data.images import FolderPart, Part, TensorPart
 from nasbench_evo.training.data.sources import SOURCES, Raw, RawFiles
-from nasbench_evo.training.parts import FolderPart, Part, TensorPart
 
 _TEST_SEED = 0  # data without an official test part: its test part never depends on split_seed
 _STATISTICS_IMAGES = 4096  # of a folder of files, mean and std are taken on at most this many

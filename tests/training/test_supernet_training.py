@@ -13,8 +13,8 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.networks.nasbench201 import supernet as nasbench201_supernet
 from nasbench_evo.networks.supernet import recalibrated
 from nasbench_evo.training import Execution, Recipe, Training, load_dataset, recipe
-from nasbench_evo.training.supernet import SharedTraining
-from nasbench_evo.training.supernet_accuracy import Measurement, SharedAccuracy
+from nasbench_evo.training.supernet import SupernetTraining
+from nasbench_evo.training.supernet_accuracy import Measurement, SupernetAccuracy
 
 pytestmark = pytest.mark.torch
 
@@ -36,12 +36,12 @@ def supernet() -> nasbench201_supernet.NASBench201Supernet:
     )
 
 
-def shared(digits: Any, given: Recipe = SHORT, model: Any = None) -> SharedTraining:
-    return SharedTraining(model or supernet(), digits, given, seed=7, execution=FP64)
+def shared(digits: Any, given: Recipe = SHORT, model: Any = None) -> SupernetTraining:
+    return SupernetTraining(model or supernet(), digits, given, seed=7, execution=FP64)
 
 
 def images(digits: Any) -> torch.Tensor:
-    pipeline = SharedAccuracy(supernet(), digits, SHORT, FP64, Measurement()).pipeline
+    pipeline = SupernetAccuracy(supernet(), digits, SHORT, FP64, Measurement()).pipeline
     return pipeline.evaluation(digits.valid.images[:20])
 
 
@@ -98,7 +98,7 @@ def test_alpha_goes_down_the_validation_loss(digits: Any) -> None:
     given = Recipe("still", 30, batch_size=25, learning_rate=1e-12, momentum=0.0)
     training = shared(digits, given)
     alpha = np.zeros((6, 5))
-    measured = SharedAccuracy(
+    measured = SupernetAccuracy(
         training.model, digits, given, FP64, Measurement("batch", batch_size=1000)
     )
     before = measured.of_mixtures(training.weights(alpha[None]), 0)[0][1]
@@ -117,11 +117,11 @@ def test_accuracies_are_those_of_the_sequential_supernet(digits: Any) -> None:
     training = shared(digits)
     training.train_paths(lambda: (3, 3, 3, 3, 3, 3))
     genotypes = [CELL, (3, 3, 3, 3, 3, 3), (0, 0, 0, 0, 0, 0)]
-    together = SharedAccuracy(
+    together = SupernetAccuracy(
         training.model, digits, SHORT, FP64, Measurement("running", batch_size=50)
     ).of_paths(genotypes, 0)
     inputs, labels = (
-        SharedAccuracy(training.model, digits, SHORT, FP64, Measurement()).pipeline.evaluation(
+        SupernetAccuracy(training.model, digits, SHORT, FP64, Measurement()).pipeline.evaluation(
             digits.valid.images
         ),
         digits.valid.labels,
