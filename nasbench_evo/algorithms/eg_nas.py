@@ -40,6 +40,7 @@ class EGNAS(Algorithm):
 
     name: ClassVar[str] = "eg_nas"
     paper: ClassVar[str] = "Cai et al. 2024, Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     needs: ClassVar[type] = Relaxable
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

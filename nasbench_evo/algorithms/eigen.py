@@ -28,6 +28,7 @@ class Eigen(Algorithm):
 
     name: ClassVar[str] = "eigen"
     paper: ClassVar[str] = "Ren et al. 2019, section 3 and Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
