@@ -18,7 +18,15 @@ from nasbench_evo.algorithms.generations import (
     generation,
 )
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
+from nasbench_evo.requests import (
+    BudgetSpent,
+    EvaluateMixtures,
+    Evaluation,
+    Note,
+    Request,
+    Search,
+    TrainMixture,
+)
 from nasbench_evo.spaces.base import Genotype, Relaxable
 
 Array = NDArray[np.float64]
@@ -73,6 +81,11 @@ class EGNAS(Algorithm):
     eta: float = parameter(0.4, "weight of the similarity L2 (Eq. 7)", low=0)
     sigma: float = parameter(1.0, "first step size of the strategies", low=1e-6)
     sigma_min: float = parameter(0.02, "floor of sigma / (t + 1)", low=1e-6)
+    update: str = parameter(
+        "position",
+        "what alpha moves by: s itself (Eq. 8 as printed), or difference: s - alpha",
+        choices=("position", "difference"),
+    )
     variant: str = parameter(
         "paper", "as_published_code: what the published script does", choices=_VARIANTS
     )
@@ -80,18 +93,32 @@ class EGNAS(Algorithm):
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 
-        The result is the discretized alpha of the last epoch.
+        The result is the discretized alpha, of the last epoch or when the budget is spent. Each
+        step says what it did to alpha (`Note`).
         """
         if self.variant == "as_published_code":
             return (yield from eg_nas_published.search(self, space, rng))
         alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
-        for t in range(self.epochs):
-            yield TrainMixture(alpha)  # (Eq. 2, lower level)
-            if t >= self.warmup:
-                sigma = max(self.sigma / (t + 1), self.sigma_min)
-                s = yield from self._direction(alpha, sigma, rng)
-                alpha = alpha + self.xi * s  # (Eq. 8)
+        try:
+            for t in range(self.epochs):
+                yield TrainMixture(alpha)  # (Eq. 2, lower level)
+                if t >= self.warmup:
+                    sigma = max(self.sigma / (t + 1), self.sigma_min)
+                    s = yield from self._direction(alpha, sigma, rng)
+                    before, alpha = alpha, self._moved(alpha, s)
+                    yield Note({"epoch": t + 1, **diagnostics(before, alpha)})
+        except BudgetSpent:
+            pass
         return space.discretize(alpha[None])[0]
+
+    def _moved(self, alpha: Array, s: Array) -> Array:
+        """Return alpha after a step: alpha + xi s as printed, or alpha + xi (s - alpha) (Eq. 8).
+
+        s is a point near alpha, not a direction from it: as printed, alpha grows by 1 + xi an
+        epoch and soon no longer changes its argmax.
+        """
+        step = s if self.update == "position" else s - alpha
+        return np.asarray(alpha + self.xi * step)
 
     def _direction(
         self, alpha: Array, sigma: float, rng: Stream
@@ -116,22 +143,26 @@ class EGNAS(Algorithm):
         sigma: float,
         seed: int,
     ) -> Generator[Request, list[Evaluation], Individual]:
-        """Run CMA-ES from `mean`; return its fittest individual x*_n."""
+        """Run CMA-ES from `mean`; return its fittest individual x*_n.
+
+        P holds the mean m^t beside the individuals (Algorithm 1, line 12).
+        """
         # Imported late: --help must stay light.
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
         fittest = Individual(mean)
+        shape = (-1, *alpha.shape)
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
-            z = points.reshape(-1, *alpha.shape)
+            z = np.concatenate([strategy.mean.reshape(shape), points.reshape(shape)])
             answers = yield EvaluateMixtures(z)
             f = self.fitness(alpha, accuracy, z, answers)
             i = int(f.argmin())
             if f[i] < fittest.fitness:
                 fittest = Individual(z[i], answers[i].valid_accuracy, float(f[i]))
             if number + 1 < self.generations:  # the last tell would change nothing
-                strategy.tell(list(zip(points, f.tolist(), strict=True)))
+                strategy.tell(list(zip(points, f[1:].tolist(), strict=True)))
         return fittest
 
     def fitness(self, alpha: Array, accuracy: float, z: Array, answers: list[Evaluation]) -> Array:
@@ -177,6 +208,16 @@ class EGNAS(Algorithm):
                 best.append((float(f.min()), answers[int(f.argmin())]))
             chosen.append(min(best, key=lambda pair: pair[0])[1])
         return max(chosen, key=lambda answer: answer.valid_accuracy)
+
+
+def diagnostics(before: Array, alpha: Array) -> dict[str, float | bool]:
+    """Return what a step did: max|alpha|, the mean largest softmax, whether the argmax changed."""
+    e = np.exp(alpha - alpha.max(-1, keepdims=True))
+    return {
+        "max_alpha": float(f"{np.abs(alpha).max():.6g}"),
+        "largest_softmax": round(float((e.max(-1) / e.sum(-1)).mean()), 6),
+        "argmax_changed": bool((before.argmax(-1) != alpha.argmax(-1)).any()),
+    }
 
 
 def similarity(alpha: Array, z: Array) -> Array:
