@@ -11,6 +11,7 @@ import typer
 from nasbench_evo import __version__
 from nasbench_evo.cli import (
     check,
+    doctor,
     draw,
     figures,
     pareto,
@@ -46,6 +47,7 @@ app.command("export")(report.export)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
 app.command("train")(training.train)
+app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)
 app.add_typer(table.app, name="table")
 
