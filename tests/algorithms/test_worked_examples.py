@@ -190,7 +190,7 @@ class TestGeneticNAS:
             algorithm = GeneticNAS(epochs=30, **changes)
             results = [search(algorithm, cifar10, seed=s, budget=Budget(2000)) for s in range(20)]
             table = cifar10.table
-            cells = [SPACE.index(result.genotype) for result in results]
+            cells = [SPACE.index(result.returned) for result in results]
             return float(table.mean_accuracy[0, cells].mean())
 
         plain = found()
