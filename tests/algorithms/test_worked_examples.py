@@ -18,7 +18,7 @@ from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate, TrainMixture, TrainPaths
+from nasbench_evo.requests import Evaluate, Note, TrainMixture, TrainPaths
 from nasbench_evo.runner import AskTell, Budget, search
 from nasbench_evo.spaces import NASBench201
 
@@ -244,7 +244,7 @@ class TestEGNAS:
             assert request is not None
             sizes.append(len(request.alphas) if hasattr(request, "alphas") else 0)
             driven.tell(session.answer(request))
-        assert sizes == [0, 0, 1, 4, 4, 0, 1, 4, 4]
+        assert sizes == [0, 0, 1, 5, 5, 0, 1, 5, 5]  # P holds the mean beside the individuals
         assert session.notes == {"weights": "table", "loss_source": "-ln(accuracy)"}
 
     def test_the_step_is_along_the_most_accurate_of_the_fittest(self) -> None:
@@ -255,12 +255,33 @@ class TestEGNAS:
         driven.ask()
         driven.tell([evaluation(None, 50.0, 1.0)])
         first = driven.ask()
-        driven.tell([evaluation(None, 60.0, 0.1)] + [evaluation(None, 10.0, 5.0)] * 3)
+        driven.tell([evaluation(None, 60.0, 0.1)] + [evaluation(None, 10.0, 5.0)] * 4)
         driven.ask()
-        driven.tell([evaluation(None, 55.0, 0.05)] + [evaluation(None, 10.0, 5.0)] * 3)
+        driven.tell([evaluation(None, 55.0, 0.05)] + [evaluation(None, 10.0, 5.0)] * 4)
         after = driven.ask().alpha  # type: ignore[union-attr]
         chosen = first.alphas[0]  # type: ignore[union-attr]
         np.testing.assert_allclose(after, before + 0.5 * chosen)
+
+    def test_the_printed_step_grows_alpha_and_a_difference_does_not(
+        self, cifar10: LookupEvaluator
+    ) -> None:
+        """Eq. 8 as printed adds a position: max|alpha| grows by about 1 + xi an epoch."""
+        said = {
+            update: search(EGNAS(warmup=0, epochs=12, update=update), cifar10, seed=1,
+                           budget=Budget(10**6)).notes["epochs"]
+            for update in ("position", "difference")
+        }  # fmt: skip
+        assert [epoch["epoch"] for epoch in said["position"]] == list(range(1, 13))
+        grown = [epoch["max_alpha"] for epoch in said["position"]]
+        assert grown[-1] > 1.5**6 * grown[4]
+        assert max(epoch["max_alpha"] for epoch in said["difference"]) < 10
+        assert not any(epoch["argmax_changed"] for epoch in said["position"][-3:])  # frozen
+        assert all(0.2 <= epoch["largest_softmax"] <= 1 for epoch in said["position"])
+
+    def test_a_spent_budget_leaves_the_final_alpha(self, cifar10: LookupEvaluator) -> None:
+        result = search(EGNAS(warmup=0), cifar10, seed=0, budget=Budget(300))
+        assert result.returned is not None
+        assert result.genotype == result.curve[-1][1]  # the best seen stands beside it
 
     def test_each_strategy_has_a_seed_of_its_own(self) -> None:
         driven = AskTell(EGNAS(warmup=0, samples=2, sigma_min=1.0), SPACE, seed=0)
@@ -269,7 +290,7 @@ class TestEGNAS:
         driven.ask()
         driven.tell([evaluation(None, 50.0, 1.0)])
         first = driven.ask().alphas  # type: ignore[union-attr]
-        driven.tell([evaluation(None, 50.0, 1.0)] * 25)
+        driven.tell([evaluation(None, 50.0, 1.0)] * 26)
         second = driven.ask().alphas  # type: ignore[union-attr]
         # Centred on their means the two populations still differ: other draws, not a shift.
         assert not np.allclose(first - first.mean(0), second - second.mean(0))
@@ -311,8 +332,11 @@ def eg_nas_individuals(variant: str) -> list[list[NDArray[np.float64]]]:
                 epochs.append([])
                 request = search.send([])
                 continue
+            if isinstance(request, Note):
+                request = next(search)
+                continue
             if len(request.alphas) > 1:
-                epochs[-1].append(request.alphas)
+                epochs[-1].append(request.alphas[-60:])  # the paper's P begins with the mean
             request = search.send(
                 [
                     evaluation((0,) * 6, 50.0 + 0.001 * i, loss=1.0)
