@@ -14,12 +14,22 @@ T = TypeVar("T")
 Genes = tuple[int, ...]
 
 
-def tournament(population: Collection[Evaluation], size: int, rng: Stream) -> Evaluation:
-    """Return the fittest of `size` individuals drawn without replacement (Real et al. 2019).
+def tournament(
+    population: Collection[Evaluation], size: int, rng: Stream, *, replacement: bool = False
+) -> Evaluation:
+    """Return the fittest of `size` individuals drawn with or without replacement.
 
-    A size beyond the population takes all of it; among equals the first drawn wins.
+    Real et al. 2019 (Algorithm 1) draw with it. Without it a size beyond the population takes all
+    of it. Among equals the first drawn wins.
     """
     random, left, n = rng.random, list(population), len(population)
+    if replacement:
+        best = left[int(random() * n)]
+        for _ in range(size - 1):
+            rival = left[int(random() * n)]
+            if rival[1] > best[1]:  # [1] is valid_accuracy, as below
+                best = rival
+        return best
     best = left.pop(int(random() * n))
     for alive in range(n - 1, max(n - size, 0), -1):
         rival = left.pop(int(random() * alive))

@@ -29,6 +29,7 @@ class RegularizedEvolution(Algorithm):
 
     population_size: int = parameter(10, "individuals alive", low=1)
     sample_size: int = parameter(3, "individuals in a tournament", low=1)
+    replacement: bool = parameter(True, "draw them with replacement, as Real et al. write")
 
     def search(self, space: Space, rng: Stream) -> Search:
         """Replace the oldest by a mutated tournament winner, for ever."""
@@ -36,7 +37,7 @@ class RegularizedEvolution(Algorithm):
         initial = space.sample(rng, self.population_size)
         population = deque((yield Evaluate(initial)))
         while True:
-            parent = tournament(population, size, rng)
+            parent = tournament(population, size, rng, replacement=self.replacement)
             population += yield Evaluate((mutate(parent.genotype, rng),))
             population.popleft()
 
@@ -56,7 +57,10 @@ class _Ageing:
             return 0, Evaluate((self._initial.popleft(),))
         if not self._population:
             return None
-        parent = tournament(self._population, self._algorithm.sample_size, self._rng)
+        chosen = self._algorithm
+        parent = tournament(
+            self._population, chosen.sample_size, self._rng, replacement=chosen.replacement
+        )
         return 0, Evaluate((self._space.mutate(parent.genotype, self._rng),))
 
     def absorb(self, ticket: int, answer: Evaluation) -> None:

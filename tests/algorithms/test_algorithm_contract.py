@@ -22,7 +22,7 @@ class TestLocalSearch(AlgorithmContract):
 
 class TestRegularizedEvolution(AlgorithmContract):
     name = "regularized_evolution"
-    others = {"population_size": 11, "sample_size": 4}  # noqa: RUF012
+    others = {"population_size": 11, "sample_size": 4, "replacement": False}  # noqa: RUF012
 
 
 class TestGeneticCNN(AlgorithmContract):

@@ -98,3 +98,12 @@ def test_rates_zero_and_one(genotype: tuple[int, ...], seed: int) -> None:
         changed = mutate(genotype, (5,) * 6, 1.0, rng)
         assert all(x != y for x, y in zip(genotype, changed, strict=True))
         assert all(0 <= x < 5 for x in changed)
+
+
+def test_a_tournament_with_replacement_may_draw_one_twice() -> None:
+    """Of two individuals a tournament of two misses the fitter with probability 1/4."""
+    population = [evaluation(0, 1.0), evaluation(1, 2.0)]
+    rng, n = stream(0, "test"), 4000
+    worse = sum(tournament(population, 2, rng, replacement=True).genotype == 0 for _ in range(n))
+    assert worse / n == pytest.approx(0.25, abs=0.03)
+    assert all(tournament(population, 2, rng).genotype == 1 for _ in range(50))
