@@ -128,8 +128,7 @@ class OnTable(Kind):
                 )
         compare([group for group in groups if group.checkpoint == suite.checkpoints[-1]])
         kind.labelled(groups)
-        other = tables.reported(suite.table).measured is not None
-        rows = made([c for c in self.columns if other or c.key != MEASURED], groups)
+        rows = made(self.columns, groups)
         return Findings(suite, collected, rows, sentences=comparison.of_summary(suite, rows))
 
     def space(self, suite: Suite) -> Space:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def search(*arguments: str) -> Any:
 def test_a_search_on_shared_weights_prints_what_it_found() -> None:
     result = search(*SHARED)
     assert result.exit_code == 0, result.output
-    assert "24 individuals with shared weights" in result.stdout
+    assert re.search(r"evaluations +\d+ individuals with shared weights", result.stdout)
     assert "fitness" not in result.stdout
 
 
@@ -72,7 +73,7 @@ def test_an_interrupted_search_says_how_to_go_on(
     ("arguments", "message"),
     [
         (["eigen", "--evaluator", "supernet"], "trains no shared weights"),
-        (["darts", "--evaluator", "supernet", "--space", "micro_cell"], "alpha_shape"),
+        (["darts", "--evaluator", "supernet", "--space", "micro_cell"], "Relaxable"),
         (["genetic_nas", "--final-set", "epochs=1"], "--final-set needs"),
         (["genetic_nas", "--evaluator", "supernet", "--devices", "cpu,cpu"], "one device"),
         (["darts", "--evaluator", "standalone", "--dataset", "digits"], "supernet evaluator"),

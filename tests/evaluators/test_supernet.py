@@ -78,7 +78,7 @@ def run(name: str, made: SupernetEvaluator, seed: int = 1) -> Result:
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_runs_in_every_space_it_can(name: str, space: str) -> None:
     if space == "micro_cell" and name in ("eg_nas", "darts"):
-        with pytest.raises(Unsupported, match="alpha_shape"):
+        with pytest.raises(Unsupported, match="Relaxable"):
             run(name, evaluator(space))
         return
     first, second = (run(name, evaluator(space)) for _ in range(2))
@@ -295,10 +295,8 @@ def test_more_epochs_than_the_schedule_has_are_refused() -> None:
 
 
 def test_probes_measure_the_same_cells_at_the_epochs_asked_for() -> None:
-    import json
-
     result = run("random_search_ws", evaluator(probe=Probe(5, 2)))
-    probes = json.loads(result.notes[probing.NOTE])
+    probes = result.notes[probing.NOTE]
     assert [epoch for epoch, _ in probes] == [2, 3]  # each second epoch, and the last
     assert all(len(values) == 5 for _, values in probes)
     plain = run("random_search_ws", evaluator())
