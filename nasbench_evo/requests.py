@@ -3,8 +3,8 @@
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
 request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
 knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
-Python has. A search that ends by itself may return its final genotype, or `Ended`; else the best
-that it saw is its result.
+Python has. A search may return a genotype of its own, or `Ended`, when it ends by itself or when
+`BudgetSpent` is thrown into it.
 """
 
 from __future__ import annotations

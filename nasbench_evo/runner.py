@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
+from nasbench_evo.incumbents import check_rule, incumbents
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import (
     BudgetSpent,
@@ -57,12 +57,16 @@ class Budget:
 class Result:
     """One finished search. The reporter looks the incumbent's true quality up; the search did not.
 
-    `genotype` is what the algorithm returned when it ended by itself, else the last incumbent.
-    `curve` holds the points where the incumbent changed: (full-training equivalents spent,
-    genotype). `history` is every answer in order, and is not stored.
+    `returned` is what the algorithm ended with, by itself or when its budget was spent; None if it
+    has no result of its own. `genotype` is what the run recommends: the last incumbent by the rule
+    `incumbent`; on shared weights `returned`, if there is one. `curve` holds the points where the
+    incumbent changed: (full-training equivalents spent, genotype). `history` is every answer in
+    order, and is not stored.
     """
 
     genotype: Genotype
+    returned: Genotype | None
+    incumbent: str  # "seen" or "mean"
     curve: list[tuple[float, Genotype]]
     evaluations: float  # full-training equivalents
     simulated_seconds: float
@@ -71,27 +75,38 @@ class Result:
     notes: dict[str, Any]
     history: list[Evaluation] = field(repr=False)
 
+    def recommended(self, rule: str) -> Genotype:
+        """Return the last incumbent by a rule, "seen" or "mean"."""
+        if rule == self.incumbent:
+            return self.curve[-1][1]
+        genotypes, accuracies, _, _, fractions, _, costs, _ = zip(*self.history, strict=True)
+        return incumbents(genotypes, accuracies, fractions, costs, rule)[-1][1]
+
 
 class AskTell:
     """A search driven by hand: `ask` for a request, `tell` its answers.
 
-    `search.done` turns True when the algorithm ends by itself; `search.epochs` are its notes so
-    far. Raises ProtocolError on a second ask before tell, on a tell before ask, and on the wrong
-    number of answers.
+    `done` turns True when the algorithm ends by itself, or by `end`; `returned` is then the result
+    of its own, None if it has none; `epochs` are its notes so far. Raises ProtocolError on a second
+    ask before tell, on a tell before ask, and on the wrong number of answers.
     """
 
     def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
+        self._name, self._space = algorithm.name, space
         self._generator = algorithm.search(space, stream(seed, "algorithm"))
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
         self.epochs: list[dict[str, Any]] = []
         self.done = False
+        self.returned: Genotype | None = None
 
     def ask(self) -> Request | None:
         """Return the next request, or None when the algorithm has ended."""
         if self._pending is not None:
             raise ProtocolError("ask() was called twice: tell(answers) of the last request first.")
+        if self.done:
+            return None
         try:
             if self._started:
                 request = self._generator.send(self._answers or [])
@@ -102,9 +117,26 @@ class AskTell:
                 self.epochs.append(dict(request.values))
                 request = self._generator.send(None)
             self._pending = request
-        except StopIteration:
-            self.done = True
+        except StopIteration as end:
+            self.done, (self.returned, _) = True, _ended(end.value, self._space)
         return self._pending
+
+    def end(self) -> Genotype | None:
+        """End the search as a spent budget does, and return what the algorithm ends with, or None.
+
+        A pending request stays without answers.
+        """
+        if not self.done:
+            self.done, self._pending = True, None
+            try:
+                self._generator.throw(BudgetSpent())
+            except StopIteration as end:
+                self.returned, _ = _ended(end.value, self._space)
+            except BudgetSpent:
+                pass  # a search without a result of its own
+            else:
+                raise ProtocolError(f"{self._name} goes on asking after BudgetSpent.")
+        return self.returned
 
     def tell(self, answers: Sequence[Evaluation]) -> None:
         """Give the answers of the pending request, one for each individual, in its order.
@@ -127,29 +159,41 @@ def requested(request: Request) -> int:
 
 
 def search(
-    algorithm: Algorithm, evaluator: Evaluator, *, seed: int = 0, budget: Budget | None = None
+    algorithm: Algorithm,
+    evaluator: Evaluator,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    incumbent: str | None = None,
 ) -> Result:
     """Run an algorithm on an evaluator until its budget is spent or it ends by itself.
 
-    One seed gives the same result in any process and any order. Raises InputError for a seed
-    below 0, and what the algorithm and the evaluator raise.
+    `incumbent` is the rule of recommendation, "seen" or "mean" (see `nasbench_evo.incumbents`);
+    None takes the algorithm's own; on shared weights "seen", as there two answers of a genotype are
+    of different weights. One seed gives the same result in any process and any order. Raises
+    InputError for a seed below 0 or an unknown rule, and what algorithm and evaluator raise.
     """
     if seed < 0:
         raise InputError(f"A seed is 0 or above; got {seed}.")
+    rule = check_rule(incumbent or algorithm.incumbent)
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
     history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
-    final, said = final if isinstance(final, Ended) else (final, {})
+    returned, said = _ended(final, evaluator.space)
     if not history:
         raise InputError(
             f"{algorithm.name} evaluated nothing: the budget is below one individual, or its "
             "hyper-parameters leave nothing to do."
         )
-    genotypes, accuracies, _, seconds, fractions, _, costs, _ = zip(*history, strict=True)
-    curve = incumbents(genotypes, accuracies, fractions, costs)
+    genotypes, accuracies, _, seconds, fractions, sources, costs, _ = zip(*history, strict=True)
+    shared = sources[0] == "supernet"
+    rule = "seen" if shared and incumbent is None else rule
+    curve = incumbents(genotypes, accuracies, fractions, costs, rule)
     return Result(
-        genotype=curve[-1][1] if final is None else final,
+        genotype=returned if shared and returned is not None else curve[-1][1],
+        returned=returned,
+        incumbent=rule,
         curve=curve,
         evaluations=round(sum(costs), 9),
         simulated_seconds=sum(seconds),
@@ -237,6 +281,12 @@ def _converse(
     return history, final
 
 
+def _ended(value: Any, space: Space) -> tuple[Genotype | None, Mapping[str, str]]:
+    """Return a search's own result and notes; raise InputError if that is not of the space."""
+    genotype, notes = value if isinstance(value, Ended) else (value, {})
+    return (None if genotype is None else space.validate(genotype)), notes
+
+
 def _check(request: Evaluate | EvaluateMixtures, n: int, name: str) -> None:
     """Raise ProtocolError for a request for no individual, or that continues another number."""
     if not n:
@@ -274,44 +324,6 @@ def _answer_one_by_one(
             break
         answers.append(result)
     return answers
-
-
-def incumbents(
-    genotypes: Sequence[Genotype],
-    accuracies: Sequence[float],
-    fractions: Sequence[float],
-    costs: Sequence[float],
-) -> list[tuple[float, Genotype]]:
-    """Return the points where the best individual that the search saw changed.
-
-    A point is (full-training equivalents spent, genotype); the arguments are the columns of a
-    history. Full trainings come before partial ones; among equals the first stays.
-    """
-    spent = list(accumulate(costs))
-    points: list[tuple[float, Genotype]] = []
-    best_fraction, best_accuracy = 0.0, -math.inf
-    for i, (accuracy, fraction) in enumerate(zip(accuracies, fractions, strict=True)):
-        if fraction >= best_fraction and (accuracy > best_accuracy or fraction > best_fraction):
-            best_fraction, best_accuracy = fraction, accuracy
-            if not points or points[-1][1] != genotypes[i]:
-                points.append((round(spent[i], 9), genotypes[i]))
-    return points
-
-
-def incumbent_accuracies(history: Sequence[Evaluation]) -> list[tuple[float, Genotype, float]]:
-    """Return (full-training equivalents spent, genotype, accuracy) where the best seen changed.
-
-    The rule is that of `incumbents`; a better trial of the same genotype is a change here.
-    """
-    points: list[tuple[float, Genotype, float]] = []
-    best = (0.0, -math.inf)  # fraction, accuracy
-    spent = 0.0
-    for answer in history:
-        spent += answer.cost
-        if (answer.fraction, answer.valid_accuracy) > best:
-            best = (answer.fraction, answer.valid_accuracy)
-            points.append((round(spent, 9), answer.genotype, answer.valid_accuracy))
-    return points
 
 
 def trace_hash(

@@ -160,10 +160,10 @@ def test_a_run_that_raises_fails_alone(
 ) -> None:
     searched = tasks.search
 
-    def search(algorithm, evaluator, *, seed, budget):  # type: ignore[no-untyped-def]
+    def search(algorithm, evaluator, *, seed, **options):  # type: ignore[no-untyped-def]
         if seed == 3:
             raise RuntimeError("boom")
-        return searched(algorithm, evaluator, seed=seed, budget=budget)
+        return searched(algorithm, evaluator, seed=seed, **options)
 
     monkeypatch.setattr(tasks, "search", search)
     with execution.opened(suite, tmp_path) as store:

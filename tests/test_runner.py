@@ -11,13 +11,15 @@ from support import ON_TABLES, evaluation
 from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.algorithms.eigen import Eigen
+from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
 from nasbench_evo.algorithms.random_search import RandomSearch
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.incumbents import incumbents
 from nasbench_evo.randomness import Stream
 from nasbench_evo.replays.simulated_workers import simulate
-from nasbench_evo.requests import Evaluate, Note, Search
-from nasbench_evo.runner import AskTell, Budget, incumbents, search, trace_hash
+from nasbench_evo.requests import BudgetSpent, Evaluate, Note, Search
+from nasbench_evo.runner import AskTell, Budget, search, trace_hash
 from nasbench_evo.spaces import NASBench201
 
 
@@ -67,6 +69,91 @@ class Silent(Algorithm):
 
     def search(self, space: NASBench201, rng: Stream) -> Search:
         yield from ()
+
+
+@dataclass(frozen=True)
+class Last(Algorithm):
+    """Walks for ever; its result is where it stands."""
+
+    name: ClassVar[str] = "last"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        (here,) = space.sample(rng, 1)
+        try:
+            while True:
+                yield Evaluate([here])
+                here = space.mutate(here, rng)
+        except BudgetSpent:
+            return here
+
+
+@dataclass(frozen=True)
+class Deaf(Algorithm):
+    """Does not hear that its budget is spent."""
+
+    name: ClassVar[str] = "deaf"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        while True:
+            try:
+                yield Evaluate(space.sample(rng, 1))
+            except BudgetSpent:
+                continue
+
+
+@dataclass(frozen=True)
+class Wrong(Algorithm):
+    """Returns what is no genotype."""
+
+    name: ClassVar[str] = "wrong"
+    paper: ClassVar[str] = "none"
+
+    def search(self, space: NASBench201, rng: Stream) -> Search:
+        yield Evaluate(space.sample(rng, 1))
+        return "the best one"
+
+
+def test_a_search_ends_with_a_result_of_its_own_beside_the_incumbent(
+    cifar10: LookupEvaluator,
+) -> None:
+    run = search(Last(), cifar10, seed=3, budget=Budget(20))
+    shorter = search(Last(), cifar10, seed=3, budget=Budget(19))
+    assert len(run.history) == 20
+    assert shorter.returned == run.history[-1].genotype  # asked for, but not answered any more
+    assert run.genotype == run.curve[-1][1]
+    assert search(RandomSearch(), cifar10, budget=Budget(20)).returned is None
+
+
+def test_a_result_must_be_a_genotype_and_an_end_an_end(cifar10: LookupEvaluator) -> None:
+    with pytest.raises(ProtocolError, match="deaf goes on asking after BudgetSpent"):
+        search(Deaf(), cifar10, budget=Budget(5))
+    with pytest.raises(InputError, match="6 integers"):
+        search(Wrong(), cifar10, budget=Budget(5))
+
+
+@pytest.mark.parametrize("algorithm", [Last(), GeneticCNN(population_size=7), RandomSearch()])
+@pytest.mark.parametrize("budget", [7, 26])
+def test_ask_tell_ends_as_the_runner_does(
+    algorithm: Algorithm, budget: int, cifar10: LookupEvaluator
+) -> None:
+    driven, session, left = AskTell(algorithm, cifar10.space, seed=9), cifar10.start(9), budget
+    while True:
+        request = driven.ask()
+        assert isinstance(request, Evaluate)
+        left -= len(request.genotypes)
+        if left < 0:
+            break
+        driven.tell(session.answer(request))
+    returned = driven.end()
+    assert returned == search(algorithm, cifar10, seed=9, budget=Budget(budget)).returned
+    assert (returned is None) == isinstance(algorithm, RandomSearch)
+    assert driven.done
+    assert driven.end() == driven.returned == returned
+    assert driven.ask() is None
+    unasked = AskTell(algorithm, cifar10.space, seed=9)
+    assert unasked.end() is None
 
 
 def test_a_seconds_budget_ends_the_search(cifar10: LookupEvaluator) -> None:

@@ -44,6 +44,8 @@ class Algorithm(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]  # citation and section
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
+    incumbent: ClassVar[str] = "seen"
     generational: ClassVar[Generational | None] = None  # what figures by generation say of it
     needs: ClassVar[type | None] = None  # the protocol that says what a space must be able to do
 
@@ -60,7 +62,10 @@ class Algorithm(ABC):
 
     @abstractmethod
     def search(self, space: Any, rng: Stream) -> Search:
-        """Yield requests and receive their answers; the runner ends it with the budget."""
+        """Yield requests and receive their answers; the runner ends it with the budget.
+
+        A method with a result of its own returns it, also when BudgetSpent is thrown into it.
+        """
 
     def kept_share(self, evaluations: float | None) -> float:
         """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo.algorithms import eg_nas_published
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.generations import (
     Exchange,
@@ -17,13 +18,20 @@ from nasbench_evo.algorithms.generations import (
     generation,
 )
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
+from nasbench_evo.requests import (
+    BudgetSpent,
+    EvaluateMixtures,
+    Evaluation,
+    Note,
+    Request,
+    Search,
+    TrainMixture,
+)
 from nasbench_evo.spaces.base import Genotype, Relaxable
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
 _VARIANTS = ("paper", "as_published_code")
-_ONE_SEED = 0  # of every strategy in the published code
 
 
 class Individual(NamedTuple):
@@ -40,9 +48,16 @@ class EGNAS(Algorithm):
 
     name: ClassVar[str] = "eg_nas"
     paper: ClassVar[str] = "Cai et al. 2024, Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     needs: ClassVar[type] = Relaxable
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "published_code": {
+            "variant": "as_published_code",
+            "samples": 3,
+            "population_size": 50,
+            "xi": 0.1,
+        },
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
         "nb201": {
             "epochs": 1000,
@@ -66,34 +81,44 @@ class EGNAS(Algorithm):
     eta: float = parameter(0.4, "weight of the similarity L2 (Eq. 7)", low=0)
     sigma: float = parameter(1.0, "first step size of the strategies", low=1e-6)
     sigma_min: float = parameter(0.02, "floor of sigma / (t + 1)", low=1e-6)
-    variant: str = parameter(
-        "paper", "as_published_code has the four faults of the reference", choices=_VARIANTS
+    update: str = parameter(
+        "position",
+        "what alpha moves by: s itself (Eq. 8 as printed), or difference: s - alpha",
+        choices=("position", "difference"),
     )
-
-    @property
-    def faulty(self) -> bool:
-        """Whether the faults of the published code are copied, to show what they change.
-
-        They are: the same seed for every strategy; an epoch counter that stays at 0, so that sigma
-        never decays; softmax applied twice to the individuals; and a best fitness that leaks from
-        one strategy to the next.
-        """
-        return self.variant == "as_published_code"
+    variant: str = parameter(
+        "paper", "as_published_code: what the published script does", choices=_VARIANTS
+    )
 
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 
-        The result is the discretized alpha of the last epoch.
+        The result is the discretized alpha, of the last epoch or when the budget is spent. Each
+        step says what it did to alpha (`Note`).
         """
+        if self.variant == "as_published_code":
+            return (yield from eg_nas_published.search(self, space, rng))
         alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
-        for t in range(self.epochs):
-            yield TrainMixture(alpha)  # (Eq. 2, lower level)
-            if t >= self.warmup:
-                decay = 1 if self.faulty else t + 1
-                sigma = max(self.sigma / decay, self.sigma_min)
-                s = yield from self._direction(alpha, sigma, rng)
-                alpha = alpha + self.xi * s  # (Eq. 8)
+        try:
+            for t in range(self.epochs):
+                yield TrainMixture(alpha)  # (Eq. 2, lower level)
+                if t >= self.warmup:
+                    sigma = max(self.sigma / (t + 1), self.sigma_min)
+                    s = yield from self._direction(alpha, sigma, rng)
+                    before, alpha = alpha, self._moved(alpha, s)
+                    yield Note({"epoch": t + 1, **diagnostics(before, alpha)})
+        except BudgetSpent:
+            pass
         return space.discretize(alpha[None])[0]
+
+    def _moved(self, alpha: Array, s: Array) -> Array:
+        """Return alpha after a step: alpha + xi s as printed, or alpha + xi (s - alpha) (Eq. 8).
+
+        s is a point near alpha, not a direction from it: as printed, alpha grows by 1 + xi an
+        epoch and soon no longer changes its argmax.
+        """
+        step = s if self.update == "position" else s - alpha
+        return np.asarray(alpha + self.xi * step)
 
     def _direction(
         self, alpha: Array, sigma: float, rng: Stream
@@ -101,13 +126,10 @@ class EGNAS(Algorithm):
         """Return the x*_n with the best validation accuracy of N strategies (Eq. 9)."""
         (current,) = yield EvaluateMixtures(alpha[None])
         best = Individual(alpha)
-        fittest = Individual(alpha)
         for _ in range(self.samples):
             mean = alpha + sigma * rng.generator.standard_normal(alpha.shape)
-            seed = _ONE_SEED if self.faulty else rng.seed()
-            known = fittest if self.faulty else Individual(mean)
             fittest = yield from self.strategy(
-                alpha, current.valid_accuracy, mean, sigma, seed, known
+                alpha, current.valid_accuracy, mean, sigma, rng.seed()
             )
             if fittest.accuracy > best.accuracy:
                 best = fittest
@@ -120,23 +142,27 @@ class EGNAS(Algorithm):
         mean: Array,
         sigma: float,
         seed: int,
-        fittest: Individual,
     ) -> Generator[Request, list[Evaluation], Individual]:
-        """Run CMA-ES from `mean`; return its fittest individual x*_n, or `fittest` if that is."""
+        """Run CMA-ES from `mean`; return its fittest individual x*_n.
+
+        P holds the mean m^t beside the individuals (Algorithm 1, line 12).
+        """
         # Imported late: --help must stay light.
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
+        fittest = Individual(mean)
+        shape = (-1, *alpha.shape)
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
-            z = points.reshape(-1, *alpha.shape)
-            answers = yield EvaluateMixtures(softmax(z) if self.faulty else z)
+            z = np.concatenate([strategy.mean.reshape(shape), points.reshape(shape)])
+            answers = yield EvaluateMixtures(z)
             f = self.fitness(alpha, accuracy, z, answers)
             i = int(f.argmin())
             if f[i] < fittest.fitness:
                 fittest = Individual(z[i], answers[i].valid_accuracy, float(f[i]))
             if number + 1 < self.generations:  # the last tell would change nothing
-                strategy.tell(list(zip(points, f.tolist(), strict=True)))
+                strategy.tell(list(zip(points, f[1:].tolist(), strict=True)))
         return fittest
 
     def fitness(self, alpha: Array, accuracy: float, z: Array, answers: list[Evaluation]) -> Array:
@@ -155,9 +181,10 @@ class EGNAS(Algorithm):
 
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Find the direction that each epoch took."""
+        published = self.variant == "as_published_code"
         found, spent = [], 0.0
         epoch: list[tuple[Array, list[Evaluation]]] = []
-        whole = 1 + self.samples * self.generations
+        whole = 1 + self.samples * (2 if published else self.generations)
         for request, answers in exchanges:
             if not isinstance(request, EvaluateMixtures):
                 epoch = []
@@ -166,7 +193,8 @@ class EGNAS(Algorithm):
             spent += sum(answer.cost for answer in answers)
             if len(epoch) == whole:
                 members = [answer for _, individuals in epoch[1:] for answer in individuals]
-                found.append(generation(self._chosen(epoch), members, spent))
+                chosen = _measured_best(epoch) if published else self._chosen(epoch)
+                found.append(generation(chosen, members, spent))
         return found
 
     def _chosen(self, epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
@@ -180,6 +208,16 @@ class EGNAS(Algorithm):
                 best.append((float(f.min()), answers[int(f.argmin())]))
             chosen.append(min(best, key=lambda pair: pair[0])[1])
         return max(chosen, key=lambda answer: answer.valid_accuracy)
+
+
+def diagnostics(before: Array, alpha: Array) -> dict[str, float | bool]:
+    """Return what a step did: max|alpha|, the mean largest softmax, whether the argmax changed."""
+    e = np.exp(alpha - alpha.max(-1, keepdims=True))
+    return {
+        "max_alpha": float(f"{np.abs(alpha).max():.6g}"),
+        "largest_softmax": round(float((e.max(-1) / e.sum(-1)).mean()), 6),
+        "argmax_changed": bool((before.argmax(-1) != alpha.argmax(-1)).any()),
+    }
 
 
 def similarity(alpha: Array, z: Array) -> Array:
@@ -196,7 +234,7 @@ def similarity(alpha: Array, z: Array) -> Array:
     return np.asarray((cosine.mean(-1) + 1) / 2)
 
 
-def softmax(z: Array) -> Array:
-    """Return the softmax over the operations, the last axis."""
-    e = np.exp(z - z.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True))
+def _measured_best(epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
+    """Return the direction that the published code took: each population is followed by one."""
+    directions = [answers[0] for _, answers in epoch[2::2]]
+    return min(directions, key=lambda one: eg_nas_published.score(one.valid_accuracy))

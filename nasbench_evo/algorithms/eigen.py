@@ -28,6 +28,7 @@ class Eigen(Algorithm):
 
     name: ClassVar[str] = "eigen"
     paper: ClassVar[str] = "Ren et al. 2019, section 3 and Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         # Chosen on cifar10 by suites/nb201_presets.toml; the budget ends the search.
@@ -61,7 +62,10 @@ class Eigen(Algorithm):
             )
 
     def search(self, space: Any, rng: Stream) -> Search:
-        """Run both successions, then the duplication if asked for, then end."""
+        """Run both successions, then the duplication if asked for, then end.
+
+        The result is the last parent, or the best of the duplicated children.
+        """
         if self.duplication and not isinstance(space, Duplicable):
             raise Unsupported(
                 f"eigen.duplication needs a space whose genotypes have blocks of layers; "
@@ -74,10 +78,10 @@ class Eigen(Algorithm):
                 yield from self._succession(parents, step, thresholds, space, rng)
         except BudgetSpent as end:
             if not end.more:
-                raise
+                return parents[-1].genotype
             self._crown(parents, [one for one in end.answers if one.fraction == 1])
         if not self.duplication:
-            return None
+            return parents[-1].genotype
         return (yield from self._duplicate(parents[-1], space, rng))
 
     def kept_share(self, evaluations: float | None) -> float:

@@ -10,7 +10,7 @@ from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.generations import Birth, Generational
 from nasbench_evo.algorithms.operators import Genes, exchange_blocks, flip_genes, roulette
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, Evaluation, Search
+from nasbench_evo.requests import BudgetSpent, Evaluate, Evaluation, Search
 from nasbench_evo.spaces.base import Integer, IntegerSpace
 
 
@@ -20,6 +20,7 @@ class GeneticCNN(Algorithm):
 
     name: ClassVar[str] = "genetic_cnn"
     paper: ClassVar[str] = "Xie and Yuille 2017, Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     needs: ClassVar[type] = Integer
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
@@ -41,14 +42,22 @@ class GeneticCNN(Algorithm):
     initial: str = parameter("random", "first population", choices=("random", "zeros"))
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
-        """Evolve for T generations; every individual is evaluated again in each."""
+        """Evolve for T generations; every individual is evaluated again in each.
+
+        The result is the best average of the last whole generation (section 3.2.4).
+        """
         fitness = MeanFitness()
         genotypes = self.initial_population(space, rng)
         fitness.update((yield Evaluate(genotypes)))
         for _ in range(self.generations):
             selected = self.select(genotypes, fitness.of(genotypes), rng)
-            genotypes = self.vary(selected, space, rng)
-            fitness.update((yield Evaluate(genotypes)))
+            children = self.vary(selected, space, rng)
+            try:
+                fitness.update((yield Evaluate(children)))
+            except BudgetSpent:
+                break
+            genotypes = children
+        return fitness.best(genotypes)
 
     def initial_population(self, space: IntegerSpace, rng: Stream) -> list[Genes]:
         """Return N genotypes: uniform, or all the poorest one."""
@@ -136,3 +145,12 @@ class MeanFitness:
     def of(self, genotypes: Sequence[Genes]) -> list[float]:
         """Return the mean accuracy of each genotype, percent."""
         return [total / n for total, n in map(self._sums.__getitem__, genotypes)]
+
+    def best(self, genotypes: Sequence[Genes]) -> Genes:
+        """Return the genotype of the highest mean accuracy; among equals the most evaluated."""
+
+        def rank(genotype: Genes) -> tuple[float, int]:
+            total, n = self._sums[genotype]
+            return round(total / n, 9), n  # equal answers have equal averages
+
+        return max(genotypes, key=rank)

@@ -33,6 +33,7 @@ class GeneticNAS(Algorithm):
 
     name: ClassVar[str] = "genetic_nas"
     paper: ClassVar[str] = "Habi and Rafalovich 2019"
+    incumbent: ClassVar[str] = "mean"
     needs: ClassVar[type] = Integer
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

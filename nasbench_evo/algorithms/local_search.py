@@ -19,6 +19,7 @@ class LocalSearch(Algorithm):
 
     name: ClassVar[str] = "local_search"
     paper: ClassVar[str] = "White et al. 2021, first-improvement variant"
+    incumbent: ClassVar[str] = "mean"
     needs: ClassVar[type] = Integer
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:

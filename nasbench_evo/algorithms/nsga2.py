@@ -104,6 +104,7 @@ class NSGA2(Algorithm):
 
     name: ClassVar[str] = "nsga2"
     paper: ClassVar[str] = "Deb et al. 2002, section III"
+    incumbent: ClassVar[str] = "mean"
 
     base: Algorithm
     costs: Costs

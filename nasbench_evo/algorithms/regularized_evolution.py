@@ -21,6 +21,7 @@ class RegularizedEvolution(Algorithm):
 
     name: ClassVar[str] = "regularized_evolution"
     paper: ClassVar[str] = "Real et al. 2019, Algorithm 1"
+    incumbent: ClassVar[str] = "mean"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "real2019": {"population_size": 100, "sample_size": 25},

@@ -12,6 +12,7 @@ import typer
 from nasbench_evo import __version__
 from nasbench_evo.cli import (
     check,
+    doctor,
     draw,
     figures,
     pareto,
@@ -42,11 +43,13 @@ app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
 app.command("rank-correlation")(rank_correlation.rank_correlation)
+app.command("predict")(rank_correlation.predict)
 app.command("report")(report.report)
 app.command("export")(report.export)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
 app.command("train")(training.train)
+app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)
 app.add_typer(table.app, name="table")
 

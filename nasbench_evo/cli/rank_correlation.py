@@ -43,6 +43,9 @@ def rank_correlation(
     ],
     truth: Annotated[str, typer.Argument(help="A .csv or .json file, or a table.")],
     dataset: Annotated[str | None, typer.Option(help="Data set of the tables.")] = None,
+    truth_dataset: Annotated[
+        str | None, typer.Option(help="Data set of the truth, where it is another one.")
+    ] = None,
     space: Annotated[str, typer.Option(help="What the architectures are.")] = "nasbench201",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     top: Annotated[
@@ -70,18 +73,21 @@ def rank_correlation(
     mean is the truth, the agreement of the first two is the noise ceiling.
     """
     from nasbench_evo import spaces
+    from nasbench_evo.errors import InputError
     from nasbench_evo.results import rank_files
     from nasbench_evo.spaces import spellings
 
     chosen = spaces.get(space)
     _check_options(predicted, truth, dataset, cells)
+    if truth_dataset is not None and Path(truth).suffix.lower() in _FILES:
+        raise InputError("--truth-dataset is a row of a table, and the truth is a file.")
     read = spellings.reader(chosen, spelling, index)
     x = _source(predicted, dataset, chosen, read, seed, cells=cells or _CELLS)
-    y = _source(truth, dataset, chosen, read, seed, cells=None)
+    y = _source(truth, truth_dataset or dataset, chosen, read, seed, cells=None)
     joined = rank_files.join(x, y)
     _say_missing(joined, x, y, chosen)
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
-    found, ceiling = _compare(joined, fractions, k, bootstrap, seed)
+    found, ceiling = _compare(joined, fractions, k, bootstrap, seed, chosen)
     if as_json:
         settings = {"space": space, "seed": seed, "bootstrap": bootstrap}
         ends = {
@@ -95,6 +101,31 @@ def rank_correlation(
         _print(found, ceiling, x, y)
     if figure is not None:
         _draw(joined, found, x, y, chosen, figure)
+
+
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="A supernet's .pt.")],
+    out_file: Annotated[Path, typer.Option("--out", help="The .csv file to write.")],
+    cells: Annotated[int, typer.Option(min=3, help="Cells to sample.")] = _CELLS,
+    space: Annotated[str, typer.Option(help="What the architectures are.")] = "nasbench201",
+    seed: Annotated[int, typer.Option(min=0, help="Of the images that recalibrate it.")] = 0,
+) -> None:
+    """Write the shared-weight accuracies of sampled cells as CSV, for `rank-correlation`."""
+    from nasbench_evo import spaces
+    from nasbench_evo.errors import InputError
+    from nasbench_evo.files import csv_text, write_text
+    from nasbench_evo.results import rank_files
+
+    if out_file.suffix.lower() != ".csv":
+        raise InputError(f"--out must end in .csv; got {out_file}.")
+    chosen = spaces.get(space)
+    found = rank_files.of_checkpoint(checkpoint, chosen, cells, seed)
+    rows = ([chosen.format(genotype), repr(value)] for genotype, value in found.means.items())
+    try:
+        write_text(out_file, csv_text(["arch", "accuracy"], rows))
+    except OSError as error:
+        raise InputError(f"Cannot write {out_file}: {error.strerror}. Choose another.") from error
+    say(f"Written: {out_file}, {len(found.means)} cells (accuracy in percent).")
 
 
 def _check_options(predicted: str, truth: str, dataset: str | None, cells: int | None) -> None:
@@ -149,7 +180,7 @@ def _say_missing(joined: Joined, x: Values, y: Values, space: Space) -> None:
 
 
 def _compare(
-    joined: Joined, top: tuple[float, ...], k: int, bootstrap: int, seed: int
+    joined: Joined, top: tuple[float, ...], k: int, bootstrap: int, seed: int, space: Space
 ) -> tuple[RankCorrelation, RankCorrelation | None]:
     """Return the figures and their noise ceiling; warnings become lines."""
     from nasbench_evo.analysis.rank_correlation import rank_correlation as compare
@@ -164,7 +195,7 @@ def _compare(
         )
     with _warnings_as_lines("Noise ceiling: "):
         rng = stream(seed, purpose, 1).generator
-        return found, rank_files.noise_ceiling(joined, rng=rng, **options)
+        return found, rank_files.noise_ceiling(joined, rng=rng, space=space, **options)
 
 
 @contextmanager
@@ -185,8 +216,8 @@ def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y
     grid = Grid(
         title=f"{x.source} against {y.source}",
         caption="With bootstrap 95% intervals over architectures. Noise ceiling: the same figures "
-        "of the second trial of the truth against its first"
-        + (" (none: the truth has one trial)." if ceiling is None else "."),
+        "of the second trial of the truth against its first, one cell of each class of cells that "
+        "compute the same" + (" (none: the truth has one trial)." if ceiling is None else "."),
     )
     grid.add_column("figure")
     for name in ("value [95%]", "n", "noise ceiling [95%]", "n"):

@@ -29,6 +29,7 @@ GOES_WITH = {  # which evaluators an option is for; where it is not given it has
     "--epochs": TABLE,
     "--objective": TABLE,
     "--simulated-seconds": ("lookup", "standalone"),
+    "--incumbent": ("lookup", "standalone"),
     "--space": TRAINED,
     "--evaluator-set": TRAINED,
     "--devices": TRAINED,
@@ -69,6 +70,13 @@ def search(
     epochs: Annotated[
         int | None,
         typer.Option(help="Search on trainings of this length; the report reads the longest."),
+    ] = None,
+    incumbent: Annotated[
+        str | None,
+        typer.Option(
+            help="Rule of recommendation: seen (best single answer) or mean (best average over a "
+            "cell's answers); default: the algorithm's."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "paper",
     set_: Annotated[
@@ -122,7 +130,7 @@ def search(
     given = {"--table": table_name, "--epochs": epochs, "--objective": objective,
              "--simulated-seconds": simulated_seconds, "--space": space,
              "--evaluator-set": evaluator_set, "--devices": devices, "--workers": workers,
-             "--journal": folder, "--final-set": final_set}  # fmt: skip
+             "--incumbent": incumbent, "--journal": folder, "--final-set": final_set}  # fmt: skip
     check_options(evaluator, given)
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
@@ -142,9 +150,12 @@ def search(
                 folder,
             ),
             trained_search.budget(evaluator, evaluations, simulated_seconds),
+            incumbent,
         )
     else:
-        found = _on_table(asked, table_name, epochs, objective, evaluations, simulated_seconds)
+        found = _on_table(
+            asked, table_name, epochs, objective, evaluations, simulated_seconds, incumbent
+        )
     show(found, as_json=as_json)
 
 
@@ -155,6 +166,7 @@ def _on_table(
     objective: str | None,
     evaluations: float | None,
     seconds: float | None,
+    incumbent: str | None,
 ) -> Answer:
     """Return the answer of a search on a table, for one objective or several."""
     from nasbench_evo import runner, tables
@@ -174,11 +186,14 @@ def _on_table(
         from nasbench_evo.cli import pareto
 
         algorithm, finish = pareto.several(asked, table, objective)
-    result = runner.search(algorithm, evaluator, seed=asked.seed, budget=budget)
+    result = runner.search(
+        algorithm, evaluator, seed=asked.seed, budget=budget, incumbent=incumbent
+    )
     if objective is not None:
         more = finish(result)
     judged = answers.by_table(table, asked.dataset, result.genotype)
-    source = {"table": searched.name, "searched_epochs": searched.epochs}
+    source: dict[str, Any] = {"table": searched.name, "searched_epochs": searched.epochs}
+    source |= {"incumbent": result.incumbent, "returned": result.returned}
     judged = dataclasses.replace(judged, details={**source, **judged.details, **more})
     return answers.answer(asked, table.space, result, judged)
 

@@ -93,12 +93,12 @@ def trainer(
     return specifications.make(specification, asked.dataset, folder, workers)
 
 
-def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
+def search(asked: Asked, trainer: Trainer, limit: Budget, incumbent: str | None = None) -> Answer:
     """Run one search, train what it found anew, and return both.
 
     An interruption says how to go on and exits.
     """
-    from nasbench_evo import runner
+    from nasbench_evo import incumbents, runner
     from nasbench_evo.evaluators.base import TEACHER
     from nasbench_evo.results import answer as answers
     from nasbench_evo.suite.kinds import KINDS
@@ -108,8 +108,10 @@ def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
     try:
         with progress("epochs" if shared else "evaluations", total, 0) as advance:
             watched = Watched(trainer, advance, shared=shared)
-            result = runner.search(asked.algorithm, watched, seed=asked.seed, budget=limit)
-        seen = runner.incumbent_accuracies(result.history)[-1][2]
+            result = runner.search(
+                asked.algorithm, watched, seed=asked.seed, budget=limit, incumbent=incumbent
+            )
+        seen = incumbents.incumbent_accuracies(result.history, result.incumbent)[-1][2]
         taught = TEACHER in result.notes
         final = trainer.report(result.genotype, asked.seed, taught=taught)
     except KeyboardInterrupt:
@@ -122,6 +124,8 @@ def search(asked: Asked, trainer: Trainer, limit: Budget) -> Answer:
     details = {
         "settings": trainer.identity(),
         "weights": "shared" if shared else "own",
+        "incumbent": result.incumbent,
+        "returned": result.returned,
         "seen_valid_accuracy": seen,
         "fitness_by_epoch": result.notes.get("fitness"),
     }

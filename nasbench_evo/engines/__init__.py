@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from nasbench_evo.engines.tasks import REPORT, Outcome, Task, execute
+from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
@@ -78,4 +78,15 @@ def get(name: str, scheduler: str | None = None, look: Look | None = None) -> En
     return partial(dask, look=look, scheduler=scheduler)
 
 
-__all__ = ["ENGINES", "REPORT", "Engine", "Outcome", "Task", "dask", "execute", "get"]
+__all__ = [
+    "ENGINES",
+    "INCUMBENTS",
+    "REPORT",
+    "RETURNED",
+    "Engine",
+    "Outcome",
+    "Task",
+    "dask",
+    "execute",
+    "get",
+]

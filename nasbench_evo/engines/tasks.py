@@ -11,13 +11,17 @@ from typing import Any
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER
 from nasbench_evo.files import canonical
-from nasbench_evo.runner import Result, incumbent_accuracies, search
+from nasbench_evo.incumbents import RULES, incumbent_accuracies
+from nasbench_evo.runner import Result, search
 from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-REPORT = "report"  # the note that holds the final trainings of a run
+# Notes of a record that hold data.
+REPORT = "report"  # the final trainings of a run
+RETURNED = "returned"
+INCUMBENTS = "incumbents"
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,14 @@ def execute(task: Task) -> Outcome:
     records, failures = [], []
     for seed in task.seeds:
         try:
-            result = search(unit.row.configured, evaluator, seed=seed, budget=unit.budget)
-            curve, notes = (
-                _reported(task, result, seed) if task.trains else (result.curve, result.notes)
+            result = search(
+                unit.row.configured,
+                evaluator,
+                seed=seed,
+                budget=unit.budget,
+                incumbent=unit.row.incumbent,
             )
+            curve, notes = _curve(task, result), _notes(task, result, seed)
         except InputError:
             raise
         except Exception:
@@ -83,12 +91,30 @@ def execute(task: Task) -> Outcome:
     return Outcome(task, records, failures)
 
 
-def _reported(task: Task, result: Result, seed: int) -> tuple[list[Any], dict[str, Any]]:
-    """Return curve and notes of a run of trainings: with accuracies, and the final trainings."""
-    trainer = task.unit.trainer(task.folder, task.workers)
-    final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
-    plain = [{**asdict(trained), "curve": None} for trained in final]
-    return incumbent_accuracies(result.history), {**result.notes, REPORT: plain}
+def _curve(task: Task, result: Result) -> list[Any]:
+    """Return the incumbent's curve, of trainings with the accuracy that it had then."""
+    if task.trains:
+        return list(incumbent_accuracies(result.history, result.incumbent))
+    return list(result.curve)
+
+
+def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
+    """Return what is said of a run: remarks, and data beside the incumbent.
+
+    `returned` is the genotype that the algorithm ended with, where it has a result of its own;
+    `incumbents` the last incumbent by each rule, where they differ.
+    """
+    notes = dict(result.notes)
+    if result.returned is not None:
+        notes[RETURNED] = result.returned
+    found = {rule: result.recommended(rule) for rule in RULES}
+    if len(set(found.values())) > 1:
+        notes[INCUMBENTS] = found
+    if task.trains:
+        trainer = task.unit.trainer(task.folder, task.workers)
+        final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
+        notes[REPORT] = [{**asdict(trained), "curve": None} for trained in final]
+    return notes
 
 
 def ignore_interrupt() -> None:

@@ -118,7 +118,9 @@ def sample(
 def trace(unit: Unit, seed: int) -> Trace:
     """Return the golden trace of a unit's seed, computed in this process."""
     evaluator = unit.evaluator()
-    result = runner.search(unit.row.configured, evaluator, seed=seed, budget=unit.budget)
+    result = runner.search(
+        unit.row.configured, evaluator, seed=seed, budget=unit.budget, incumbent=unit.row.incumbent
+    )
     space = tables.load(unit.table).space
     genotypes = [answer.genotype for answer in result.history]
     ends = range(BLOCK, len(genotypes) + BLOCK, BLOCK)

@@ -13,11 +13,13 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import Evaluator, Session
+from nasbench_evo.incumbents import changes, check_rule
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request
 from nasbench_evo.runner import Budget
@@ -80,7 +82,7 @@ class ClusterResult:
     history: list[tuple[float, Evaluation]] = field(repr=False)  # (finished, answer), in time
     seconds: float  # when the last counted training finished
     busy: float  # part of the workers' time until then that they trained, 0..1
-    notes: dict[str, str]
+    notes: dict[str, Any]
     asynchronous: bool  # no worker ever waited for a generation
 
     @property
@@ -96,9 +98,11 @@ def simulate(
     *,
     seed: int = 0,
     budget: Budget | None = None,
+    incumbent: str | None = None,
 ) -> ClusterResult:
     """Run a search on `workers` simulated workers.
 
+    `incumbent` is the rule of recommendation, as `runner.search` takes it.
     `budget.evaluations` bounds what is handed out, `budget.seconds` the simulated clock: a
     training that would end later is not counted. Raises InputError for fewer than one worker, a
     seed below 0, or a budget below one training.
@@ -115,7 +119,7 @@ def simulate(
         raise InputError(f"{algorithm.name} evaluated nothing: the budget is below one training.")
     end = history[-1][0]
     trained = sum(answer.cost_seconds for _, answer in history)
-    curve = _curve(history)
+    curve = _curve(history, check_rule(incumbent or algorithm.incumbent))
     return ClusterResult(
         workers=workers,
         genotype=curve[-1][1],
@@ -162,13 +166,11 @@ def _events(
         yield now, answer
 
 
-def _curve(history: list[tuple[float, Evaluation]]) -> list[tuple[float, Genotype]]:
-    """Return when the best individual changed; full trainings come before partial ones."""
+def _curve(history: list[tuple[float, Evaluation]], rule: str) -> list[tuple[float, Genotype]]:
+    """Return when the incumbent changed."""
+    genotypes, accuracies, _, _, fractions, *_ = zip(*(a for _, a in history), strict=True)
     points: list[tuple[float, Genotype]] = []
-    best = (0.0, -math.inf)
-    for seconds, answer in history:
-        if (answer.fraction, answer.valid_accuracy) > best:
-            best = (answer.fraction, answer.valid_accuracy)
-            if not points or points[-1][1] != answer.genotype:
-                points.append((seconds, answer.genotype))
+    for i, genotype, _ in changes(rule, genotypes, accuracies, fractions):
+        if not points or points[-1][1] != genotype:
+            points.append((history[i][0], genotype))
     return points

@@ -54,7 +54,12 @@ def wallclock(
             if unit.dataset == dataset:
                 runs[unit, k] = [
                     simulate(
-                        unit.row.configured, unit.evaluator(), k, seed=seed, budget=unit.budget
+                        unit.row.configured,
+                        unit.evaluator(),
+                        k,
+                        seed=seed,
+                        budget=unit.budget,
+                        incumbent=unit.row.incumbent,
                     )
                     for seed in range(suite.first_seed, suite.first_seed + suite.seeds)
                 ]

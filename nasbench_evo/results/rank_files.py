@@ -22,7 +22,7 @@ from nasbench_evo import tables
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.errors import InputError
-from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.spaces import Genotype, NASBench201, Space, isomorphism
 
 HEADER = "arch"  # in the first line of a CSV file: it names the columns
 _FEWEST = 3  # genotypes that can be ranked
@@ -48,6 +48,7 @@ class Joined:
     predicted: Array  # [n]
     truth: Array  # [n], mean over the trials
     trials: Array  # [2, m]: the first two trials of the m genotypes that have two
+    repeated: list[Genotype]  # [m] those genotypes
     only_predicted: list[Genotype]
     only_truth: list[Genotype]
 
@@ -134,30 +135,48 @@ def join(predicted: Values, truth: Values) -> Joined:
             f"{predicted.source} has {len(predicted.means)} architectures and {truth.source} "
             f"{len(truth.means)}, but {len(shared)} in common; expected {_FEWEST} or more."
         )
-    pairs = [truth.trials[g][:2] for g in shared if len(truth.trials[g]) > 1]
+    repeated = [g for g in shared if len(truth.trials[g]) > 1]
+    pairs = [truth.trials[g][:2] for g in repeated]
     return Joined(
         genotypes=shared,
         predicted=np.array([predicted.means[g] for g in shared]),
         truth=np.array([truth.means[g] for g in shared]),
         trials=np.array(pairs, dtype=np.float64).reshape(-1, 2).T,
+        repeated=repeated,
         only_predicted=[g for g in predicted.means if g not in truth.means],
         only_truth=[g for g in truth.means if g not in predicted.means],
     )
 
 
 def noise_ceiling(
-    joined: Joined, *, top: Sequence[float], k: int, bootstrap: int, rng: np.random.Generator
+    joined: Joined,
+    *,
+    space: Space,
+    top: Sequence[float],
+    k: int,
+    bootstrap: int,
+    rng: np.random.Generator,
 ) -> RankCorrelation | None:
     """Return the agreement of the second trial of the truth with the first, None without trials.
 
-    It is over the genotypes that have two trials, if they are 3 or more. The truth that a
-    prediction is compared with is a mean over trials, less noisy than a single one: a prediction
-    can do a little better than this.
+    It is over the genotypes that have two trials, if they are 3 or more; of the cells of
+    NAS-Bench-201 that compute the same the first counts, so that no network is there twice. The
+    truth that a prediction is compared with is a mean over trials, less noisy than a single one: a
+    prediction can do a little better than this.
     """
-    first, second = joined.trials
+    first, second = joined.trials[:, _distinct(joined.repeated, space)]
     if len(first) < _FEWEST:
         return None
     return rank_correlation(second, first, top=top, k=k, bootstrap=bootstrap, rng=rng)
+
+
+def _distinct(genotypes: Sequence[Genotype], space: Space) -> list[int]:
+    """Return the positions of the genotypes that compute something else than all before them."""
+    if not isinstance(space, NASBench201):
+        return list(range(len(genotypes)))
+    classes = isomorphism.classes()
+    kinds = np.array([classes[space.index(genotype)] for genotype in genotypes], np.int64)
+    return sorted(np.unique(kinds, return_index=True)[1].tolist())
 
 
 def _csv(path: Path) -> Iterator[Row]:

@@ -46,8 +46,10 @@ class Ranking:
 
 
 def final_genotypes(runs: UnitRuns) -> list[Genotype]:
-    """Return the final genotype of each run, in seed order."""
-    return [run.genotype for run in runs.records]
+    """Return what each run's algorithm ended with, in seed order: its own result, or what was
+    recommended where it has none.
+    """
+    return [run.genotype if run.returned is None else run.returned for run in runs.records]
 
 
 def standalone_accuracy(table: Table, dataset: str, genotypes: Sequence[Genotype]) -> Array:

@@ -248,6 +248,9 @@ def identity(suite: Suite) -> str:
     """
     kind = of(suite)
     content = suite.model_dump(exclude={"seeds", "description", "devices", *kind.unused})
+    for part in (content, *content["rows"]):  # what is not given must not change older folders
+        if part.get("incumbent") is None:
+            part.pop("incumbent", None)
     if not suite.by_epochs:  # what only supernets have must not change older folders
         for row in content["rows"]:
             del row["evaluator"]

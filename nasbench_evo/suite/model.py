@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table"}
+OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent"}
 OF_SUPERNETS = {"truth", "rank_correlation", "final_set"}
 FOREIGN = {  # by evaluator: the keys that do not go with it
     "lookup": OF_SUPERNETS,
@@ -30,6 +30,7 @@ class Entry(_Strict):
     set: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     evaluator: Literal["lookup"] | None = None
+    incumbent: Literal["seen", "mean"] | None = None  # rule of recommendation; None: the suite's
 
 
 class Truth(_Strict):
@@ -66,6 +67,7 @@ class Suite(_Strict):
     evaluations: int = Field(default=300, ge=1)  # a supernet's search ends with its epochs
     simulated_seconds: float | None = Field(default=None, gt=0)
     checkpoints: list[int] = []
+    incumbent: Literal["seen", "mean"] | None = None  # None: the rule of each algorithm
     # of supernets: standalone truth, ranking along the way, trainings of what was found
     truth: Truth | None = None
     rank_correlation: RankCorrelation | None = None
@@ -83,6 +85,10 @@ class Suite(_Strict):
         given = sorted(FOREIGN[self.evaluator] & self.model_fields_set)
         if given:
             raise ValueError(f'evaluator = "{self.evaluator}" does not go with {given[0]}')
+        if self.by_epochs and any(row.incumbent and not row.evaluator for row in self.rows):
+            raise ValueError(
+                "incumbent does not go with shared weights: they change between answers"
+            )
         on_table = any(row.evaluator for row in self.rows)
         if on_table and not self.by_epochs:
             raise ValueError('a row\'s own evaluator needs evaluator = "supernet"')

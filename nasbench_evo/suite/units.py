@@ -31,7 +31,8 @@ class Row:
     preset: str
     configured: Algorithm
     on_table: bool = False  # in a suite on supernets: it searches the truth table
-    changes: tuple[tuple[str, Any], ...] = ()  # hyper-parameters set beside the preset
+    changes: tuple[tuple[str, Any], ...] = ()  # what is set beside the preset
+    incumbent: str = "seen"  # rule of recommendation, see nasbench_evo.incumbents
 
     @property
     def setting(self) -> str:
@@ -82,6 +83,7 @@ class Unit:
     def describe(self) -> dict[str, Any]:
         """Return all that the results depend on, but for the seed, as plain JSON."""
         evaluator = self.evaluator()
+        rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
             "hyperparameters": self.row.configured.hyperparameters(),
@@ -90,6 +92,8 @@ class Unit:
             "dataset": self.dataset,
             "evaluations": self.budget.evaluations,
             "simulated_seconds": self.budget.seconds,
+            # What other rules than "seen" have must not change older units.
+            **({} if rule == "seen" else {"incumbent": rule}),
         }
 
     def key(self) -> str:
@@ -111,13 +115,21 @@ def rows(suite: Suite) -> list[Row]:
         for changes in _combinations(entry):
             configured = cls.configure(entry.preset, changes)
             on_table = entry.evaluator is not None
-            made = tuple(changes.items())
-            result.append(Row(entry.algorithm, entry.preset, configured, on_table, made))
+            own = {} if entry.incumbent is None else {"incumbent": entry.incumbent}
+            made, rule = tuple({**changes, **own}.items()), _incumbent(suite, entry, cls)
+            result.append(Row(entry.algorithm, entry.preset, configured, on_table, made, rule))
     labels = [row.label for row in result]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"The suite {suite.name} has the row {label} twice.")
     return result
+
+
+def _incumbent(suite: Suite, entry: Entry, cls: type[Algorithm]) -> str:
+    """Return the rule of a row: its own, the suite's, the algorithm's; shared weights have one."""
+    if suite.evaluator == "supernet" and entry.evaluator is None:
+        return "seen"
+    return entry.incumbent or suite.incumbent or cls.incumbent
 
 
 def _combinations(entry: Entry) -> Iterator[dict[str, Any]]:

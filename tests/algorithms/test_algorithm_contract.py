@@ -94,6 +94,7 @@ class TestEGNAS(AlgorithmContract):
         "eta": 0.0,
         "sigma": 3.0,
         "sigma_min": 0.5,
+        "update": "difference",
         "variant": "as_published_code",
     }
 

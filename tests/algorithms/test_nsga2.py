@@ -199,5 +199,5 @@ def test_a_base_that_cannot_vary_a_space_says_so() -> None:
     class Bare:
         name = "bare"
 
-    with pytest.raises(InputError, match="blocks"):
+    with pytest.raises(InputError, match="Integer"):
         NSGA2(algorithms.get("genetic_cnn")(), convolutions).check_space(Bare())

@@ -57,7 +57,7 @@ def test_coefficients_equal_scipys(n, decimals):
 
 @pytest.mark.parametrize("decimals", [0, 1, 6])
 def test_every_resample_equals_scipy_on_the_repeated_sample(decimals, monkeypatch):
-    monkeypatch.setattr(module, "_CELLS", 100)  # several blocks of rows
+    monkeypatch.setattr(module, "_BLOCK", 4)  # several levels of merging
     x, y = sample(30, decimals)
     pairs = module._Pairs(x, y, (0.5, 0.1), 5)
     drawn = np.random.default_rng(1).integers(0, 30, (12, 30))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nasbench_evo import spaces, tables
 from nasbench_evo.errors import InputError
 from nasbench_evo.results import rank_files
-from nasbench_evo.spaces import spellings
+from nasbench_evo.spaces import isomorphism, spellings
 
 SPACE = spaces.get("nasbench201")
 A, B, C, D = (SPACE.from_index(i) for i in (0, 7, 1234, 15624))
@@ -185,7 +185,7 @@ def ceiling(trials: dict[tuple[int, ...], tuple[float, ...]]):
     both = values(trials)
     rng = np.random.default_rng(0)
     return rank_files.noise_ceiling(
-        rank_files.join(both, both), top=(1.0,), k=1, bootstrap=0, rng=rng
+        rank_files.join(both, both), space=SPACE, top=(1.0,), k=1, bootstrap=0, rng=rng
     )
 
 
@@ -202,3 +202,15 @@ def test_the_noise_ceiling_is_between_the_first_two_trials() -> None:
 def test_without_trials_there_is_no_ceiling() -> None:
     assert ceiling({A: (1.0,), B: (2.0,), C: (3.0,)}) is None
     assert ceiling({A: (1.0, 2.0), B: (2.0, 1.0), C: (3.0,)}) is None
+
+
+def test_a_network_counts_once_in_the_noise_ceiling() -> None:
+    """Input straight to output, or over a node that hands it on: both are one 3x3 convolution."""
+    same = [(3, 0, 0, 0, 1, 0), (1, 0, 0, 0, 3, 0)]
+    kinds = [isomorphism.canonical(genotype) for genotype in same]
+    assert kinds[0] == kinds[1]
+    trials = {same[0]: (1.0, 2.0), same[1]: (9.0, 0.0), A: (3.0, 4.0), C: (4.0, 2.5), D: (5.0, 6.0)}
+    found = ceiling(trials)
+    assert found is not None
+    assert found.n == 4
+    assert found["kendall_tau"].estimate == pytest.approx((5 - 1) / 6)

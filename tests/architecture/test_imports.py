@@ -22,6 +22,7 @@ ORDER = [
     "randomness",
     "spaces",
     "requests",
+    "incumbents",
     "algorithms",
     "provenance",
     "tables",

@@ -290,3 +290,15 @@ def test_the_installed_command() -> None:
     assert done.stderr == (
         "Error: a.csv cannot be read: No such file or directory. Check the path.\n"
     )
+
+
+def test_two_data_sets_of_one_table(run: Run, table: tables.Table) -> None:
+    words = ("nasbench201", "nasbench201", "--dataset", "cifar10", "--truth-dataset", "cifar100")
+    found = json.loads(run(*words, "--json", "--bootstrap", 0).out)
+    ends = table.mean_accuracy[0], table.mean_accuracy[1]
+    assert found["n"] == 15_625
+    assert found["pearson"] == pytest.approx(np.corrcoef(*ends)[0, 1])
+    Path("t.json").write_text(json.dumps({"000000": 1, "111111": 2, "222222": 3}))
+    done = run("t.json", "t.json", "--truth-dataset", "cifar10")
+    assert done.code == 2
+    assert "the truth is a file" in done.err
