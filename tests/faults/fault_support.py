@@ -99,7 +99,7 @@ def export_of_trainings(out: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
     kept = []
     for *row, notes in content:
-        finals = json.loads(json.loads(notes)["report"])
+        finals = json.loads(notes)["report"]
         kept.append((*row, [(one["valid_accuracy"], one["test_accuracy"]) for one in finals]))
     return kept
 
