@@ -119,7 +119,7 @@ class EvolutionRewritten(RegularizedEvolution):
     def search(self, space, rng):
         population = deque((yield Evaluate(space.sample(rng, self.population_size))))
         while True:
-            parent = tournament(population, self.sample_size, rng)
+            parent = tournament(population, self.sample_size, rng, replacement=self.replacement)
             population += yield Evaluate((space.mutate(parent.genotype, rng),))
             self.bury(population)
 

@@ -40,11 +40,11 @@ def test_search_with_real_training(tmp_path: Path) -> None:
     again = printed(*command, settings=CELLS)
     assert first["trace_sha256"] == again["trace_sha256"]
     assert first["evaluations"] == 6
-    (final,) = first["final_trainings"]
+    (final,) = first["details"]["final_trainings"]
     assert 0 <= final["test_accuracy"] <= 100
     assert (tmp_path / "seed-0" / "journal.jsonl").exists()
     text = invoke(*command, settings=CELLS).stdout
-    assert f"{first['seen_valid_accuracy']:.3f} %" in text
+    assert f"{first['details']['seen_valid_accuracy']:.3f} %" in text
     assert first["arch"] in text
 
 
@@ -85,7 +85,7 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
     from nasbench_evo.cli import training
     from nasbench_evo.training.final import FinalTraining
 
-    trainer = training.evaluator("standalone", "nasbench201", "digits", CELLS, "cpu", 1, None)
+    trainer = training.standalone("nasbench201", "digits", CELLS, "cpu", 1, None)
     cell = trainer.space.parse("#1234")
     seed = trainer.training_seed(cell, 0, 0, "final")
     half = FinalTraining(trainer.plan, cell, seed, tmp_path / "b" / "checkpoint.pt")
@@ -293,7 +293,7 @@ def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
     assert "torch" in manifest["packages"]
     assert "table" not in manifest
     text = invoke(*command).stdout
-    assert "final test %" in text
+    assert "final test (%)" in text
     with pytest.raises(InputError, match="--devices is for suites that train"):
         invoke("run", "nb201", "--devices", "cuda:0", "--dry-run")
 
@@ -312,7 +312,7 @@ def test_a_bundled_table_is_there_without_being_imported(
     made = tables.load("mine")
     monkeypatch.setenv("NASBENCH_EVO_TABLES", str(tmp_path / "empty"))
     monkeypatch.setattr(bundled, "files", lambda: {"mine": packed})
-    assert tables.known() == ["nasbench201", "mine"]
+    assert {"nasbench201", "mine"} <= set(tables.known())
     assert tables.load("mine").sha256 == made.sha256
     (tmp_path / "empty" / "mine.table").unlink()
     packed.write_bytes(packed.read_bytes()[:-20])
@@ -321,5 +321,5 @@ def test_a_bundled_table_is_there_without_being_imported(
 
 
 def test_the_gate_refuses_a_suite_that_trains() -> None:
-    with pytest.raises(Unsupported, match="needs a suite on a table"):
+    with pytest.raises(Unsupported, match=r"(reads|searches on) a table"):
         invoke("check", "training_digits")

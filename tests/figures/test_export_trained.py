@@ -63,7 +63,7 @@ def test_trainings_have_their_table_at_the_end(stored: dict[str, Stored]) -> Non
     (sheet,) = sheets(stored["standalone"])
     assert sheet.head == (
         *("algorithm (preset)", "n", "seen (%)", "rank", "final valid (%)", "final test (%)"),
-        *("trainings", "s/run", "P(better)", "p"),
+        *("trainings", "s/run", "P(better)", "p", "ended on it"),
     )
     ranks = [int(line[3].partition(" ")[0]) for line in sheet.lines]
     assert ranks == sorted(ranks)

@@ -179,7 +179,7 @@ def test_generations_of_each_algorithm(algorithm: str, evaluations: int, generat
     found = ablation_traces.generations(unit, 0)
     assert len(found) == generations_
     if found:
-        assert found[-1].spent == {"eg_nas": 3 * 126}.get(algorithm, evaluations)
+        assert found[-1].spent == {"eg_nas": 3 * 131}.get(algorithm, evaluations)
 
 
 def test_births_are_counted_only_where_the_child_differs(stored: Stored) -> None:
