@@ -19,8 +19,9 @@ from nasbench_evo import algorithms
 from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators.settings import parse, settings
 from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
+from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
-from nasbench_evo.runner import Budget, Result, incumbent_accuracies, search
+from nasbench_evo.runner import Budget, Result, search
 from nasbench_evo.training.trainer import Training
 
 pytestmark = pytest.mark.torch
@@ -340,7 +341,7 @@ def test_the_report_shares_no_training_with_the_search() -> None:
 
 
 def test_incumbents_as_seen_rise() -> None:
-    points = incumbent_accuracies(run("genetic_cnn", make(epochs=1)).history)
+    points = incumbent_accuracies(run("genetic_cnn", make(epochs=1)).history, "seen")
     accuracies = [accuracy for _, _, accuracy in points]
     assert accuracies == sorted(accuracies)
     assert points[0][0] == 1.0
