@@ -297,7 +297,8 @@ class TestEGNAS:
 
 
 def test_regularized_evolution_replaces_the_oldest() -> None:
-    driven = AskTell(RegularizedEvolution(population_size=3, sample_size=3), SPACE, seed=0)
+    algorithm = RegularizedEvolution(population_size=3, sample_size=3, replacement=False)
+    driven = AskTell(algorithm, SPACE, seed=0)
     first = driven.ask()
     assert isinstance(first, Evaluate)
     accuracies = [99.0, 98.0, 97.0]

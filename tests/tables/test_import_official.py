@@ -240,7 +240,7 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
     before = tables.load("t").sha256
     bring(other, replace=True)
     assert tables.load("t").sha256 != before
-    assert tables.known() == ["nasbench201", "digits", "t"]
+    assert {"nasbench201", "digits", "t"} <= set(tables.known())
     with pytest.raises(InputError, match="Unknown table 't1'"):
         tables.load("t1")
     with pytest.raises(InputError, match="There is no"):
