@@ -40,19 +40,24 @@ class Watched:
 
     def start(self, seed: int) -> Session:
         """Return a session of the evaluator, watched."""
-        session = self._trainer.start(seed)
-        answer = session.answer
+        return WatchedSession(self._trainer.start(seed), self._advance, shared=self._shared)
 
-        def counted(request: Request) -> Any:
-            answers = answer(request)
-            if not self._shared:
-                self._advance(len(answers))
-            elif type(request).__name__.startswith("Train"):
-                self._advance(1)
-            return answers
 
-        session.answer = counted  # type: ignore[method-assign]
-        return session
+class WatchedSession:
+    """A session whose answers are counted."""
+
+    def __init__(self, inner: Session, advance: Callable[[int], None], *, shared: bool) -> None:
+        self._inner, self._advance, self._shared = inner, advance, shared
+        self.notes = inner.notes
+
+    def answer(self, request: Request) -> Any:
+        """Answer a request, and count its individuals or its epoch."""
+        answers = self._inner.answer(request)
+        if not self._shared:
+            self._advance(len(answers))
+        elif type(request).__name__.startswith("Train"):
+            self._advance(1)
+        return answers
 
 
 def search_length(algorithm: Algorithm, budget: Budget, *, shared: bool) -> int:
@@ -84,12 +89,11 @@ def trainer(
     """Return the evaluator that the options stand for; `final` trains what a supernet finds."""
     from nasbench_evo.evaluators import specifications
     from nasbench_evo.evaluators.settings import parse
-    from nasbench_evo.suite.kinds import KINDS
+    from nasbench_evo.suite.kinds import KINDS, TrainedSearch
 
     values, last = parse(assignments or []), None if final is None else parse(final)
-    specification = KINDS[asked.evaluator].specification(
-        asked.algorithm, space, asked.dataset, values, last, devices
-    )
+    wanted = TrainedSearch(asked.algorithm, space, asked.dataset, values, last, tuple(devices))
+    specification = KINDS[asked.evaluator].specification(wanted)
     return specifications.make(specification, asked.dataset, folder, workers)
 
 

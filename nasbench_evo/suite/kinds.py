@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from nasbench_evo import tables
 from nasbench_evo.algorithms.base import Algorithm
@@ -21,6 +21,21 @@ from nasbench_evo.suite.units import Row, Unit, rows, search_epochs
 
 Specification: TypeAlias = specifications.TrainingOptions | specifications.SupernetOptions
 NO_LIMIT = 10**9  # evaluations of a search that ends with its epochs
+
+
+class TrainedSearch(NamedTuple):
+    """A single search that trains, as the command line asks for it.
+
+    `values` are the settings of its trainings, `final` those of the trainings of what a supernet
+    found (None: it is not trained).
+    """
+
+    algorithm: Algorithm
+    space: str
+    dataset: str
+    values: Mapping[str, Any]
+    final: Mapping[str, Any] | None
+    devices: tuple[str, ...]
 
 
 class SuiteKind(ABC):
@@ -40,15 +55,7 @@ class SuiteKind(ABC):
     def units(self, suite: Suite) -> list[Unit]:
         """Return every row on every data set, in file order."""
 
-    def specification(
-        self,
-        algorithm: Algorithm,
-        space: str,
-        dataset: str,
-        values: Mapping[str, Any],
-        final: Mapping[str, Any] | None,
-        devices: Sequence[str],
-    ) -> Specification:
+    def specification(self, search: TrainedSearch) -> Specification:
         """Return how a single search trains, checked; Unsupported where nothing is trained."""
         raise Unsupported(f"A {self.name} trains nothing.")
 
@@ -103,18 +110,13 @@ class StandaloneSuite(SuiteKind):
         for row in rows(suite):
             row.configured.check_space(space)
 
-    def specification(
-        self,
-        algorithm: Algorithm,
-        space: str,
-        dataset: str,
-        values: Mapping[str, Any],
-        final: Mapping[str, Any] | None,
-        devices: Sequence[str],
-    ) -> Specification:
+    def specification(self, search: TrainedSearch) -> Specification:
         """Return how every candidate is trained."""
-        algorithm.check_space(specifications.check(space, values, [dataset]))
-        return specifications.TrainingOptions(space, canonical(values), tuple(devices))
+        space = specifications.check(search.space, search.values, [search.dataset])
+        search.algorithm.check_space(space)
+        return specifications.TrainingOptions(
+            search.space, canonical(search.values), search.devices
+        )
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set."""
@@ -132,23 +134,16 @@ class SupernetSuite(SuiteKind):
     default_evaluations = NO_LIMIT  # a search ends with its epochs
     shares_weights = True
 
-    def specification(
-        self,
-        algorithm: Algorithm,
-        space: str,
-        dataset: str,
-        values: Mapping[str, Any],
-        final: Mapping[str, Any] | None,
-        devices: Sequence[str],
-    ) -> Specification:
+    def specification(self, search: TrainedSearch) -> Specification:
         """Return how the shared weights are trained, and what was found after it."""
-        epochs = search_epochs(algorithm)
-        algorithm.check_space(
-            specifications.check_supernet(space, values, final, [dataset], devices)
+        epochs = search_epochs(search.algorithm)
+        space = specifications.check_supernet(
+            search.space, search.values, search.final, [search.dataset], search.devices
         )
-        last = None if final is None else canonical(final)
+        search.algorithm.check_space(space)
+        last = None if search.final is None else canonical(search.final)
         return specifications.SupernetOptions(
-            space, canonical(values), tuple(devices), epochs, None, last
+            search.space, canonical(search.values), search.devices, epochs, None, last
         )
 
     def check(self, suite: Suite) -> None:
