@@ -14,13 +14,14 @@ from typing import Any
 
 from nasbench_evo import algorithms, runner, tables
 from nasbench_evo.algorithms import Algorithm
-from nasbench_evo.errors import InputError
+from nasbench_evo.engines.tasks import Task, execute
+from nasbench_evo.errors import InputError, RunsFailed
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.results import kinds
 from nasbench_evo.results.answer import Answer, Asked, answer, by_table
 from nasbench_evo.results.columns import Sheet
 from nasbench_evo.results.kinds import Findings
-from nasbench_evo.results.runs import Point, Run, UnitRuns
+from nasbench_evo.results.runs import UnitRuns, decode
 from nasbench_evo.runner import Budget
 from nasbench_evo.suite import Entry, Row, Suite, Unit
 
@@ -120,7 +121,8 @@ def compare(
     """Return algorithms compared on one data set of a table, with the same seeds 0..seeds-1.
 
     Names have `preset` where they know it, else "paper". Random search is added as what the others
-    are compared with. Raises InputError for what is unknown or out of range.
+    are compared with. Raises InputError for what is unknown or out of range, RunsFailed where an
+    algorithm raises.
     """
     if not candidates:
         raise InputError("compare needs algorithms: names, or objects of your own; got none.")
@@ -170,28 +172,11 @@ def _row(algorithm: str | Algorithm, preset: str) -> Row:
 def _runs(suite: Suite, row: Row) -> UnitRuns:
     (dataset,) = suite.datasets
     unit = Unit(row, dataset, suite.table, Budget(suite.evaluations))
-    evaluator = unit.evaluator()
-    results = [
-        (seed, runner.search(row.configured, evaluator, seed=seed, budget=unit.budget))
-        for seed in range(suite.seeds)
-    ]
-    return UnitRuns(
-        unit,
-        [
-            Run(
-                unit=row.label,
-                seed=seed,
-                genotype=result.genotype,
-                curve=tuple(Point(spent, genotype) for spent, genotype in result.curve),
-                evaluations=result.evaluations,
-                simulated_seconds=result.simulated_seconds,
-                wall_seconds=result.wall_seconds,
-                trace_sha256=result.trace_sha256,
-                notes=result.notes,
-            )
-            for seed, result in results
-        ],
-    )
+    outcome = execute(Task(unit, row.label, tuple(range(suite.seeds))))
+    if outcome.failures:
+        seed, trace = outcome.failures[0]
+        raise RunsFailed(f"{row.label}, seed {seed}:\n{trace}")
+    return UnitRuns(unit, [decode(record) for record in outcome.records])
 
 
 def _evaluations(budget: Any) -> float:

@@ -89,9 +89,9 @@ class Kind(ABC):
     def track(self, suite: Suite, unit: Unit) -> Track:
         """Return what is followed along the runs of a unit."""
 
-    @abstractmethod
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
-        """Return what is known of one run's result, for runs.parquet; percent and points."""
+        """Return what runs.parquet has of a run beside its answer; percent."""
+        return {}
 
     @abstractmethod
     def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:

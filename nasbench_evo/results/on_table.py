@@ -148,13 +148,6 @@ class OnTable(Kind):
             also={"valid_accuracy": lambda point: best - value(point)},
         )
 
-    def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
-        """Return the cell and its regret."""
-        table = tables.reported(unit.table)
-        value = regret_of(table, unit.dataset)
-        point = Point(run.evaluations, run.genotype)
-        return {"arch": table.space.format(run.genotype), "regret": value(point)}
-
     def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
         """Return what the table says of the cell."""
         return by_table(tables.reported(unit.table), unit.dataset, run.genotype)

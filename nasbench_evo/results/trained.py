@@ -123,7 +123,7 @@ class Training(Kind):
         return words + kind.settings("--final-set", suite.final_set)
 
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
-        """Return the architecture, what was seen of it, and its fresh trainings."""
+        """Return what was seen of the result, and its fresh trainings."""
         final = {
             f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
             if run.final
@@ -132,7 +132,6 @@ class Training(Kind):
         }
         return {
             "on_table": unit.row.on_table,
-            "arch": self.space(suite).format(run.genotype),
             "seen": run.seen,
             "standalone": None,
             **final,
