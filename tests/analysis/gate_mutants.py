@@ -211,8 +211,8 @@ class EtaFlipped(EGNAS):
 class OneSeed(EGNAS):
     """All strategies of a run draw the same numbers."""
 
-    def strategy(self, alpha, accuracy, mean, sigma, seed, fittest):
-        return super().strategy(alpha, accuracy, mean, sigma, 0, fittest)
+    def strategy(self, alpha, accuracy, mean, sigma, seed):
+        return super().strategy(alpha, accuracy, mean, sigma, 0)
 
 
 class Mutant(NamedTuple):
