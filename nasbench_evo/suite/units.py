@@ -94,6 +94,8 @@ class Unit:
             "simulated_seconds": self.budget.seconds,
             # What other rules than "seen" have must not change older units.
             **({} if rule == "seen" else {"incumbent": rule}),
+            # Runs that end with seconds keep when each incumbent was found; earlier ones did not.
+            **({} if self.budget.seconds is None else {"clock": "stored"}),
         }
 
     def key(self) -> str:
