@@ -48,7 +48,7 @@ class Row:
 def change_text(change: tuple[str, Any]) -> str:
     """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
     name, value = change
-    return f"{name}={value}"
+    return f"{name}={'; '.join(value) if isinstance(value, tuple) else value}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Unit:
         rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
-            "hyperparameters": self.row.configured.hyperparameters(),
+            "hyperparameters": self.row.configured.identity(),
             "space": evaluator.space.name,
             "evaluator": evaluator.identity(),
             "dataset": self.dataset,
