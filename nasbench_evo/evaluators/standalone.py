@@ -17,8 +17,10 @@ from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
 from nasbench_evo.files import digest
+from nasbench_evo.networks import binary_stages
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
 from nasbench_evo.training.data.sources import SOURCES
 from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan, threads
@@ -198,12 +200,13 @@ def standalone(
     image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
-    options = chosen.network_options()
+    made = chosen.make_space(space, image_size)
+    options = network_of(chosen, made)
     if taught.auxiliary_weight and space == "darts_cell":
         options["auxiliary"] = True
     plan = TrainingPlan(
         data,
-        chosen.make_space(space, image_size),
+        made,
         taught,
         execution,
         tuple(options.items()),
@@ -218,6 +221,14 @@ def standalone(
         workers=workers,
         folder=folder,
     )
+
+
+def network_of(settings: TrainingSettings, space: Space) -> dict[str, Any]:
+    """Return the options of the space's networks; raise InputError for widths that do not fit."""
+    options = settings.network_options()
+    if isinstance(space, BinaryStages):
+        binary_stages.widths_for(space, options.get("widths", "search"))
+    return options
 
 
 def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions:

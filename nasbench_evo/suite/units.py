@@ -15,12 +15,15 @@ from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.specifications import Trainer
+
+_LONGEST = 40  # characters of a value that labels spell out
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Row:
 def change_text(change: tuple[str, Any]) -> str:
     """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
     name, value = change
-    return f"{name}={'; '.join(value) if isinstance(value, tuple) else value}"
+    text = "; ".join(value) if isinstance(value, tuple) else str(value)
+    if len(text) > _LONGEST:  # genotypes of large spaces
+        text = f"{text[: _LONGEST // 2]}.. (SHA-256 {digest(text)[:6]})"
+    return f"{name}={text}"
 
 
 @dataclass(frozen=True)
