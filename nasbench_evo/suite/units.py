@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasbench_evo import algorithms, tables
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
-from nasbench_evo.evaluators.base import Evaluator
+from nasbench_evo.evaluators.base import Evaluator, Trainer
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
-
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.specifications import Trainer
 
 _LONGEST = 40  # characters of a value that labels spell out
 

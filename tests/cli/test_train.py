@@ -84,10 +84,11 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
     whole = printed(*command, str(tmp_path / "a"), settings=CELLS)
     from nasbench_evo.cli import training
     from nasbench_evo.training.final import FinalTraining
+    from nasbench_evo.training.individuals import training_seed
 
     trainer = training.standalone("nasbench201", "digits", CELLS, "cpu", 1, None)
     cell = trainer.space.parse("#1234")
-    seed = trainer.training_seed(cell, 0, 0, "final")
+    seed = training_seed(0, cell, 0, "final")
     half = FinalTraining(trainer.plan, cell, seed, tmp_path / "b" / "checkpoint.pt")
 
     class Stop(Exception):
