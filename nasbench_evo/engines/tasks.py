@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     if task.trains:
         trainer = task.unit.trainer(task.folder, task.workers)
         final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
-        notes[REPORT] = [{**asdict(trained), "curve": None} for trained in final]
+        notes[REPORT] = [trained.plain() for trained in final]
     return notes
 
 

@@ -159,6 +159,8 @@ def show(value: Any) -> str:
     """Return a hyper-parameter's value for people: 0.3, 100, on, off, zeros."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return "; ".join(value)
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 

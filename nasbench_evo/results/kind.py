@@ -216,7 +216,12 @@ class Kind(ABC):
         words = ["nasbench-evo", "search", row.algorithm]
         words += ["--dataset", unit.table_dataset or unit.dataset]
         words += ["--preset", row.preset] if row.preset != "paper" else []
-        words += settings("--set", dict(row.changes))
+        changes = dict(row.changes)
+        changes.pop("incumbent", None)  # no hyper-parameter, see `suite.units.rows`
+        words += settings("--set", changes)
+        shared = suite.by_epochs and not row.on_table  # there is one rule for shared weights
+        if row.incumbent != row.configured.incumbent and not shared:
+            words += ["--incumbent", row.incumbent]
         return shlex.join(words + self.options(suite, unit))
 
 

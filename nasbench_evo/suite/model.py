@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nasbench_evo.runner import Budget
 
@@ -34,6 +34,21 @@ class Entry(_Strict):
     grid: dict[str, list[Any]] = {}
     evaluator: Literal["lookup"] | None = None
     incumbent: Literal["seen", "mean"] | None = None  # rule of recommendation; None: the suite's
+
+    @field_validator("set")
+    @classmethod
+    def _lists_of_a_row(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Lists become tuples: rows are compared and keyed by what they set."""
+        return {name: _constant(value) for name, value in values.items()}
+
+    @field_validator("grid")
+    @classmethod
+    def _lists_of_a_grid(cls, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {name: [_constant(value) for value in some] for name, some in values.items()}
+
+
+def _constant(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Truth(_Strict):
