@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from nasbench_evo import names
 from nasbench_evo.algorithms.generations import (
     Birth,
     Exchange,
@@ -20,6 +21,8 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 from nasbench_evo.spaces.base import Genotype
 
+_MOST = 1_000_000  # of a hyper-parameter that states no bound: sizes and lengths end
+
 
 def parameter(
     default: Any,
@@ -29,7 +32,10 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range."""
+    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range.
+
+    Where a bound of a number is not given it is a million, or minus a million.
+    """
     metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -134,7 +140,7 @@ class Algorithm(ABC):
 
 def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """Return `value` in the type of the field's default, or raise InputError."""
-    kind: type = type(field.default)
+    kind: Any = type(field.default)
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if kind is float and type(value) is int and abs(value) < 2**1023:  # as large as floats go
         value = float(value)
@@ -142,11 +148,14 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         raise InputError(f"{name} must be {kind.__name__}; got {value!r:.60}.")
     if choices is not None and value not in choices:
         raise unknown(f"value of {name}", str(value), choices)
-    too_low = low is not None and not value >= low
-    too_high = high is not None and not value <= high
-    if too_low or too_high:
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise InputError(f"{name} must be {bounds}; got {value!r}.")
+    if kind is str:
+        names.checked(name, value)
+    if kind is int or kind is float:
+        least, most = -_MOST if low is None else low, _MOST if high is None else high
+        if not least <= value <= most:
+            below = not value >= least and high is None
+            bounds = f"at least {least}" if below else f"between {least} and {most}"
+            raise InputError(f"{name} must be {bounds}; got {value!r:.40}.")
     return value
 
 
@@ -176,4 +185,4 @@ def _parse(name: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise InputError(f"{name} must be {kind.__name__}; got {text!r}.") from None
+        raise InputError(f"{name} must be {kind.__name__}; got {text!a:.60}.") from None

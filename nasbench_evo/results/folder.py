@@ -82,13 +82,13 @@ def _suite(folder: Path, identity: str, seeds: int, description: str) -> Suite:
     try:
         content = {**json.loads(identity), "seeds": seeds, "description": description}
         return Suite.model_validate(content)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         raise DataError(f"{folder} names a suite that cannot be read: {error}.") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}. Run the suite again.") from error
     return content if isinstance(content, dict) else {}

@@ -55,7 +55,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         model = _MODELS.get(str(first["loc"][0]), Suite)
         return f"{unknown('key', str(first['loc'][-1]), model.model_fields)} (at {place})"
-    came = "" if first["type"] == "missing" else f"; got {first['input']!r}"
+    came = "" if first["type"] == "missing" else f"; got {first['input']!a:.80}"
     return f"{place}: {first['msg']}{came}."
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +23,9 @@ from nasbench_evo.suite.model import Entry, Suite
 
 if TYPE_CHECKING:
     from nasbench_evo.evaluators.specifications import Trainer
+
+
+_MOST_ROWS = 1000  # of a suite, grids expanded
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,20 @@ def rows(suite: Suite) -> list[Row]:
     result: list[Row] = []
     for entry in suite.rows:
         cls = algorithms.get(entry.algorithm)
+        number = math.prod(map(len, entry.grid.values()))
+        if len(result) + number > _MOST_ROWS:
+            raise InputError(
+                f"The suite {suite.name} has more than {_MOST_ROWS} rows: the grid of "
+                f"{entry.algorithm} alone has {number}. Make it smaller, or several suites."
+            )
         for changes in _combinations(entry):
             configured = cls.configure(entry.preset, changes)
             on_table = entry.evaluator is not None
             own = {} if entry.incumbent is None else {"incumbent": entry.incumbent}
             made, rule = tuple({**changes, **own}.items()), _incumbent(suite, entry, cls)
             result.append(Row(entry.algorithm, entry.preset, configured, on_table, made, rule))
-    labels = [row.label for row in result]
-    for label in labels:
-        if labels.count(label) > 1:
+    for label, number in Counter(row.label for row in result).items():
+        if number > 1:
             raise InputError(f"The suite {suite.name} has the row {label} twice.")
     return result
 

@@ -18,6 +18,7 @@ PACKAGE = Path(nasbench_evo.__file__).parent
 ORDER = [
     "files",
     "errors",
+    "names",
     "lifetime",
     "randomness",
     "spaces",
