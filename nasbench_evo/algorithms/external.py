@@ -19,7 +19,7 @@ from nasbench_evo.incumbents import RULES
 
 GROUP = "nasbench_evo.algorithms"
 _LONGEST = 200  # characters of package.module:Class
-_HYPERPARAMETERS = (bool, int, float, str)
+_HYPERPARAMETERS = (bool, int, float, str, tuple)
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -132,5 +132,5 @@ def _check_hyperparameters(name: str, found: type[Algorithm]) -> None:
         if type(field.default) not in _HYPERPARAMETERS:
             raise InputError(
                 f"{name}: the hyper-parameter {field.name} needs a default that is a number, a "
-                "text, True or False: its values have that type."
+                "text, (), True or False: its values have that type."
             )
