@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from nasbench_evo import names
@@ -17,6 +20,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.incumbents import RULES
 
+_LOG = logging.getLogger(__name__)  # without a handler it writes to stderr
 GROUP = "nasbench_evo.algorithms"
 _LONGEST = 200  # characters of package.module:Class
 _HYPERPARAMETERS = (bool, int, float, str, tuple)
@@ -69,7 +73,10 @@ def imported(name: str) -> type[Algorithm]:
 
 
 def _module(name: str) -> Any:
-    """Import a module, from the working directory if it is nowhere else."""
+    """Import a module, from the working directory if it is nowhere else; say so if from there."""
+    top = name.partition(".")[0]
+    if name not in sys.modules and _is_here(top):
+        _LOG.warning("Importing %s from %s: its code runs as you.", name, os.getcwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -80,6 +87,20 @@ def _module(name: str) -> Any:
     sys.path.append(os.getcwd())
     importlib.invalidate_caches()
     return importlib.import_module(name)
+
+
+def _is_here(top: str) -> bool:
+    """Return whether a module lies below the working directory, and not in an environment there."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return False
+    if spec is None:
+        return any((Path.cwd() / f"{top}{ending}").exists() for ending in ("", ".py"))
+    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    return any(
+        Path(place).resolve().parent in (Path.cwd(), Path.cwd() / top) for place in places if place
+    )
 
 
 def _where(error: BaseException) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo import algorithms, tables
+from nasbench_evo.algorithms import stand_ins
 from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator, Trainer
@@ -138,6 +140,40 @@ def rows(suite: Suite) -> list[Row]:
     return result
 
 
+def resolved(suite: Suite) -> list[Resolved]:
+    """Return the rows of algorithms of other people's code, as `named` reads them."""
+    return [
+        Resolved(row.algorithm, row.preset, dict(row.changes), row.configured.identity())
+        for row in rows(suite)
+        if ":" in row.algorithm
+    ]
+
+
+def named(suite: Suite, known: Sequence[Resolved] | None) -> None:
+    """Let the rows of a suite be read by name: no `package.module:Class` of it is imported.
+
+    `known` are the rows as they were run; None where the suite was not run: they are then taken
+    at their word. Raises InputError where `known` lacks a row.
+    """
+    for name in {entry.algorithm for entry in suite.rows if ":" in entry.algorithm}:
+        if known is None:
+            mine = [
+                Resolved(name, entry.preset, {}, {**entry.set, **dict.fromkeys(entry.grid, 0)})
+                for entry in suite.rows
+                if entry.algorithm == name
+            ]
+            stand_ins.stand_in(name, mine, at_their_word=True)
+            continue
+        mine = [row for row in known if row.algorithm == name]
+        missing = {e.preset for e in suite.rows if e.algorithm == name} - {r.preset for r in mine}
+        if missing:
+            raise InputError(
+                f"The results of {name} do not say its hyper-parameters: they are of an earlier "
+                "version. Give their `nasbench-evo run` again, which adds them and repeats nothing."
+            )
+        stand_ins.stand_in(name, mine)
+
+
 def _incumbent(suite: Suite, entry: Entry, cls: type[Algorithm]) -> str:
     """Return the rule of a row: its own, the suite's, the algorithm's; shared weights have one."""
     if suite.evaluator == "supernet" and entry.evaluator is None:
@@ -156,6 +192,8 @@ def search_epochs(algorithm: Algorithm) -> int:
     Raises Unsupported if it trains none.
     """
     epochs: int | None = getattr(algorithm, "epochs", None)
+    if epochs is None and isinstance(algorithm, stand_ins.StandIn):
+        return 1  # not known, and nothing is trained
     if epochs is None:
         raise Unsupported(
             f"{algorithm.name} trains no shared weights: a supernet would stay as it was drawn. "
