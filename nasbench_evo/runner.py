@@ -261,7 +261,7 @@ def _converse(
             _check(request, n, algorithm.name)
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
-                account.evaluations -= n if whole else sum([a[6] for a in answers])
+                account.evaluations -= n if whole else sum([answered.cost for answered in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account)
             history += answers

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
+from nasbench_evo.engines.tasks import (
+    INCUMBENTS,
+    REPORT,
+    RETURNED,
+    Outcome,
+    Task,
+    execute,
+    in_tasks,
+)
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
@@ -89,4 +97,5 @@ __all__ = [
     "dask",
     "execute",
     "get",
+    "in_tasks",
 ]

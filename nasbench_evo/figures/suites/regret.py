@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo.figures import style
+from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE, mean_intervals
 from nasbench_evo.results.runs import UnitRuns
-from nasbench_evo.suite import Row, Suite, change_text
+from nasbench_evo.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,8 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     )
     panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
     looks = _looks(collected)
-    names = short_names([runs.unit.row for runs in collected])
+    rows = [runs.unit.row for runs in collected]
+    names = dict(zip([row.label for row in rows], short_labels(rows), strict=True))
     reduced = False
     for axes, dataset in zip(panels, suite.datasets, strict=True):
         present = [r for r in collected if r.unit.dataset == dataset and r.records]
@@ -79,26 +81,6 @@ def caption(n: int, *, reduced: bool = False) -> str:
         "reached zero regret in every run, one that comes from above it started from poor cells."
     )
     return text + (" Of each algorithm the best row is drawn." if reduced else "")
-
-
-def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return by row label a name without the settings that all rows of its algorithm share.
-
-    An algorithm with one row keeps its label.
-    """
-    parts: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        parts.setdefault(row.algorithm, {})[row.label] = [
-            row.preset,
-            *map(change_text, row.changes),
-        ]
-    names = {}
-    for algorithm, labels in parts.items():
-        shared = set.intersection(*(set(words) for words in labels.values()))
-        for label, words in labels.items():
-            own = [word for word in words if word not in shared] or words[:1]
-            names[label] = f"{algorithm} ({', '.join(own)})" if len(labels) > 1 else label
-    return names
 
 
 def _selected(drawn: list[UnitRuns], evaluations: int) -> list[UnitRuns]:
