@@ -20,5 +20,5 @@ def test_an_old_name_is_the_new_one_with_a_warning(old: str, name: str, new: str
     module, moved = importlib.import_module(old), importlib.import_module(new)
     with pytest.warns(DeprecationWarning, match=f"{new} now"):
         assert getattr(module, name) is getattr(moved, name)
-    with pytest.raises(AttributeError), pytest.warns(DeprecationWarning):
+    with pytest.raises(AttributeError), pytest.warns(DeprecationWarning, match="now"):
         _ = module.no_such_name

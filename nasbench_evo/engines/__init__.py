@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nasbench_evo.engines.tasks import (
+    CLOCK,
     INCUMBENTS,
     REPORT,
     RETURNED,
@@ -87,6 +88,7 @@ def get(name: str, scheduler: str | None = None, look: Look | None = None) -> En
 
 
 __all__ = [
+    "CLOCK",
     "ENGINES",
     "INCUMBENTS",
     "REPORT",

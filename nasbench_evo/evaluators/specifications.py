@@ -144,4 +144,5 @@ def _checked(kind: Any, space: str, values: Mapping[str, Any], datasets: Sequenc
         if dataset not in module.SOURCES:
             raise unknown("data set", dataset, module.SOURCES)
     made: Space = chosen.make_space(space, chosen.image_size)
+    module.network_of(chosen, made)
     return made

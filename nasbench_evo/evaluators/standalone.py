@@ -11,7 +11,9 @@ from typing import Any
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
+from nasbench_evo.networks import binary_stages
 from nasbench_evo.spaces.base import Genotype, Space, space_identity
+from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
 from nasbench_evo.training.data.sources import SOURCES
 from nasbench_evo.training.individuals import (
@@ -165,12 +167,13 @@ def standalone(
     image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
-    options = chosen.network_options()
+    made = chosen.make_space(space, image_size)
+    options = network_of(chosen, made)
     if taught.auxiliary_weight and space == "darts_cell":
         options["auxiliary"] = True
     plan = TrainingPlan(
         data,
-        chosen.make_space(space, image_size),
+        made,
         taught,
         execution,
         tuple(options.items()),
@@ -185,6 +188,14 @@ def standalone(
         workers=workers,
         folder=folder,
     )
+
+
+def network_of(settings: TrainingSettings, space: Space) -> dict[str, Any]:
+    """Return the options of the space's networks; raise InputError for widths that do not fit."""
+    options = settings.network_options()
+    if isinstance(space, BinaryStages):
+        binary_stages.widths_for(space, options.get("widths", "search"))
+    return options
 
 
 def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions:

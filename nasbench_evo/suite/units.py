@@ -15,9 +15,12 @@ from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator, Trainer
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
+
+_LONGEST = 40  # characters of a value that labels spell out
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Row:
 def change_text(change: tuple[str, Any]) -> str:
     """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
     name, value = change
-    return f"{name}={value}"
+    text = "; ".join(value) if isinstance(value, tuple) else str(value)
+    if len(text) > _LONGEST:  # genotypes of large spaces
+        text = f"{text[: _LONGEST // 2]}.. (SHA-256 {digest(text)[:6]})"
+    return f"{name}={text}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Unit:
         rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
-            "hyperparameters": self.row.configured.hyperparameters(),
+            "hyperparameters": self.row.configured.identity(),
             "space": evaluator.space.name,
             "evaluator": evaluator.identity(),
             "dataset": self.dataset,
@@ -91,6 +97,8 @@ class Unit:
             "simulated_seconds": self.budget.seconds,
             # What other rules than "seen" have must not change older units.
             **({} if rule == "seen" else {"incumbent": rule}),
+            # Runs that end with seconds keep when each incumbent was found; earlier ones did not.
+            **({} if self.budget.seconds is None else {"clock": "stored"}),
         }
 
     def key(self) -> str:
