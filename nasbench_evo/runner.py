@@ -267,7 +267,7 @@ def _converse(
                 continue
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
-                account.evaluations -= n if whole else sum([a[6] for a in answers])
+                account.evaluations -= n if whole else sum([answered.cost for answered in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account)
             history += answers

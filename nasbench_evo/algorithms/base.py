@@ -15,6 +15,7 @@ from nasbench_evo.algorithms.generations import (
     Exchange,
     Generation,
     Generational,
+    PaperFigures,
     one_a_request,
 )
 from nasbench_evo.algorithms.schedules import Schedule
@@ -61,6 +62,8 @@ class Algorithm(ABC):
     # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
     incumbent: ClassVar[str] = "seen"
     generational: ClassVar[Generational | None] = None  # what figures by generation say of it
+    # What an ablation draws as the paper does, by the hyper-parameter that varies.
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {}
     needs: ClassVar[type | None] = None  # the protocol that says what a space must be able to do
 
     def __post_init__(self) -> None:
@@ -105,6 +108,11 @@ class Algorithm(ABC):
 
     def check_space(self, space: Any) -> None:
         """Raise Unsupported if the method cannot vary the genotypes of `space`."""
+        if self.needs is not None and not isinstance(self.needs, type):
+            raise InputError(
+                f"{self.name}.needs must be a protocol of nasbench_evo.spaces.base (Integer, "
+                f"Relaxable or Duplicable); got {self.needs!r:.60}."
+            )
         if self.needs is not None and not isinstance(space, self.needs):
             raise Unsupported(
                 f"{self.name} needs a space that is {self.needs.__name__}; {space.name} is not. "
