@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, tables
 from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
@@ -224,7 +224,6 @@ def _warnings_as_lines(prefix: str) -> Iterator[None]:
 
 
 def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y: Values) -> None:
-    from rich.console import Console
     from rich.table import Table as Grid
 
     grid = Grid(
@@ -240,7 +239,7 @@ def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y
         row = [_label(name, y.unit), _cell(interval), str(found.n)]
         row += ["", ""] if ceiling is None else [_cell(ceiling[name]), str(ceiling.n)]
         grid.add_row(*row)
-    Console(width=120, highlight=False).print(grid)
+    tables(120).print(grid)
 
 
 def _label(name: str, unit: str) -> str:
