@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 from numpy.random import MT19937, mtrand
 
 from nasbench_evo.algorithms.base import Algorithm
-from nasbench_evo.errors import unknown
+from nasbench_evo.errors import Unsupported, unknown
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Search
 from nasbench_evo.spaces.base import Integer, IntegerSpace
@@ -53,8 +53,11 @@ class Rival(Algorithm):
             raise unknown(f"optimiser of {cls.library}", optimiser, cls.listed)
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
-        """Hand genotypes over as theirs asks for them, and accuracies back."""
-        own = OwnState(rng.seed())
+        """Hand genotypes over as theirs asks for them, and accuracies back.
+
+        Raises Unsupported with the library's words where it fails, as on a space it is not for.
+        """
+        own = OwnState(rng.seed(), self.name)
         with own.inside():
             theirs = self.open(space.cardinalities, rng.seed())
         code = f"{self.library} {importlib.metadata.version(self.library)}"
@@ -90,8 +93,8 @@ class OwnState:
     libraries' advice on settings (warnings) is not shown.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._own = MT19937(seed)
+    def __init__(self, seed: int, name: str) -> None:
+        self._own, self._name = MT19937(seed), name
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -103,5 +106,10 @@ class OwnState:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
+        except Exception as error:  # whatever another library raises
+            raise Unsupported(
+                f"{self._name} failed in its library: {type(error).__name__}: {error!s:.200}. "
+                "Use another optimiser on this space."
+            ) from error
         finally:
             mtrand.set_bit_generator(outside)

@@ -49,9 +49,12 @@ class _Run:
         )  # fmt: skip
         genes.set_integer_casting()
         genes.random_state.seed(seed)
+        self._budget = budget
         self._optimiser = _registry()[name](parametrization=genes, budget=budget)
 
     def ask(self) -> list[list[int]]:
+        if self._optimiser.one_shot and self._optimiser.num_ask >= self._budget:
+            return []  # its plan is made for so many
         self._candidate = self._optimiser.ask()
         return [self._candidate.value.tolist()]
 
