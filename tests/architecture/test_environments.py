@@ -62,7 +62,7 @@ def test_the_two_environments_share_all_tests_between_them() -> None:
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_what_a_test_needs_is_installed_where_it_runs(file: Path) -> None:
     if "benchmarks" in file.parts:
-        return  # peers are installed for the speed benchmarks only
+        return  # they run in an environment of their own
     for module, torch in parts(file):
         package = PACKAGES.get(module.partition(".")[0], module.partition(".")[0])
         environment = "testenv:train" if torch else "testenv"

@@ -4,7 +4,7 @@ A peer is another package's optimizer as its manual sets it, behind the adapter 
 those that we tried. Both sides make the same number of evaluations and draw their noise in the
 same way; their runs take turns, one run of the peer against several of ours, which are too short
 to be timed alone. CPU seconds of the process are counted, so that threads are no advantage. Needs
-the extra `peers`; a peer that is not installed is skipped.
+the extra `rivals`; a peer that is not installed is skipped.
 """
 
 from __future__ import annotations

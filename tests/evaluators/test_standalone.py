@@ -277,6 +277,8 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "eigen": {"population_size": 3, "patience": 1, "p": 2, "q": 1, "primary_step": 3},
     "genetic_nas": {"population_size": 3, "generation_size": 3},
     "eg_nas": {"warmup": 0, "samples": 1, "population_size": 4},
+    "successive_halving": {},
+    "hyperband": {"eta": 2},
 }
 
 
@@ -286,7 +288,7 @@ def run(name: str, evaluator: StandaloneEvaluator, budget: float = 8, **changes:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_all_seven_algorithms_run_and_replay(name: str, tmp_path: Path) -> None:
+def test_all_algorithms_run_and_replay(name: str, tmp_path: Path) -> None:
     first = run(name, make(epochs=1, folder=tmp_path))
     assert first.evaluations <= 8
     assert {answer.source for answer in first.history} == {"training"}

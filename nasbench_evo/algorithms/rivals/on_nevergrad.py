@@ -18,9 +18,9 @@ class Nevergrad(Rival):
     """An optimiser of nevergrad on an array cast to integers (a `Choice` a gene is slower)."""
 
     library: ClassVar[str] = "nevergrad"
-    listed: ClassVar[tuple[str, ...]] = ("NGOpt", "DE", "DiscreteOnePlusOne", "PSO", "CMA")
+    listed: ClassVar[tuple[str, ...]] = ("NGOpt", "DE", "DiscreteOnePlusOne", "CMA")
 
-    budget: int = parameter(300, "evaluations that the optimiser plans for", low=1)
+    horizon: int = parameter(300, "evaluations that it plans for: its budget", low=1)
 
     @classmethod
     def check_optimiser(cls, optimiser: str) -> None:
@@ -36,7 +36,7 @@ class Nevergrad(Rival):
 
     def open(self, cardinalities: Sequence[int], seed: int) -> _Run:
         """Return the optimiser; it asks for one genotype at a time."""
-        return _Run(self.optimiser, cardinalities, seed, self.budget)
+        return _Run(self.optimiser, cardinalities, seed, self.horizon)
 
 
 class _Run:
