@@ -68,6 +68,10 @@ def import_(
         str | None,
         typer.Option(help="What a search gets where there is no result: error or infeasible."),
     ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Of HW-NAS-Bench: the table that gets its costs (default nasbench201)."),
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -95,6 +99,7 @@ def import_(
             reading=reading,
             space=space,
             missing=missing,
+            onto=onto,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:

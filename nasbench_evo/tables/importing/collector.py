@@ -47,6 +47,11 @@ class Collector:
         # epochs -> training -> cell index -> trials in seed order
         self.trials: dict[int, dict[str, dict[int, list[Trial]]]] = {}
 
+    def adopt(self, space: IntegerSpace) -> None:
+        """Take another space, that of the file, before anything is there."""
+        if space.name != self.space.name:
+            self.space, self._read, self._known = space, space.parse, {}
+
     def index(self, arch: Any, place: str) -> int:
         """Return the index of a printed cell; raise DataError with the place if it is none."""
         if type(arch) is not str:

@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nasbench_evo.errors import DataError
-from nasbench_evo.spaces.nasbench201 import SIZE
+from nasbench_evo.tables.importing import hw_nas_bench, transnas
 from nasbench_evo.tables.importing.collector import Collector
-from nasbench_evo.tables.importing.official import KEYS, architecture
+from nasbench_evo.tables.importing.official import KEYS, adopt, architecture
 from nasbench_evo.tables.importing.restricted_pickle import RestrictedUnpickler
 
 Progress = Callable[[int, int], None]  # done, total (bytes or files)
+Costs = dict[str, dict[str, NDArray[np.float64]]]  # data set -> metric -> [G]
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_AT_ONCE = 1 << 30  # bytes of a file that may be held in memory: the large ones are streamed
 _EXPECTED = (
-    "Expected NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, its folder *-simple, or a "
-    ".csv, .parquet or .json table"
+    "Expected NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, NATS-sss-v1_0-*.pickle.pbz2, "
+    "their folders *-simple, transnas-bench_*.pth, HW-NAS-Bench-v1_*.pickle, or a .csv, .parquet "
+    "or .json table"
 )
 
 
@@ -67,8 +73,11 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     return found[0]
 
 
-def read_file(path: Path, collector: Collector, progress: Progress) -> None:
-    """Gather the architectures of an official file; raise DataError where it is not one."""
+def read_file(path: Path, collector: Collector, progress: Progress) -> Costs | None:
+    """Gather the architectures of an official file; raise DataError where it is not one.
+
+    Of HW-NAS-Bench, which has no accuracies, its costs are returned instead.
+    """
     size = max(path.stat().st_size, 1)
     with opened(path) as (stream, raw):
 
@@ -76,7 +85,8 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> None:
             architecture(index, entry, collector)
             progress(min(raw.tell(), size), size)
 
-        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume)
+        at_once = size <= _AT_ONCE and not isinstance(stream, bz2.BZ2File)
+        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume, at_once=at_once)
         root = unpickler.load()
         if root == _TORCH_MAGIC:  # the legacy format: version and system come first
             unpickler.load()
@@ -85,7 +95,13 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> None:
             if unpickler.load():
                 raise DataError(f"{path} holds network weights (tensors); use one without.")
         unpickler.finish()
+    if hw_nas_bench.is_root(root):
+        return hw_nas_bench.metrics(root, str(path))
+    if transnas.is_root(root):
+        transnas.collect(root, collector)
+        return None
     _check_root(root, collector, str(path))
+    return None
 
 
 def _check_root(root: Any, collector: Collector, origin: str) -> None:
@@ -110,8 +126,11 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
 
 def _check_names(names: Any, collector: Collector, origin: str) -> None:
     """Check `meta_archs`: a list of different cells."""
-    if type(names) is not list or not 1 <= len(names) <= SIZE:
-        raise DataError(f"{origin}: meta_archs is no list of 1 to {SIZE} cells.")
+    if type(names) is list and names:
+        adopt(collector, names[0])
+    most = collector.space.size
+    if type(names) is not list or not 1 <= len(names) <= most:
+        raise DataError(f"{origin}: meta_archs is no list of 1 to {most} cells.")
     indexes = [collector.index(name, f"meta_archs[{i}]") for i, name in enumerate(names)]
     if len(set(indexes)) < len(indexes):
         raise DataError(f"{origin}: meta_archs has a cell twice.")

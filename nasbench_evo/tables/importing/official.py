@@ -1,14 +1,16 @@
-"""The official files of NAS-Bench-201 (v1.0, v1.1) and of NATS-Bench's topology space.
+"""The official files of NAS-Bench-201 (v1.0, v1.1) and of NATS-Bench's two spaces.
 
 Schema: a dictionary with `meta_archs` (printed cells), `arch2infos` {index: {recipe: results}} and
 `evaluated_indexes`. A recipe is `less` or `12` (12 epochs), `full` or `200`. Results: `arch_str`,
 `dataset_seed`, and `all_results` {(training, seed): trial}; a trial has accuracies and losses on
 the train set by epoch, and on each split by `split@epoch` (epochs count from 0). Older trials have
-some splits after the last epoch only.
+some splits after the last epoch only. The size space has the same schema: its architectures are
+channels of five layers (`64:48:32:16:8`), its recipes `01`, `12` and `90` epochs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.roles import SPLITS, TRAIN
 from nasbench_evo.tables.importing.trainings import Trial
@@ -25,7 +28,16 @@ from nasbench_evo.tables.importing.trainings import Trial
 KNOWN_MD5 = {
     "55e847143ce1f7c2d89b676f6b096897": "NAS-Bench-201-v1_1-096897.pth",
     "e61699": "NAS-Bench-201-v1_0-e61699.pth (by the last six digits)",
+    "3ffb9": "NATS-tss-v1_0-3ffb9.pickle.pbz2 (by the last five digits)",
+    "50262": "NATS-sss-v1_0-50262.pickle.pbz2 (by the last five digits)",
 }
+_WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
+SIZE_SPACE = Choices(
+    "nats_size",
+    [Gene(f"layer{i}", _WIDTHS, ordered=True) for i in range(1, 6)],
+    printed=":".join(f"{{layer{i}}}" for i in range(1, 6)),
+)
+_SIZES = re.compile(r"\d+(:\d+){4}")
 KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
 _MAX_EPOCHS = 10_000
 _NAN = float("nan")
@@ -34,6 +46,12 @@ _NAN = float("nan")
 def known_as(md5: str) -> str | None:
     """Return the published file that an MD5 belongs to, None if it is not known."""
     return next((name for digits, name in KNOWN_MD5.items() if md5.endswith(digits)), None)
+
+
+def adopt(collector: Collector, arch: Any) -> None:
+    """Make a collector that has nothing yet one of the size space, if `arch` is printed so."""
+    if not collector.trials and type(arch) is str and _SIZES.fullmatch(arch):
+        collector.adopt(SIZE_SPACE)
 
 
 def architecture(index: Any, entry: Any, collector: Collector) -> None:
@@ -52,6 +70,7 @@ def architecture(index: Any, entry: Any, collector: Collector) -> None:
 
 
 def _results(index: int, results: Any, collector: Collector, where: str) -> None:
+    adopt(collector, results["arch_str"])
     cell = collector.index(results["arch_str"], where)
     if int(results["arch_index"]) != index:
         raise DataError(

@@ -12,6 +12,8 @@ from nasbench_evo.errors import DataError
 MAX_TEXT = 1 << 16  # bytes of one text
 MAX_TEXTS = 2_000_000  # different texts kept
 MAX_PENDING = 1 << 23  # bytes of pickle between two consumed entries
+MAX_ARRAY = 1 << 24  # bytes of one array, and
+MAX_WHOLE = 1 << 30  # of pickle, where a file is read at once
 MAX_MEMO = 250_000_000  # entries of 8 bytes; the official file needs a third of it
 DOUBLE = struct.Struct(">d")
 _MAX_INTEGER = 16  # bytes
@@ -24,8 +26,11 @@ class Reader:
     Values go to `_stack`. Raises DataError with the position for whatever is out of bounds.
     """
 
-    def __init__(self, stream: BinaryIO, origin: str) -> None:
+    def __init__(self, stream: BinaryIO, origin: str, *, at_once: bool = False) -> None:
+        """`at_once`: the file is small and nothing of it is consumed on the way."""
         self._stream, self._origin = stream, origin
+        self._text_limit = MAX_ARRAY if at_once else MAX_TEXT
+        self._pending_limit = MAX_WHOLE if at_once else MAX_PENDING
         self._buffer, self._at, self._before = b"", 0, 0
         self._texts: dict[str, str] = {}
         self._stack: list[Any] = []
@@ -51,7 +56,7 @@ class Reader:
         """Make at least `n` bytes available at the current place."""
         rest = self._buffer[self._at :]
         self._before += self._at
-        if self._before - self._last > MAX_PENDING or len(self._memo) > MAX_MEMO:
+        if self._before - self._last > self._pending_limit or len(self._memo) > MAX_MEMO:
             self._refuse("is larger than any benchmark entry; refused to protect the memory.")
         self._buffer, self._at = rest + self._read(max(_CHUNK, n)), 0
         if len(self._buffer) < n:
@@ -113,7 +118,7 @@ class Reader:
 
     def _text(self, width: int = 4) -> None:
         size = self._unsigned(width)
-        if size > MAX_TEXT:
+        if size > self._text_limit:
             raise ValueError(f"a text of {size} bytes, or damage")
         text = self._take(size).decode("utf-8", "surrogatepass")
         if self._full() and text not in self._texts:
@@ -131,7 +136,7 @@ class Reader:
 
     def _bytes(self, width: int = 4) -> None:
         size = self._unsigned(width)
-        if size > MAX_TEXT:
+        if size > self._text_limit:
             raise ValueError(f"a byte string of {size} bytes, or damage")
         self._stack.append(self._take(size))
 

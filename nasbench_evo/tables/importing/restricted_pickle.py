@@ -21,7 +21,7 @@ import numpy as np
 
 from nasbench_evo.errors import DataError
 from nasbench_evo.tables.importing.pickle_reader import DOUBLE, Reader
-from nasbench_evo.tables.importing.stand_ins import DType, Global, are_keys, find, is_key
+from nasbench_evo.tables.importing.stand_ins import Array, DType, Global, are_keys, find, is_key
 
 Consume = Callable[[Any, Any], None]
 
@@ -52,8 +52,10 @@ class RestrictedUnpickler(Reader):
         origin: str,
         streamed: str | None = None,
         consume: Consume | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
-        super().__init__(stream, origin)
+        super().__init__(stream, origin, at_once=at_once)
         self._streamed, self._consume = streamed, consume
         self._handlers = {opcode: getattr(self, name) for opcode, name in _HANDLERS.items()}
 
@@ -276,7 +278,7 @@ class RestrictedUnpickler(Reader):
 
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
-        if type(target) is not DType:
+        if type(target) not in (DType, Array):
             raise ValueError("an object with a state of its own")
         target.build(state)
 

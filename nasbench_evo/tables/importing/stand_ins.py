@@ -6,9 +6,13 @@ imported, looked up or called.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
 
@@ -24,7 +28,6 @@ _SCALARS = {
     "f4": "f",
     "f8": "d",
 }
-_MAX_BYTES = 64  # of a text that stands for the bytes of one number
 
 
 class Global(NamedTuple):
@@ -47,6 +50,24 @@ class DType:
         if version != 3 or order not in ("<", ">", "|", "=") or rest[:3] != [None] * 3:
             raise ValueError(f"a NumPy number type with the state {version!r}, {order!r}")
         self.order = ">" if order == ">" else "<"
+
+
+class Array:
+    """A NumPy array of numbers: `values` once it is built."""
+
+    def __init__(self) -> None:
+        self.values: NDArray[Any] | None = None
+
+    def build(self, state: Any) -> None:
+        """Take shape, type and bytes from a pickled state; raise ValueError for anything else."""
+        version, shape, dtype, fortran, data = state
+        plain = type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
+        if version != 1 or not plain or type(dtype) is not DType or type(data) is not bytes:
+            raise ValueError("a NumPy array that is no plain array of numbers")
+        code = np.dtype(f"{dtype.order}{dtype.code}")
+        if math.prod(shape) * code.itemsize != len(data):
+            raise ValueError("a NumPy array whose bytes do not fit its shape")
+        self.values = np.frombuffer(data, code).reshape(shape, order="F" if fortran else "C")
 
 
 def is_key(value: Any) -> bool:
@@ -91,9 +112,19 @@ def _scalar(dtype: Any, data: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
+def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
+    if type(kind) is not Global or kind.name != "numpy.ndarray" or shape != (0,):
+        raise ValueError("an object that is no NumPy array")
+    return Array()
+
+
+def _ndarray(*_: Any) -> Array:
+    raise ValueError("a NumPy array that is made by a call")
+
+
 def _encode(text: Any, encoding: Any) -> bytes:
-    if type(text) is not str or len(text) > _MAX_BYTES or encoding not in ("latin1", "latin-1"):
-        raise ValueError("an encoded text that is not the bytes of one number")
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise ValueError("an encoded text that is not the bytes of numbers")
     return text.encode("latin1")
 
 
@@ -105,7 +136,9 @@ ALLOWED = {
         (("collections",), "OrderedDict", _ordered_dict),
         (("_codecs",), "encode", _encode),
         (("numpy",), "dtype", _dtype),
+        (("numpy",), "ndarray", _ndarray),
         (("numpy.core.multiarray", "numpy._core.multiarray"), "scalar", _scalar),
+        (("numpy.core.multiarray", "numpy._core.multiarray"), "_reconstruct", _reconstruct),
     )
     for module in modules
 }
