@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import loaded
 
 from nasbench_evo import suite as suites
 from nasbench_evo.algorithms import ALGORITHMS
@@ -121,9 +122,7 @@ algorithm = "genetic_cnn"
 
 
 def unit(tmp_path: Path, suite: str = "", row: str = "") -> suites.Unit:
-    path = tmp_path / "rules.toml"
-    path.write_text(SUITE.format(suite=suite, row=row))
-    (found,) = suites.units(suites.load(path))
+    (found,) = suites.units(loaded(tmp_path, SUITE.format(suite=suite, row=row)))
     return found
 
 
