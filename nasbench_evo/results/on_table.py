@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,15 @@ DEFAULT_TABLE = "nasbench201"  # of `nasbench-evo search`
 
 def _best(g: Group) -> float:
     return float(g.facts["best"])
+
+
+def _regret_by(rule: str, g: Group) -> float | None:
+    """Return the mean regret of what a rule of recommendation takes at the end of the runs."""
+    cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
+    if None in cells:
+        return None
+    table = tables.reported(g.runs.unit.table)
+    return float(np.mean([table.regret(g.dataset, cell) for cell in cells]))
 
 
 class OnTable(Kind):
@@ -90,6 +100,21 @@ class OnTable(Kind):
             "alpha), where it says so; beside it the best that it saw.",
             form=".3f",
             width=4,
+        ),
+        *(
+            Column(
+                f"regret_{rule}",
+                partial(_regret_by, rule),
+                f"by {rule}",
+                "points",
+                f"Mean regret where the run recommends the best {told} (the rule {rule}), whatever "
+                "rule the row has.",
+                form=".3f",
+                width=5,
+            )
+            for rule, told in (
+                ("seen", "single answer"), ("mean", "average over a cell's answers")
+            )
         ),
         Column(
             "mean_test",
@@ -220,9 +245,9 @@ def _group(
 ) -> Group:
     table = tables.reported(runs.unit.table)
     dataset = runs.unit.dataset
-    facts: dict[str, float | None] = {
+    facts: dict[str, float | bool | None] = {
         "best": float(table.best[table.row(dataset)]), "returned": None, "test": None,
-        MEASURED: None,
+        MEASURED: None, "last": last,
     }  # fmt: skip
     if table.measured is not None:
         means, index = table.mean_measured[table.row(dataset)], table.space.index
