@@ -50,7 +50,7 @@ _RECIPE = {
     "temperature": "temperature",
 }
 _OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
-_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
+_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening", "local_contrast")
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
 
@@ -65,7 +65,8 @@ class TrainingSettings(BaseModel):
     """What every evaluator that trains has; None takes the recipe's or network's own value.
 
     `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
-    cifar10 in the space nasbench201, as its benchmark has it.
+    cifar10 in the space nasbench201, as its benchmark has it; `valid_per_class` is a number of each
+    class instead, or one for each official part (svhn-extra has two: 400,200 in Genetic CNN).
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
     network (darts_cell). `nodes` (of each stage) is of binary_stages, `micro_nodes` of micro_cell.
     """
@@ -76,6 +77,7 @@ class TrainingSettings(BaseModel):
     split_seed: int = Field(default=0, ge=0)
     valid_fraction: float | None = Field(default=None, gt=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
+    valid_per_class: tuple[int, ...] | None = None
     train_size: int | None = Field(default=None, ge=1)
     image_size: int = Field(default=64, ge=1)
     # recipe
@@ -90,6 +92,7 @@ class TrainingSettings(BaseModel):
     crop_padding: int | None = None
     cutout: int | None = None
     whitening: bool | None = None
+    local_contrast: bool | None = None
     # network and space
     channels: int | None = Field(default=None, ge=1)
     cells: int | None = Field(default=None, ge=1)
@@ -101,8 +104,12 @@ class TrainingSettings(BaseModel):
     deterministic: bool = False
     threads: int = Field(default=1, ge=1)
 
+    _counts = field_validator("valid_per_class", mode="before")(_as_tuple)
+
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
+        if self.valid_per_class is not None and self.valid_fraction is not None:
+            raise InputError("Give valid_fraction or valid_per_class, not both.")
         if space not in spaces.SPACES:
             raise unknown("space", space, spaces.SPACES)
         own = _OF_SPACE[space]
@@ -182,7 +189,7 @@ class Settings(TrainingSettings):
     teacher_epochs: float | None = Field(default=None, gt=0)
     report_trials: int = Field(default=1, ge=0)
 
-    _one_alone = field_validator("nodes", mode="before")(_as_tuple)
+    _nodes = field_validator("nodes", mode="before")(_as_tuple)
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
