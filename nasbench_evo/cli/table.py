@@ -183,7 +183,8 @@ def _describe(table: Table, dataset: str) -> dict[str, Any]:
         "learning_curves": table.has_curve(dataset),
         **{f"cells_with_{n}_trials": int(k) for n, k in zip(numbers, cells, strict=True)},
         "best_mean_accuracy": float(table.best[d]),
-        "best_arch": space.format(space.from_index(int(np.nanargmax(table.mean_accuracy[d])))),
+        **({"best_is_of": "test accuracy"} if table.by_test(dataset) else {}),
+        "best_arch": space.format(space.from_index(int(np.nanargmax(table.quality[d])))),
         "mean_train_seconds": _number(table.train_seconds[d]),
     }
 

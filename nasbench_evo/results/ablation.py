@@ -11,7 +11,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.runs import UnitRuns, used
 from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]
@@ -90,7 +90,7 @@ class Effect:
     dataset: str
     level: str
     reference: str
-    evaluations: float
+    evaluations: float | None  # the most of a run; None: a budget in seconds ends it
     n: int
     regret: float
     reference_regret: float
@@ -148,8 +148,10 @@ def _of_variants(algorithm: str, entries: list[tuple[Entry, str]]) -> Factor:
         own = {k: v for k, v in entry.set.items() if (k, v) not in shared}
         terms = [_TERMS[k] for k, v in own.items() if k in _TERMS and v == 0]
         changes = terms or [f"{k} = {show(v)}" for k, v in own.items()]
-        both = "L1 and L2" if algorithm == "eg_nas" else "unchanged"
-        levels.append(Level((), ", ".join(changes) or both, label))
+        levels.append(Level((), ", ".join(changes), label))
+    split = any(level.text in _TERMS.values() for level in levels)
+    whole = "L1 and L2" if split else "unchanged"
+    levels = [level if level.text else replace(level, text=whole) for level in levels]
     preset = entries[0][0].preset
     text = ", ".join([preset, *(f"{k}={show(v)}" for k, v in sorted(shared))])
     return Factor(algorithm, text, (), tuple(levels), 0)
@@ -180,7 +182,7 @@ class Runs:
         if key not in self.units:
             return np.empty(0)
         if key not in self._final:
-            self._final[key] = regret_curves(self.units[key], [self.suite.evaluations])[:, 0]
+            self._final[key] = regret_curves(self.units[key], [self.suite.end])[:, 0]
         return self._final[key]
 
     def seeds(self, label: str, dataset: str) -> list[int]:
@@ -198,8 +200,9 @@ class Runs:
         return [np.array([some[seed] for seed in shared]) for some in values]
 
     def spent(self, label: str, dataset: str) -> float:
-        """Return the mean number of evaluations that a run used."""
-        return float(np.mean([run.evaluations for run in self.units[label, dataset].records]))
+        """Return the mean of what a run used: evaluations, or seconds where they end it."""
+        runs = self.units[label, dataset]
+        return float(np.mean([used(runs, run) for run in runs.records]))
 
     def baseline(self, dataset: str) -> UnitRuns | None:
         """Return the runs of random search, if the suite has them."""
@@ -236,7 +239,7 @@ def _effect(
         dataset=dataset,
         level=level.text,
         reference=reference.text,
-        evaluations=runs.suite.evaluations,
+        evaluations=runs.suite.budget.evaluations,
         n=len(a),
         regret=float(a.mean()),
         reference_regret=float(b.mean()),

@@ -97,6 +97,8 @@ class SearchCell(nn.Module):
             mixed = state[:, : self.mixed].contiguous(memory_format=torch.channels_last)
             for node, y in source(mixed, plan[j], weights[j]):
                 sums[node] = sums[node] + y if node in sums else y
+            # Every edge of a state passes the same channels by, and each node gets those of all
+            # states before it: one running sum instead of one a node.
             if self.partial > 1:
                 rest = self._bypass(state[:, self.mixed :], j)
                 bypassed = rest if bypassed is None else bypassed + rest
@@ -122,6 +124,7 @@ def edges_of(state: int) -> list[int]:
 
 
 _LEAVING = [edges_of(state) for state in range(_SOURCES)]
+# Edges are numbered by the node they enter; in this order those of a source are one slice.
 _BY_SOURCE = [edge for edges in _LEAVING for edge in edges]
 
 
@@ -160,6 +163,7 @@ class DartsSupernet(Supernet):
         reduced = False
         for i in range(cells):
             reduction = i in (cells // 3, 2 * cells // 3)
+            # a reduction doubles the channels as it halves the size
             channels *= 1 + reduction
             cell = SearchCell((before, now), channels, partial_channels, reduction, reduced)
             self.cells.append(cell)
