@@ -28,9 +28,13 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    later: bool = False,
 ) -> Any:
-    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range."""
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range.
+
+    One that a method got `later` is left out of `identity` where it has its default.
+    """
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "later": later}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -67,6 +71,13 @@ class Algorithm(ABC):
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
 
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return the settings of shared weights that the method asks for on a space, by name.
+
+        What a suite or a command sets itself goes before them.
+        """
+        return {}
+
     def kept_share(self, evaluations: float | None) -> float:
         """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
 
@@ -100,6 +111,14 @@ class Algorithm(ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""
         return dataclasses.asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return those that keys of runs are made of: later ones only where they change a run."""
+        values = self.hyperparameters()
+        for field in dataclasses.fields(self):
+            if field.metadata.get("later") and values[field.name] == field.default:
+                del values[field.name]
+        return values
 
     # -- what figures and simulations may know of a method; a subclass need not say any of it --
 

@@ -28,15 +28,16 @@ SEARCH_RECIPE_OF = {
     "micro_cell": "geneticnas_search",
     "darts_cell": "eg_nas_search",
 }
+OWN_SEARCH_RECIPE = {"digits": "digits"}  # of data sets that have one
 # What the networks, or the construction, of only some spaces take.
 _OF_SPACE = {
     "nasbench201": {"channels", "cells", "jointly"},
     "binary_stages": {"widths", "dropout", "nodes"},
     "layer_graph": {"sample_steps"},
     "micro_cell": {"channels", "cells", "dropout", "micro_nodes"},
-    "darts_cell": {"channels", "cells", "partial_channels"},
+    "darts_cell": {"channels", "cells", "stem", "with_none", "partial_channels", "pool_norm"},
 }
-_NETWORK = ("channels", "cells", "widths", "dropout", "partial_channels")
+_NETWORK = ("channels", "cells", "widths", "dropout", "stem", "partial_channels", "pool_norm")
 _RECIPE = {
     "batch_size": "batch_size",
     "lr": "learning_rate",
@@ -60,7 +61,9 @@ class TrainingSettings(BaseModel):
     `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
     cifar10 in the space nasbench201, as its benchmark has it.
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
-    network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell.
+    network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell. `stem`
+    and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks, and
+    whether a relaxation weighs the operation none, which no genotype has.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -88,6 +91,8 @@ class TrainingSettings(BaseModel):
     cells: int | None = Field(default=None, ge=1)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     micro_nodes: int | None = Field(default=None, ge=1)
+    stem: Literal["cifar", "imagenet"] | None = None
+    with_none: bool | None = None
     # execution
     precision: Literal["fp32", "fp64", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
@@ -112,6 +117,8 @@ class TrainingSettings(BaseModel):
         self.check_space(space)
         if space == "micro_cell" and self.micro_nodes is not None:
             return spaces.MicroCell(self.micro_nodes)
+        if space == "darts_cell" and self.with_none is not None:
+            return spaces.DartsCell(self.with_none)
         return spaces.get(space)
 
     def validation_share(self, space: str, dataset: str) -> float:
@@ -210,11 +217,13 @@ class SupernetSettings(TrainingSettings):
     `batch_norm`: statistics of an individual come from `recalibration_size` training images
     (recalibrated), from the validation batch itself (batch), or are the running averages (running).
     An individual is validated on `validation_batches` of `evaluation_batch_size` images (default:
-    all). `partial_channels` k is of darts_cell: 1/k of the channels are mixed, 1 is DARTS. A
+    all). `partial_channels` k is of darts_cell: 1/k of the channels are mixed, 1 is DARTS; so is
+    `pool_norm`, whether BatchNorm follows poolings (in derived networks it never does). A
     checkpoint is written each `checkpoint_every` epochs.
     """
 
     partial_channels: int | None = Field(default=None, ge=1)
+    pool_norm: bool | None = None
     batch_norm: Literal["recalibrated", "batch", "running"] = "recalibrated"
     recalibration_size: int = Field(default=512, ge=1)
     validation_batches: int | None = Field(default=None, ge=1)
@@ -222,8 +231,8 @@ class SupernetSettings(TrainingSettings):
     checkpoint_every: int = Field(default=1, ge=1)
 
     def recipe_name(self, space: str, dataset: str) -> str:
-        """Return the recipe's name: that given, or the digits' own, or that of the space."""
-        return self.recipe or ("digits" if dataset == "digits" else SEARCH_RECIPE_OF[space])
+        """Return the recipe's name: that given, or the data set's own, or that of the space."""
+        return self.recipe or OWN_SEARCH_RECIPE.get(dataset) or SEARCH_RECIPE_OF[space]
 
     def check_space(self, space: str) -> None:
         """Raise InputError for a space without a supernet, or a setting of another space."""

@@ -133,9 +133,23 @@ def check_supernet(
         raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
     if final is not None:
         own = check(space, final, datasets)
-        if vars(own) != vars(made):
+        # the relaxations may differ: no final training has one
+        if getattr(own, "cardinalities", None) != getattr(made, "cardinalities", None):
             raise InputError("The final trainings need the space of the supernet: same nodes.")
     return made
+
+
+def shared_settings(
+    asked: Mapping[str, Any], given: Mapping[str, Any], dataset: str
+) -> dict[str, Any]:
+    """Return the settings of shared weights: those given, before those `asked` by a method.
+
+    A data set's own recipe goes before a method's: truth tables of it were trained by that.
+    """
+    from nasbench_evo.evaluators.settings import OWN_SEARCH_RECIPE
+
+    own = {"recipe"} if dataset in OWN_SEARCH_RECIPE else set()
+    return {**{name: value for name, value in asked.items() if name not in own}, **given}
 
 
 def _checked(kind: Any, space: str, values: Mapping[str, Any], datasets: Sequence[str]) -> Space:

@@ -70,7 +70,7 @@ class StandaloneSession:
         evaluator = self._evaluator
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
-            return self.answer(Evaluate(evaluator.space.discretize(request.alphas)))  # type: ignore[attr-defined]
+            return self.answer(Evaluate(request.discretized(evaluator.space)))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "

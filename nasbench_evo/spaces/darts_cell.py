@@ -113,16 +113,24 @@ class DartsCell(IntegerSpace):
         return len(CELL_TYPES), len(EDGES), len(self.operations)
 
     @property
+    def edge_shape(self) -> tuple[int, int]:
+        """Shape of the logits that weigh the edges into each node: (cell types, edges)."""
+        return len(CELL_TYPES), len(EDGES)
+
+    @property
     def operations(self) -> tuple[str, ...]:
         """The operations that a relaxation weighs."""
         return OPERATIONS if self.with_none else OPERATIONS[1:]
 
-    def discretize(self, alphas: NDArray[np.float64]) -> list[Genes]:
+    def discretize(
+        self, alphas: NDArray[np.float64], edges: NDArray[np.float64] | None = None
+    ) -> list[Genes]:
         """Return the genotype of each relaxation; `alphas` are logits [n, *alpha_shape].
 
-        An edge is as strong as its best operation but none, after the softmax over all; a node
-        keeps its 2 strongest edges (the earlier of equals), each with that operation. Raises
-        InputError for another shape.
+        An edge is as strong as its best operation but none, after the softmax over all; times its
+        own share of a node, the softmax of the logits `edges` [n, *edge_shape] over the edges into
+        it, where those are given (PC-DARTS). A node keeps its 2 strongest edges (the earlier of
+        equals), each with that operation. Raises InputError for another shape.
         """
         if alphas.ndim != 4 or alphas.shape[1:] != self.alpha_shape:
             raise InputError(
@@ -134,6 +142,8 @@ class DartsCell(IntegerSpace):
         first = int(self.with_none)  # of the operations that an edge may keep
         strengths = shifted[..., first:].max(axis=-1) - np.log(np.exp(shifted).sum(axis=-1))
         operations = alphas[..., first:].argmax(axis=-1) + 1
+        if edges is not None:
+            strengths = strengths + self._log_shares(edges, len(alphas))
         return [
             self._genes(
                 {
@@ -143,6 +153,19 @@ class DartsCell(IntegerSpace):
             )
             for i in range(len(alphas))
         ]
+
+    def _log_shares(self, edges: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        """Return the logarithm of each edge's share of its node, of logits [n, *edge_shape]."""
+        if edges.shape != (n, *self.edge_shape):
+            raise InputError(
+                f"The edges of {n} {self.name} relaxations are [{n}, "
+                f"{', '.join(map(str, self.edge_shape))}]; got {list(edges.shape)}."
+            )
+        shares = []
+        for logits in np.split(edges, np.cumsum([k + 2 for k in range(NODES - 1)]), axis=-1):
+            shifted = logits - logits.max(axis=-1, keepdims=True)
+            shares.append(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+        return np.concatenate(shares, axis=-1)
 
     def weights(self, genotype: Genes) -> NDArray[np.float64]:
         """Return the genotype as a mixture: 0 and 1, [*alpha_shape].

@@ -86,7 +86,7 @@ class Unit:
         rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
-            "hyperparameters": self.row.configured.hyperparameters(),
+            "hyperparameters": self.row.configured.identity(),
             "space": evaluator.space.name,
             "evaluator": evaluator.identity(),
             "dataset": self.dataset,

@@ -163,9 +163,7 @@ class Reference(nn.Module):
             before, now, reduced = now, 4 * channels, reduction
         self.classifier = nn.Linear(now, classes)
 
-    def forward(
-        self, images: Tensor, weights: Tensor, edges: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, images: Tensor, weights: Tensor, edges: Tensor | None = None) -> Tensor:
         edges = weights.new_ones(2, 14) if edges is None else edges
         s0 = self.stem[:5](images) if len(self.stem) > 2 else self.stem(images)
         s1 = self.stem[5:](s0) if len(self.stem) > 2 else s0

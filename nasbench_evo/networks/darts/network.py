@@ -2,7 +2,8 @@
 
 A stem, then cells; those at 1/3 and 2/3 of the depth are reductions, which halve the size and
 double the channels. A node adds two operations; a cell's output is its 4 nodes, concatenated.
-Global average and linear classifier. An auxiliary classifier may read the output of the cell at 2/3.
+Global average and linear classifier. An auxiliary classifier may read the output of the cell at
+2/3. There is no BatchNorm after poolings.
 """
 
 from __future__ import annotations

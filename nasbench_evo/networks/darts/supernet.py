@@ -110,7 +110,8 @@ class SearchCell(nn.Module):
             for node, y in source(mixed, plan[j], weights[j]):
                 sums[node] = sums[node] + y if node in sums else y
             if self.partial > 1:
-                bypassed.add(self._bypass(state[:, self.mixed :], j), j, source.nodes)
+                nodes_of = cast(Source, source).nodes
+                bypassed.add(self._bypass(state[:, self.mixed :], j), j, nodes_of)
         return torch.cat([*nodes, self._node(sums[NODES - 1], bypassed.into(NODES - 1))], 1)
 
     def _bypass(self, x: Tensor, state: int) -> Tensor:
@@ -210,13 +211,12 @@ class DartsSupernet(Supernet):
         weights = torch.from_numpy(_SPACE.weights(_SPACE.validate(genotype)))
         return self._forward(images, weights, _plans(weights))
 
-    def forward_mixture(
-        self, images: Tensor, weights: Tensor, edges: Tensor | None = None
-    ) -> Tensor:
-        """Return the logits of a mixture, its edges weighed by `edges` [2, 14] if given.
+    def forward_mixture(self, images: Tensor, weights: Tensor) -> Tensor:
+        """Return the logits of a mixture; raise InputError unless it is [2, 14, 8 or 7]."""
+        return self._forward(images, _complete(weights, 3), _EVERYTHING)
 
-        Raises InputError unless the mixture is [2, 14, 8] or [2, 14, 7].
-        """
+    def forward_weighed(self, images: Tensor, weights: Tensor, edges: Tensor) -> Tensor:
+        """Return the logits of a mixture, its edges weighed by `edges` [2, 14]."""
         return self._forward(images, _complete(weights, 3), _EVERYTHING, edges)
 
     def edge_weights(self, logits: Tensor) -> Tensor:
@@ -244,9 +244,7 @@ class DartsSupernet(Supernet):
             weights = weights * edges.unsqueeze(-1)
             of_edges = [torch.split(kind, _SIZES) for kind in picked(edges, _BY_SOURCE, 1)]
         of_sources = [torch.split(kind, _SIZES) for kind in picked(weights, _BY_SOURCE, 1)]
-        first, second = stems.maps(
-            self.stem, images.contiguous(memory_format=torch.channels_last)
-        )
+        first, second = stems.maps(self.stem, images.contiguous(memory_format=torch.channels_last))
         same = first is second
         second = x = F.relu(second)
         first = second if same else F.relu(first)
