@@ -59,7 +59,8 @@ class TrainingSettings(BaseModel):
     """What every evaluator that trains has; None takes the recipe's or network's own value.
 
     `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
-    cifar10 in the space nasbench201, as its benchmark has it.
+    cifar10 in the space nasbench201, as its benchmark has it. 0 is for final trainings only: all
+    images train.
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
     network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell. `stem`
     and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks, and
@@ -70,7 +71,7 @@ class TrainingSettings(BaseModel):
 
     # data
     split_seed: int = Field(default=0, ge=0)
-    valid_fraction: float | None = Field(default=None, gt=0, lt=1)
+    valid_fraction: float | None = Field(default=None, ge=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = Field(default=None, ge=1)
     image_size: int = Field(default=64, ge=1)
@@ -98,6 +99,14 @@ class TrainingSettings(BaseModel):
     channels_last: bool = True
     deterministic: bool = False
     threads: int = Field(default=1, ge=1)
+
+    def check_search(self) -> None:
+        """Raise InputError for settings of a final training that a search cannot have."""
+        if self.valid_fraction == 0:
+            raise InputError(
+                "valid_fraction=0 leaves a search no images to judge by. It is for final trainings "
+                "(train, --final-set, final_set); use more than 0 here."
+            )
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""

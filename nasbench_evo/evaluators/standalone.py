@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nasbench_evo.errors import Unsupported
+from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
 from nasbench_evo.files import digest
@@ -95,9 +95,19 @@ class StandaloneEvaluator:
     def start(self, seed: int) -> StandaloneSession:
         """Return a session for the run with this seed; it replays what its journal holds.
 
-        Raises DataError for a journal that is damaged or of another run.
+        Raises DataError for a journal that is damaged or of another run, InputError where no images
+        validate.
         """
+        self.require_validation()
         return StandaloneSession(self, seed)
+
+    def require_validation(self) -> None:
+        """Raise InputError where no images validate: candidates could not be compared."""
+        if not self.plan.data.valid_fraction:
+            raise InputError(
+                "No images validate (valid_fraction=0), so candidates cannot be compared; that is "
+                "for final trainings. Use a fraction above 0."
+            )
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoints."""
@@ -126,9 +136,11 @@ class StandaloneEvaluator:
         with threads(self.plan.threads):
             return teacher.train(dataset, parent / f"teacher-{key}{CHECKPOINT}")
 
-    def teacher_accuracy(self, folder: Path | None = None) -> float:
-        """Return the accuracy of that teacher on the validation part, percent."""
+    def teacher_accuracy(self, folder: Path | None = None) -> float | None:
+        """Return the accuracy of that teacher on the validation part, percent; None without one."""
         path = self.teacher_file(folder)
+        if not self.plan.data.valid_fraction:
+            return None
         with threads(self.plan.threads):
             return self.teacher.accuracy(path, self.plan.data.load(self.slots[0]))
 
