@@ -264,6 +264,26 @@ def test_rows_have_the_weights_that_their_methods_ask_for(tmp_path: Path) -> Non
     assert "final" in invoke(str(file), "--out", str(tmp_path / "out")).stdout
 
 
+def test_the_papers_settings_on_imagenet_and_cifar() -> None:
+    from nasbench_evo.evaluators.settings import Settings, SupernetSettings, read
+    from nasbench_evo.evaluators.standalone import recipe_of
+
+    suite = suites.load(SUITES / "eg_nas_imagenet.toml")
+    eg_nas = suites.units(suite)[0].row.configured.hyperparameters()
+    sizes = [eg_nas[name] for name in ("samples", "population_size", "epochs", "warmup")]
+    assert sizes == [5, 50, 50, 15]
+    chosen = read(SupernetSettings, suite.evaluator_set)
+    search = recipe_of(chosen, "darts_cell", "imagenet")
+    assert (search.batch_size, search.learning_rate, search.schedule) == (1024, 0.5, "linear")
+    assert (search.weight_decay, search.momentum, chosen.stem) == (3e-5, 0.9, "imagenet")
+    for name, epochs, images in (("imagenet", 250, "imagenet"), ("cifar100", 600, None)):
+        final = suites.load(SUITES / f"eg_nas_{name}.toml").final_set
+        assert final is not None
+        own = read(Settings, final)
+        assert (own.valid_fraction, own.stem) == (0, images)
+        assert recipe_of(own, "darts_cell", name).length == epochs
+
+
 @pytest.mark.parametrize(
     "name", sorted(file.stem for file in SUITES.glob("*nas_*.toml") if "ablation" not in file.stem)
 )

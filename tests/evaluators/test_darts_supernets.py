@@ -14,6 +14,7 @@ from nasbench_evo import algorithms, spaces
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.settings import Settings, SupernetSettings, read
+from nasbench_evo.evaluators.standalone import standalone
 from nasbench_evo.evaluators.supernet import SupernetEvaluator, supernet
 from nasbench_evo.evaluators.supernet_session import SupernetSession
 from nasbench_evo.randomness import stream
@@ -33,6 +34,14 @@ TINY: dict[str, Any] = {
     "recalibration_size": 32,
     "evaluation_batch_size": 64,
     "validation_batches": 1,
+}
+FINAL = {
+    "train_size": 60,
+    "valid_fraction": 0,
+    "batch_size": 20,
+    "epochs": 1,
+    "channels": 4,
+    "cells": 3,
 }
 PUBLISHED = {"epochs": 3, "warmup": 1, "population_size": 6}
 PC_DARTS = {"epochs": 3, "warmup": 1, "learning_rate": 0.05}
@@ -95,6 +104,18 @@ def test_the_published_individuals_are_measured_by_one_softmax(
     monkeypatch.setattr(SupernetSession, "answer", watched)
     run("eg_nas", "published_code", PUBLISHED)
     assert shapes == [(6, 2, 14, 7)] * 6
+
+
+def test_a_search_behind_the_imagenet_stem() -> None:
+    """All of it together: three halvings, populations, then a network of what was found."""
+    changes = {"epochs": 2, "warmup": 1, "samples": 1, "population_size": 4}
+    result = run("eg_nas", "paper", changes, stem="imagenet")
+    assert len(result.history) == 1 + 5
+    final = read(Settings, {**FINAL, "stem": "imagenet"})
+    made_ = standalone("darts_cell", "digits", final)
+    (trained,) = made_.report(result.genotype, 0)
+    assert (trained.status, trained.valid_accuracy) == ("ok", None)
+    assert trained.test_accuracy is not None
 
 
 def test_a_setting_that_is_given_goes_before_what_a_method_asks_for() -> None:
