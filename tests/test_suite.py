@@ -42,6 +42,20 @@ def test_grids_make_a_row_of_each_combination(tmp_path: Path) -> None:
     assert rows[2].configured.hyperparameters()["q_mutation"] == 0.2
 
 
+def test_lists_in_rows_have_short_names(tmp_path: Path) -> None:
+    starts = ["333333", "123412"]
+    more = f"population_size = 5, initial = 'given', given = {starts}"
+    text = GOOD.replace("population_size = 5", more)
+    made = load(tmp_path, text)
+    row = suites.rows(made)[1]
+    assert "given=333333; 123412" in row.label
+    assert row.configured.hyperparameters()["given"] == tuple(starts)
+    assert suites.identity(made).count('"given":["333333","123412"]') == 1
+    assert suites.change_text(("given", ("1" * 30, "2" * 30))).startswith("given=" + "1" * 20)
+    assert len(suites.change_text(("given", ("1" * 30, "2" * 30)))) < 60
+    assert hash(row) == hash(suites.rows(made)[1])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from nasbench_evo.algorithms.generations import (
@@ -32,9 +34,13 @@ def parameter(
 ) -> Any:
     """Return a dataclass field for a hyper-parameter with its meaning and inclusive range.
 
-    One that a method got `later` is left out of `identity` where it has its default.
+    A default of () is that of a list of texts, where "@FILE" stands for the lines of a file.
+    `later` is of one that came when results were stored already: at its default it does what was
+    done before, and `identity` leaves it out.
     """
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "later": later}
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+    if later:
+        metadata["later"] = True
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -113,7 +119,7 @@ class Algorithm(ABC):
         return dataclasses.asdict(self)
 
     def identity(self) -> dict[str, Any]:
-        """Return those that keys of runs are made of: later ones only where they change a run."""
+        """Return the hyper-parameters that keys are made of: earlier keys stay valid."""
         values = self.hyperparameters()
         for field in dataclasses.fields(self):
             if field.metadata.get("later") and values[field.name] == field.default:
@@ -157,6 +163,8 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if kind is float and type(value) is int and abs(value) < 2**1023:  # as large as floats go
         value = float(value)
+    if kind is tuple:
+        return _texts(name, value)
     if type(value) is not kind:
         raise InputError(f"{name} must be {kind.__name__}; got {value!r:.60}.")
     if choices is not None and value not in choices:
@@ -167,6 +175,30 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise InputError(f"{name} must be {bounds}; got {value!r}.")
     return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return a list of texts: one may stand alone, and "@FILE" is that file's lines."""
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} must be a list of texts; got {value!r:.60}.")
+    found: list[str] = []
+    for text in texts:
+        found += _lines(name, Path(text[1:])) if text.startswith("@") else [text]
+    return tuple(found)
+
+
+def _lines(name: str, file: Path) -> list[str]:
+    """Return the lines of a file but for empty ones and those that begin with '#'."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{name}: cannot read {file}: {reason}.") from error
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise InputError(f"{name}: {file} is empty; expected a text on each line.")
+    return found
 
 
 def parse_overrides(cls: type[Algorithm], assignments: list[str]) -> dict[str, Any]:
@@ -186,12 +218,23 @@ def parse_overrides(cls: type[Algorithm], assignments: list[str]) -> dict[str, A
     return values
 
 
+def _list(text: str) -> Any:
+    """Return a JSON list of texts, or the text alone: genotypes hold all kinds of separators."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, list) else text
+
+
 def _parse(name: str, text: str, kind: type) -> Any:
     if kind is bool:
         known = {"true": True, "false": False}
         if text.lower() not in known:
             raise InputError(f"{name} must be true or false; got {text!r}.")
         return known[text.lower()]
+    if kind is tuple:
+        return _list(text)
     try:
         return kind(text)
     except ValueError:

@@ -81,6 +81,15 @@ def flip_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: 
     return tuple(genes)
 
 
+def reverse_genes(genotype: Genes, cardinalities: Sequence[int], n: int, rng: Stream) -> Genes:
+    """Return `genotype` with exactly `n` genes (at most all), drawn at random, at other values."""
+    genes, left = list(genotype), list(range(len(genotype)))
+    for _ in range(n):
+        gene = left.pop(rng.below(len(left)))
+        genes[gene] = rng.other(genes[gene], cardinalities[gene])
+    return tuple(genes)
+
+
 def step_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: Stream) -> Genes:
     """Return `genotype` with each gene moved, with probability `rate`, by +-1 with wrap-around."""
     draws, genes = rng.randoms(len(genotype)), list(genotype)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
-from nasbench_evo.cli.options import Index, Spelling
+from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.analysis.rank_correlation import RankCorrelation

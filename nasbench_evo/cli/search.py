@@ -239,7 +239,10 @@ def algorithms(
     content: dict[str, Any] = {}
     for name, cls in ALGORITHMS.items():
         parameters = {
-            field.name: {"default": field.default, **field.metadata}
+            field.name: {
+                "default": field.default,
+                **{name: field.metadata[name] for name in ("doc", "low", "high", "choices")},
+            }
             for field in dataclasses.fields(cls)
         }
         content[name] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
-from nasbench_evo.cli.options import Index, Spelling
+from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
@@ -183,7 +183,8 @@ def _describe(table: Table, dataset: str) -> dict[str, Any]:
         "learning_curves": table.has_curve(dataset),
         **{f"cells_with_{n}_trials": int(k) for n, k in zip(numbers, cells, strict=True)},
         "best_mean_accuracy": float(table.best[d]),
-        "best_arch": space.format(space.from_index(int(np.nanargmax(table.mean_accuracy[d])))),
+        **({"best_is_of": "test accuracy"} if table.by_test(dataset) else {}),
+        "best_arch": space.format(space.from_index(int(np.nanargmax(table.quality[d])))),
         "mean_train_seconds": _number(table.train_seconds[d]),
     }
 

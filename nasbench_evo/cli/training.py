@@ -86,10 +86,11 @@ def train(
 
     trainer = standalone(space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
+    from nasbench_evo.training.individuals import training_seed
 
     chosen: Genotype = trainer.space.parse(genotype)
     where = folder or _train_folder(space, dataset, chosen, seed)
-    own_seed = trainer.training_seed(chosen, 0, seed, "final")
+    own_seed = training_seed(seed, chosen, 0, "final")
     with writable(where):
         if not resume:
             _free(where, fresh=fresh)
@@ -101,8 +102,8 @@ def train(
         with progress("epochs", run.epochs, run.epoch) as advance:
             run.run(advance)
         content = run.report()
-        if teacher is not None:
-            content["teacher_valid_accuracy"] = trainer.teacher_accuracy(where)
+        if trainer.teacher is not None:
+            content["teacher_valid_accuracy"] = trainer.teacher.accuracy(where)
         if svm:
             say(f"Linear SVM on features of {svm_dataset}")
             content["svm"] = run.svm(svm_dataset)
@@ -144,10 +145,10 @@ def _free(folder: Path, *, fresh: bool) -> None:
 
 def _teacher(trainer: StandaloneEvaluator, folder: Path) -> Path | None:
     """Return the file of the teacher that is configured, trained if it is not there; or None."""
-    if trainer.plan.teacher is None:
+    if trainer.teacher is None:
         return None
-    say(f"Teacher of {trainer.plan.teacher.networks} networks in {folder}")
-    return trainer.teacher_file(folder)
+    say(f"Teacher of {trainer.teacher.networks} networks in {folder}")
+    return trainer.teacher.file(folder)
 
 
 def _print_final(content: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
+from nasbench_evo.engines.tasks import CLOCK, INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
@@ -79,6 +79,7 @@ def get(name: str, scheduler: str | None = None, look: Look | None = None) -> En
 
 
 __all__ = [
+    "CLOCK",
     "ENGINES",
     "INCUMBENTS",
     "REPORT",

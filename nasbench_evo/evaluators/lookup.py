@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nasbench_evo.errors import DataError, Unsupported
+from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
@@ -69,6 +69,12 @@ class LookupEvaluator:
         self.table = table
         self.dataset = dataset
         self._d = table.row(dataset)
+        if table.by_test(dataset):
+            raise InputError(
+                f"The table {table.name} has no validation accuracy of {dataset} at "
+                f"{table.epochs} epochs, and a search sees nothing else. Search another length, "
+                "--table NAME@EPOCHS: `nasbench-evo table info` lists them."
+            )
 
     @property
     def space(self) -> IntegerSpace:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nasbench_evo import spaces
 from nasbench_evo.errors import InputError, unknown
@@ -55,6 +55,13 @@ _AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
 
+def _as_tuple(value: Any) -> Any:
+    """Return a list as a tuple, a number as one of it: on the command line that has no comma."""
+    if type(value) is int:
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
 class TrainingSettings(BaseModel):
     """What every evaluator that trains has; None takes the recipe's or network's own value.
 
@@ -62,9 +69,9 @@ class TrainingSettings(BaseModel):
     cifar10 in the space nasbench201, as its benchmark has it. 0 is for final trainings only: all
     images train.
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
-    network (darts_cell). `nodes` (a list) is of binary_stages, `micro_nodes` of micro_cell. `stem`
-    and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks, and
-    whether a relaxation weighs the operation none, which no genotype has.
+    network (darts_cell). `nodes` (of each stage) is of binary_stages, `micro_nodes` of micro_cell.
+    `stem` and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks,
+    and whether a relaxation weighs the operation none, which no genotype has.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -190,6 +197,8 @@ class Settings(TrainingSettings):
     teacher_growth: int = Field(default=60, ge=1)
     teacher_epochs: float | None = Field(default=None, gt=0)
     report_trials: int = Field(default=1, ge=0)
+
+    _one_alone = field_validator("nodes", mode="before")(_as_tuple)
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""

@@ -12,17 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.evaluators.base import Trainer
 from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.spaces import Space
-
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.standalone import StandaloneEvaluator
-    from nasbench_evo.evaluators.supernet import SupernetEvaluator
-
-    Trainer: TypeAlias = StandaloneEvaluator | SupernetEvaluator
 
 
 @dataclass(frozen=True)
@@ -168,4 +163,5 @@ def _checked(
         if dataset not in module.SOURCES:
             raise unknown("data set", dataset, module.SOURCES)
     made: Space = chosen.make_space(space, chosen.image_size)
+    module.network_of(chosen, made)
     return made

@@ -6,26 +6,26 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.base import TEACHER
 from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
+from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.training.individuals import Job
-
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.standalone import StandaloneEvaluator
+from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, training_seed
 
 DEFAULT_TEACHER = "default"
 CHECKPOINT = ".pt"
+# Trains groups of jobs, each jointly; yields the number of a group with its results, as they come.
+Train = Callable[[Sequence[Sequence[Job]]], Iterator[tuple[int, list[Trained]]]]
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,26 @@ class _Training:
 class StandaloneSession:
     """One run: its journal, its count of trials of each genotype, its stopped trainings."""
 
-    def __init__(self, evaluator: StandaloneEvaluator, seed: int) -> None:
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        train: Train,
+        seed: int,
+        *,
+        identity: Mapping[str, Any],
+        folder: Path | None = None,
+        jointly: int = 1,
+        teacher: PreparedTeacher | None = None,
+    ) -> None:
         self.notes: dict[str, Any] = {}
-        self._evaluator = evaluator
+        self._plan = plan
+        self._train = train
         self._seed = seed
-        self._folder = evaluator.run_folder(seed)
-        journal = None if self._folder is None else self._folder / FILE
-        self._journal = Journal(journal, {"seed": seed, **evaluator.identity()})
+        self._folder = folder
+        self._jointly = jointly
+        self._teacher = teacher
+        journal = None if folder is None else folder / FILE
+        self._journal = Journal(journal, {"seed": seed, **identity})
         self._trials: Counter[tuple[Genotype, str | None]] = Counter()
         # A training with a teacher is another one than a training without.
         self._stopped: PartialTrainings[tuple[int, Path]] = PartialTrainings()
@@ -67,10 +80,10 @@ class StandaloneSession:
         teacher or a space without mixtures, ProtocolError for a training that cannot be continued,
         DataError where a replay differs.
         """
-        evaluator = self._evaluator
+        space = self._plan.space
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
-            return self.answer(Evaluate(request.discretized(evaluator.space)))
+            return self.answer(Evaluate(request.discretized(space)))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -85,8 +98,8 @@ class StandaloneSession:
                 f"{request.teacher!r}."
             )
         if request.teacher is not None:
-            _ = evaluator.teacher  # an error before anything is trained or written
-        genotypes = [evaluator.space.validate(genotype) for genotype in request.genotypes]
+            required(self._teacher)  # an error before anything is trained or written
+        genotypes = [space.validate(genotype) for genotype in request.genotypes]
         # What a request continues is not part of it here: the trainings' keys tell.
         self._journal.ask([genotypes, request.fraction, request.teacher])
         continues = request.continues or [None] * len(genotypes)
@@ -106,7 +119,7 @@ class StandaloneSession:
         """Note how good the teacher is, and whether a student is better."""
         known = self._journal.answer(TEACHER)
         if known is None:
-            known = {"valid_accuracy": self._evaluator.teacher_accuracy()}
+            known = {"valid_accuracy": required(self._teacher).accuracy()}
             self._journal.record(TEACHER, known)
         accuracy = known["valid_accuracy"]
         self._best_taught = max(self._best_taught, *taught)
@@ -132,10 +145,10 @@ class StandaloneSession:
         answers = {key: self._journal.answer(key) for key in keys}
         missing = [t for t, key in zip(wanted, keys, strict=True) if answers[key] is None]
         jobs = [self._job(training, fraction) for training in missing]
-        together = self._evaluator.jointly if fraction == 1 and _fresh(missing) else 1
+        together = self._jointly if fraction == 1 and _fresh(missing) else 1
         starts = range(0, len(jobs), together)
         groups = [jobs[start : start + together] for start in starts]
-        for number, results in self._evaluator.pool.run(groups):
+        for number, results in self._train(groups):
             first = number * together
             for training, trained in zip(missing[first : first + together], results, strict=True):
                 answer = asdict(trained)
@@ -148,19 +161,19 @@ class StandaloneSession:
     def _job(self, training: _Training, fraction: float) -> Job:
         return Job(
             training.genotype,
-            self._evaluator.training_seed(training.genotype, training.trial, self._seed),
+            training_seed(self._seed, training.genotype, training.trial),
             until=fraction,
             start=_existing(training.source),
             keep=self._checkpoint(training, fraction) if fraction < 1 else None,
-            teacher=self._teacher if training.teacher else None,
+            teacher=self._teacher_file if training.teacher else None,
         )
 
     def _checkpoint(self, training: _Training, fraction: float) -> Path:
         return self._scratch / (training.key(fraction) + CHECKPOINT)
 
     @cached_property
-    def _teacher(self) -> Path:
-        return self._evaluator.teacher_file()
+    def _teacher_file(self) -> Path:
+        return required(self._teacher).file()
 
     @cached_property
     def _scratch(self) -> Path:

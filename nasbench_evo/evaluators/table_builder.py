@@ -19,7 +19,7 @@ from nasbench_evo.spaces import isomorphism
 from nasbench_evo.spaces.nasbench201 import SIZE, Cell, NASBench201
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.trainings import Trial
-from nasbench_evo.training.individuals import Job
+from nasbench_evo.training.individuals import Job, training_seed
 
 # Hard enough that cells differ (a study of 60 cells: Spearman 0.73 between two trials, accuracies
 # of 29 to 83 %), and short enough for thousands of them: few images, few steps, narrow networks.
@@ -102,7 +102,7 @@ def _name(index: int, trial: int) -> str:
 
 def _job(evaluator: StandaloneEvaluator, index: int, trial: int) -> Job:
     genotype = NASBench201().from_index(index)
-    return Job(genotype, evaluator.training_seed(genotype, trial, 0, _PURPOSE), test=True)
+    return Job(genotype, training_seed(0, genotype, trial, _PURPOSE), test=True)
 
 
 def collect(evaluator: StandaloneEvaluator, log: Path, *, share: bool) -> Collector:

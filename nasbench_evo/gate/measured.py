@@ -95,19 +95,25 @@ def scale(table: Table, dataset: str) -> Scale:
     return Scale(counts.max() - counts, 100.0 / (parts * table.images[d]))
 
 
+def length(unit: Unit) -> int:
+    """Return the end of a unit's runs: evaluations, or seconds where they end them."""
+    return int(unit.budget.seconds or unit.budget.evaluations or 0)
+
+
 def sample(
     records: Iterable[Record], unit: Unit, regrets: Scale, *, until: int | None = None
 ) -> Sample:
     """Return the runs of a unit as integers; with `until`, what they had by that evaluation."""
     space = tables.load(unit.table).space
-    end = int(unit.budget.evaluations or 0)
+    end = length(unit)
     final, area = [], []
     for record in records:
         points = [
-            (max(1, int(np.ceil(point.spent - _SLACK))), space.index(point.genotype))
-            for point in decode(record).curve
+            (max(1, int(np.ceil(spent - _SLACK))), space.index(point.genotype))
+            for i, point in enumerate(decode(record).curve)
+            for spent in [point.spent if point.seconds is None else point.seconds]
+            if not i or until is None or np.ceil(point.spent - _SLACK) <= until
         ]
-        points = [p for i, p in enumerate(points) if not i or until is None or p[0] <= until]
         starts = np.array([1, *(start for start, _ in points[1:]), end + 1])
         cells = np.array([cell for _, cell in points])
         final.append(cells[-1])

@@ -190,7 +190,7 @@ def _front_rows(
     unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
 ) -> list[FrontRow]:
     cells = np.unique(np.concatenate(runs))
-    accuracy = table.mean_accuracy[table.row(unit.dataset)][cells]
+    accuracy = table.quality[table.row(unit.dataset)][cells]
     cost = costs(table, unit.dataset, objective)[cells]
     row, space = unit.row, table.space
     return [
@@ -211,7 +211,7 @@ def _volume_row(
     unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
 ) -> VolumeRow:
     d = table.row(unit.dataset)
-    accuracy, cost = table.mean_accuracy[d], costs(table, unit.dataset, objective)
+    accuracy, cost = table.quality[d], costs(table, unit.dataset, objective)
     there = np.flatnonzero(table.trials[d] > 0)
     lowest, highest = float(accuracy[there].min()), float(cost[there].max())
     whole = hypervolume(accuracy[there], cost[there], lowest, highest)

@@ -25,7 +25,7 @@ from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.runs import UnitRuns, used
 from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]
@@ -90,7 +90,7 @@ class Effect:
     dataset: str
     level: str
     reference: str
-    evaluations: float
+    evaluations: float | None  # the most of a run; None: a budget in seconds ends it
     n: int
     regret: float
     reference_regret: float
@@ -159,6 +159,8 @@ def show(value: Any) -> str:
     """Return a hyper-parameter's value for people: 0.3, 100, on, off, zeros."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return "; ".join(value)
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
@@ -178,7 +180,7 @@ class Runs:
         if key not in self.units:
             return np.empty(0)
         if key not in self._final:
-            self._final[key] = regret_curves(self.units[key], [self.suite.evaluations])[:, 0]
+            self._final[key] = regret_curves(self.units[key], [self.suite.end])[:, 0]
         return self._final[key]
 
     def seeds(self, label: str, dataset: str) -> list[int]:
@@ -196,8 +198,9 @@ class Runs:
         return [np.array([some[seed] for seed in shared]) for some in values]
 
     def spent(self, label: str, dataset: str) -> float:
-        """Return the mean number of evaluations that a run used."""
-        return float(np.mean([run.evaluations for run in self.units[label, dataset].records]))
+        """Return the mean of what a run used: evaluations, or seconds where they end it."""
+        runs = self.units[label, dataset]
+        return float(np.mean([used(runs, run) for run in runs.records]))
 
     def baseline(self, dataset: str) -> UnitRuns | None:
         """Return the runs of random search, if the suite has them."""
@@ -234,7 +237,7 @@ def _effect(
         dataset=dataset,
         level=level.text,
         reference=reference.text,
-        evaluations=runs.suite.evaluations,
+        evaluations=runs.suite.budget.evaluations,
         n=len(a),
         regret=float(a.mean()),
         reference_regret=float(b.mean()),

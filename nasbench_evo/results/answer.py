@@ -114,7 +114,7 @@ def by_table(table: Table, dataset: str, genotype: Genotype) -> Judgement:
     """Return what a table says of a genotype: means over trials, and its place."""
     row, index = table.row(dataset), table.space.index(genotype)
     return Judgement(
-        float(table.mean_accuracy[row, index]),
+        None if table.by_test(dataset) else float(table.mean_accuracy[row, index]),
         table.mean_test(dataset, genotype),
         table.regret(dataset, genotype),
         table.rank(dataset, genotype),

@@ -218,10 +218,10 @@ class Standalone(Training):
         groups: list[Group] = []
         for dataset in suite.datasets:
             present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-            paths = [curves(runs, suite.checkpoints, as_seen) for runs in present]
-            for c, checkpoint in enumerate(suite.checkpoints):
+            paths = [curves(runs, suite.marks, as_seen) for runs in present]
+            for c, checkpoint in enumerate(suite.marks):
                 losses = [-path[:, c] for path in paths]
-                facts = {"last": checkpoint == suite.checkpoints[-1]}
+                facts = {"last": checkpoint == suite.marks[-1]}
                 groups += ranked(
                     [
                         Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
@@ -248,8 +248,7 @@ class Standalone(Training):
     def scope(self, suite: Suite) -> str:
         """Return the budget and that every candidate is trained."""
         return (
-            f"up to {suite.evaluations} evaluations (full trainings) a run. Every candidate is a "
-            f"network of its own: {self.where(suite)}."
+            f"{kind.within(suite)}. Every candidate is a network of its own: {self.where(suite)}."
         )
 
 

@@ -94,6 +94,12 @@ class Duplicable(Protocol):
         """Return up to `n` genotypes, each with one block of `genotype` repeated."""
 
 
+def space_identity(space: Space) -> dict[str, Any]:
+    """Return a space's name and parameters, as plain JSON."""
+    derived = {"blocks", "cardinalities"}
+    return {"name": space.name, **{k: v for k, v in vars(space).items() if k not in derived}}
+
+
 class IntegerSpace(Space):
     """Fixed-length genotypes: gene i is an integer in 0..cardinalities[i]-1.
 

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasbench_evo import algorithms, tables
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
-from nasbench_evo.evaluators.base import Evaluator
+from nasbench_evo.evaluators.base import Evaluator, Trainer
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
 
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.specifications import Trainer
+_LONGEST = 40  # characters of a value that labels spell out
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Row:
 def change_text(change: tuple[str, Any]) -> str:
     """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
     name, value = change
-    return f"{name}={value}"
+    text = "; ".join(value) if isinstance(value, tuple) else str(value)
+    if len(text) > _LONGEST:  # genotypes of large spaces
+        text = f"{text[: _LONGEST // 2]}.. (SHA-256 {digest(text)[:6]})"
+    return f"{name}={text}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Unit:
             "simulated_seconds": self.budget.seconds,
             # What other rules than "seen" have must not change older units.
             **({} if rule == "seen" else {"incumbent": rule}),
+            # Runs that end with seconds keep when each incumbent was found; earlier ones did not.
+            **({} if self.budget.seconds is None else {"clock": "stored"}),
         }
 
     def key(self) -> str:

@@ -149,6 +149,23 @@ class Table:
             return np.asarray(total / there.sum(axis=2))
 
     @cached_property
+    def quality(self) -> NDArray[np.float64]:
+        """What reports rank genotypes by: mean validation accuracy, percent; [D, G].
+
+        Of data sets that have a test accuracy only, that.
+        """
+        means = self.mean_accuracy
+        tests = self.mean_test_accuracy
+        if tests is None:
+            return means
+        searched = np.asarray(self.trials.any(axis=1))[:, None]
+        return np.where(searched, means, tests)
+
+    def by_test(self, dataset: str) -> bool:
+        """Return whether a data set has a test accuracy only, so that reports rank by it."""
+        return not self.trials[self.row(dataset)].any()
+
+    @cached_property
     def full_seconds(self) -> NDArray[np.float64]:
         """Simulated seconds of one full training and its validation; [D, G], 0 where unknown."""
         train = np.nan_to_num(self.train_seconds)
@@ -157,29 +174,31 @@ class Table:
     def has_times(self, dataset: str) -> bool:
         """Return whether the data set has training times, which budgets in seconds need."""
         d = self.row(dataset)
-        return not np.isnan(self.train_seconds[d][self.trials[d] > 0]).any()
+        return not np.isnan(self.train_seconds[d][~np.isnan(self.quality[d])]).any()
 
     def has_curve(self, dataset: str) -> bool:
         """Return whether the data set has learning curves on its validation split."""
         if self.valid_curve is None:
             return False
         d = self.row(dataset)
+        if not self.trials[d].any():
+            return False
         g, t = np.argwhere(self.present[d])[0]
         return not np.isnan(self.valid_curve[d, g, t, 0])
 
     @cached_property
     def best(self) -> NDArray[np.float64]:
-        """Highest mean validation accuracy of each data set, percent; [D]."""
-        return np.asarray(np.nanmax(self.mean_accuracy, axis=1))
+        """Highest `quality` of each data set, percent; [D]."""
+        return np.asarray(np.nanmax(self.quality, axis=1))
 
     def regret(self, dataset: str, genotype: Genotype) -> float:
-        """Return best minus mean accuracy of a cell, percentage points."""
+        """Return the best `quality` minus a cell's, percentage points."""
         d = self.row(dataset)
-        return float(self.best[d] - self.mean_accuracy[d, self.space.index(genotype)])
+        return float(self.best[d] - self.quality[d, self.space.index(genotype)])
 
     def rank(self, dataset: str, genotype: Genotype) -> int:
-        """Return 1 + the number of cells with a higher mean validation accuracy."""
-        means = self.mean_accuracy[self.row(dataset)]
+        """Return 1 + the number of cells with a higher `quality`."""
+        means = self.quality[self.row(dataset)]
         return 1 + int((means > means[self.space.index(genotype)]).sum())
 
     def mean_test(self, dataset: str, genotype: Genotype) -> float | None:
@@ -206,7 +225,7 @@ class Table:
         valid = self.valid_split[d] if self.valid_split else "validation"
         test = self.test_split[d] if self.test_split else ""
         length = "" if self.epochs is None else f" after {self.epochs} epochs"
-        return f"validation: {valid}{length}; test: {test or 'none'}"
+        return f"validation: {valid or 'none'}{length}; test: {test or 'none'}"
 
     def require_times(self, dataset: str) -> None:
         """Raise InputError unless the data set has the times that a budget in seconds needs."""

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from nasbench_evo.files import digest
 from nasbench_evo.networks import build
+from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training.data.datasets import Dataset, load_dataset
 from nasbench_evo.training.distillation import Ensemble
@@ -117,6 +119,17 @@ class Trained:
     curve: list[dict[str, Any]]  # of the whole training so far, one entry an epoch
     test_accuracy: float | None = None  # percent
     test_loss: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a record keeps it: plain JSON, without its curve."""
+        return {**asdict(self), "curve": None}
+
+
+def training_seed(
+    seed: int, genotype: Genotype, trial: int, purpose: str = "training"
+) -> np.random.SeedSequence:
+    """Return the seed of a training: it depends on run, genotype and trial, not on order."""
+    return seed_sequence(seed, purpose, int(digest([genotype, trial])[:16], 16))
 
 
 def train(plan: TrainingPlan, jobs: Sequence[Job], device: str = "cpu") -> list[Trained]:

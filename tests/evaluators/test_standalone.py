@@ -22,6 +22,7 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
+from nasbench_evo.training.individuals import training_seed
 from nasbench_evo.training.trainer import Training
 
 pytestmark = pytest.mark.torch
@@ -71,7 +72,7 @@ def test_an_answer_is_a_validation_accuracy_with_its_real_cost() -> None:
 def test_it_is_the_trainers_own_training() -> None:
     evaluator = make()
     (answer,) = ask(evaluator, Evaluate([CELL]), seed=5)
-    seed = evaluator.training_seed(CELL, 0, 5)
+    seed = training_seed(5, CELL, 0)
     plan = evaluator.plan
     direct = Training(plan.network_of(CELL, seed), evaluator.data, plan.recipe, seed=seed).run()
     assert (answer.valid_accuracy, answer.valid_loss) == (direct.valid_accuracy, direct.valid_loss)
@@ -149,7 +150,7 @@ def test_a_teacher_weaker_than_its_student_is_noted(tmp_path: Path) -> None:
     evaluator = make(epochs=8, folder=tmp_path / "unit", **SMALL_TEACHER)
     session = evaluator.start(0)
     (answer,) = session.answer(Evaluate([CELL], teacher="default"))
-    known = evaluator.teacher_accuracy()
+    known = evaluator.teacher.accuracy()
     assert answer.valid_accuracy > known, "the teacher has an epoch, the student eight"
     note = f"validation accuracy {known:.2f} %, weaker than its best student"
     assert session.notes == {"teacher": note}

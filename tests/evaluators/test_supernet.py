@@ -383,7 +383,7 @@ def test_cuda_populations_equal_their_individuals(space: str) -> None:
     """The folded layout, in fp64: nothing that cuDNN may round differently."""
     chosen = read(SupernetSettings, {**SPACES[space], "precision": "fp64"})
     made = supernet(space, "digits", 3, chosen, devices=("cuda:0",))
-    model = made.training(0).model
+    model = made.plan.training(made.data, 0).model
     images = torch.randn(4, 1, 8, 8, dtype=torch.float64, device="cuda")
     shape = made.space.alpha_shape  # type: ignore[attr-defined]
     weights = torch.randn(5, *shape, dtype=torch.float64, device="cuda").softmax(-1)

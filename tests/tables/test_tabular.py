@@ -197,7 +197,7 @@ BAD: dict[str, tuple[str, str]] = {
     "long line": (GOOD + "#2,a,5,valid,0,1,9\n", "line 3: too many or too few columns"),
     "no validation": (
         "arch,dataset,epochs,split,trial,accuracy\n#1,a,5,test,0,50\n",
-        "no validation accuracy at 5 epochs",
+        "no validation accuracy at any length of training",
     ),
     "only the head": ("arch,dataset,epochs,split,trial,accuracy\n", "no trial of any cell"),
     "nothing": ("", "missing columns"),

@@ -96,6 +96,7 @@ class Collector:
         """
         arrays: dict[str, NDArray[Any]] = {}
         described: dict[str, Any] = {}
+        searched = False
         for epochs, trainings in self.whole().items():
             for training, block in trainings.items():
                 arrays |= _details(f"{epochs}/{training}", block)
@@ -106,11 +107,18 @@ class Collector:
                 raise DataError(f"{self.origin}, {epochs} epochs: {error}") from error
             if not found:
                 raise DataError(
-                    f"{self.origin}: no validation accuracy at {epochs} epochs; splits: {known}."
+                    f"{self.origin}: no validation or test accuracy at {epochs} epochs; splits: "
+                    f"{known}."
                 )
+            searched = searched or any(role.valid is not None for role in found)
             fields, view = _view(found, trainings, self.space.size, self.metric)
             arrays |= {f"{epochs}/{name}": array for name, array in view.items()}
             described[str(epochs)] = fields
+        if not searched:
+            raise DataError(
+                f"{self.origin}: no validation accuracy at any length of training, and a "
+                "search must not see test accuracies."
+            )
         return arrays, described
 
 
@@ -134,21 +142,22 @@ def _view(
     """Return the fields and arrays of the `Table` of one length of training."""
     blocks = [trainings[role.training] for role in found]
     pairs = list(zip(found, blocks, strict=True))
-    finals = _join([b.spread((r.valid, "accuracy"), size) for r, b in pairs])
+    finals = _join([b.spread((r.valid or "", "accuracy"), size) for r, b in pairs])
     exact, images = _as_counts(metric.score(finals), [role.dataset for role in found])
     arrays: dict[str, NDArray[Any]] = {"correct": exact}
     if metric != ACCURACY:
         arrays["measured"] = finals.astype(np.float32)
-    loss = _join([b.spread((r.valid, "loss"), size) for r, b in pairs])
+    loss = _join([b.spread((r.valid or "", "loss"), size) for r, b in pairs])
     if not np.isnan(loss).all():
         arrays["valid_loss"] = loss
     if any(role.test is not None for role in found):
-        arrays["test_accuracy"] = _join(
-            [trainings[r.test_training].spread((r.test or "", "accuracy"), size) for r in found]
-        )
+        tests = [trainings[r.test_training].spread((r.test or "", "accuracy"), size) for r in found]
+        arrays["test_accuracy"] = metric.score(_join(tests))
     for name in COSTS:
         arrays[name] = np.stack([b.mean(b.costs.get(name), size) for b in blocks])
-    arrays["valid_seconds"] = np.stack([b.mean(b.seconds.get(r.valid), size) for r, b in pairs])
+    arrays["valid_seconds"] = np.stack(
+        [b.mean(b.seconds.get(r.valid or ""), size) for r, b in pairs]
+    )
     millions = arrays["parameters"] * 1e6
     arrays["parameters"] = np.where(
         np.isnan(millions), UNKNOWN_PARAMETERS, np.rint(millions)
@@ -165,7 +174,9 @@ def _view(
     fields = {
         "datasets": [role.dataset for role in found],
         "images": images,
-        "valid_split": [f"{role.valid} of {role.training}" for role in found],
+        "valid_split": [
+            "" if role.valid is None else f"{role.valid} of {role.training}" for role in found
+        ],
         "test_split": [
             "" if role.test is None else f"{role.test} of {role.test_training}" for role in found
         ],
@@ -206,7 +217,7 @@ def _curves(
     """Return the validation curves, [D, N, T, E], and the N cells; nothing without curves."""
     parts = []
     for role in found:
-        values = trainings[role.training].curves.get((role.valid, "accuracy"))
+        values = trainings[role.training].curves.get((role.valid or "", "accuracy"))
         holes = values is None or np.isnan(values[~np.isnan(values[:, :, -1])]).any()
         parts.append(None if holes else values)
     lengths = {part.shape[2] for part in parts if part is not None}
