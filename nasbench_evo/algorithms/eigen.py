@@ -11,6 +11,7 @@ from nasbench_evo.algorithms.generations import (
     Exchange,
     Generation,
     Generational,
+    PaperFigures,
     generation,
 )
 from nasbench_evo.errors import InputError, Unsupported
@@ -176,6 +177,10 @@ class Eigen(Algorithm):
     # -- for figures --
 
     generational: ClassVar[Generational] = Generational("parent of the next generation")
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {
+        "secondary_step": PaperFigures(succession="EIGEN, Fig. 4"),
+        "extinction": PaperFigures(saved_cost="EIGEN, Algorithm 1"),
+    }
 
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Follow the parent through the generations; the first holds the poorest individual."""

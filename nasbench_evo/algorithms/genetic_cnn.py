@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
-from nasbench_evo.algorithms.generations import Birth, Generational
+from nasbench_evo.algorithms.generations import Birth, Generational, PaperFigures
 from nasbench_evo.algorithms.operators import (
     Genes,
     exchange_blocks,
@@ -172,6 +172,14 @@ class GeneticCNN(Algorithm):
     generational: ClassVar[Generational] = Generational(
         "average over the population", averaged=True
     )
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {
+        "initial": PaperFigures(
+            population="Genetic CNN, Fig. 3",
+            statistics="Genetic CNN, Table 1",
+            lineage="Genetic CNN, Fig. 4",
+            cells="Genetic CNN, Fig. 5",
+        )
+    }
 
     def recording(self, births: list[Birth]) -> GeneticCNN:
         """Return the same method, which also appends parents and changed children to `births`."""
@@ -211,8 +219,8 @@ class MeanFitness:
         """Take in new evaluations."""
         sums = self._sums
         for answer in answers:
-            total, n = sums.get(answer[0], (0.0, 0))
-            sums[answer[0]] = (total + answer[1], n + 1)
+            total, n = sums.get(answer.genotype, (0.0, 0))
+            sums[answer.genotype] = (total + answer.valid_accuracy, n + 1)
 
     def of(self, genotypes: Sequence[Genes]) -> list[float]:
         """Return the mean accuracy of each genotype, percent."""

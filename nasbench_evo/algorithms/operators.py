@@ -27,13 +27,13 @@ def tournament(
         best = left[int(random() * n)]
         for _ in range(size - 1):
             rival = left[int(random() * n)]
-            if rival[1] > best[1]:  # [1] is valid_accuracy, as below
+            if rival.valid_accuracy > best.valid_accuracy:
                 best = rival
         return best
     best = left.pop(int(random() * n))
     for alive in range(n - 1, max(n - size, 0), -1):
         rival = left.pop(int(random() * alive))
-        if rival[1] > best[1]:  # [1] is valid_accuracy; by name it costs twice as much
+        if rival.valid_accuracy > best.valid_accuracy:
             best = rival
     return best
 

@@ -235,28 +235,6 @@ def holm(p: ArrayLike) -> Array:
     return adjusted
 
 
-def performance_profile(
-    values: ArrayLike, thresholds: ArrayLike, *, lower_is_better: bool = True
-) -> Array:
-    """Return for each threshold [t] the share of runs in values [n] that reach it (<= or >=).
-
-    NaN never reaches a threshold: a failed run stays in the denominator (`StatisticsWarning`).
-    """
-    x, at = _sample(values, "values"), _sample(thresholds, "thresholds")
-    if np.isnan(x).any():
-        caution(f"{int(np.isnan(x).sum())} of {len(x)} runs are NaN: counted as never reaching.")
-    reached = x[:, np.newaxis] <= at if lower_is_better else x[:, np.newaxis] >= at
-    return np.asarray(reached.mean(axis=0), dtype=np.float64)
-
-
-def area_under_curve(curve: ArrayLike) -> Array:
-    """Return the mean over evaluations [n] of curve [n, t], one column for each evaluation."""
-    rows = _matrix(curve, "curve")
-    if not np.isfinite(rows).all():
-        caution("Some curves hold NaN or infinity: their area is too.")
-    return np.asarray(rows.mean(axis=1), dtype=np.float64)
-
-
 class FriedmanNemenyi(NamedTuple):
     """Average ranks [methods] (1 is best), Friedman's test, and Nemenyi's critical difference."""
 

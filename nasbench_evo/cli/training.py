@@ -82,6 +82,7 @@ def train(
     refused otherwise, unless --fresh discards it.
     """
     from nasbench_evo.claim import writable
+    from nasbench_evo.errors import InputError
     from nasbench_evo.figures.suites import learning_curve
 
     trainer = standalone(space, dataset, settings_, devices, 1, None)
@@ -118,6 +119,12 @@ def train(
     say("Written:")
     for path in [where / WEIGHTS, *paths]:
         say(f"  {path}")
+    if content["status"] != "ok":
+        advice = {"diverged": "Lower lr, or set gradient_clip.", "failed": "Lower batch_size."}
+        raise InputError(
+            f"The training {content['status']}: {content['reason']}. "
+            f"{advice[content['status']]} What there was until then is written."
+        )
 
 
 def _train_folder(space: str, dataset: str, genotype: Genotype, seed: int) -> Path:

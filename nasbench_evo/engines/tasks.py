@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_SEEDS_PER_TASK = 20  # start-up is paid once a task; fewer tasks leave a worker idle at the end
 # Notes of a record that hold data.
 REPORT = "report"  # the final trainings of a run
 RETURNED = "returned"
@@ -45,6 +47,12 @@ class Task:
         """Whether its runs train on a CUDA device."""
         training = self.unit.training
         return training is not None and any(d.startswith("cuda") for d in training.devices)
+
+
+def in_tasks(unit: Unit, key: str, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of a unit that searches a table."""
+    starts = range(0, len(seeds), _SEEDS_PER_TASK)
+    return [Task(unit, key, tuple(seeds[start : start + _SEEDS_PER_TASK])) for start in starts]
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,9 @@ _RECIPE = {
 }
 _OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
 _AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
+# The largest of what may be set: sizes end, though far beyond what anybody trains.
+_IMAGES = 100_000_000  # images of a set or of a batch
+_LENGTH = 10_000_000  # epochs, iterations or steps
 _INTEGERS = re.compile(r"\d+(,\d+)+")
 
 
@@ -77,35 +80,35 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     # data
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, le=2**62)
     valid_fraction: float | None = Field(default=None, ge=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
-    train_size: int | None = Field(default=None, ge=1)
-    image_size: int = Field(default=64, ge=1)
+    train_size: int | None = Field(default=None, ge=1, le=_IMAGES)
+    image_size: int = Field(default=64, ge=1, le=4096)
     # recipe
     recipe: str | None = None
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1, le=_IMAGES)
     lr: float | None = Field(default=None, gt=0)
     momentum: float | None = None
     weight_decay: float | None = None
     label_smoothing: float | None = None
     gradient_clip: float | None = None
     flip: float | None = None
-    crop_padding: int | None = None
-    cutout: int | None = None
+    crop_padding: int | None = Field(default=None, le=4096)
+    cutout: int | None = Field(default=None, le=4096)
     whitening: bool | None = None
     # network and space
-    channels: int | None = Field(default=None, ge=1)
-    cells: int | None = Field(default=None, ge=1)
+    channels: int | None = Field(default=None, ge=1, le=4096)
+    cells: int | None = Field(default=None, ge=1, le=1000)
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    micro_nodes: int | None = Field(default=None, ge=1)
+    micro_nodes: int | None = Field(default=None, ge=1, le=1000)
     stem: Literal["cifar", "imagenet"] | None = None
     with_none: bool | None = None
     # execution
     precision: Literal["fp32", "fp64", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     deterministic: bool = False
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
 
     def check_search(self) -> None:
         """Raise InputError for settings of a final training that a search cannot have."""
@@ -180,23 +183,23 @@ class Settings(TrainingSettings):
     `report_trials` networks of the final genotype are trained anew for the report.
     """
 
-    epochs: float | None = Field(default=None, gt=0)
-    iterations: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
+    iterations: int | None = Field(default=None, ge=1, le=_LENGTH)
     drop_path: float | None = None
     auxiliary_weight: float | None = None
     alpha: float | None = None
     temperature: float | None = None
     widths: str | None = None
     nodes: tuple[int, ...] | None = None
-    sample_steps: int | None = Field(default=None, ge=0)
+    sample_steps: int | None = Field(default=None, ge=0, le=_LENGTH)
     compile: bool = False
-    valid_every: int = Field(default=1, ge=1)
-    jointly: int = Field(default=1, ge=1)
-    teacher_networks: int = Field(default=0, ge=0)
-    teacher_depth: int = Field(default=40, ge=1)
-    teacher_growth: int = Field(default=60, ge=1)
-    teacher_epochs: float | None = Field(default=None, gt=0)
-    report_trials: int = Field(default=1, ge=0)
+    valid_every: int = Field(default=1, ge=1, le=_LENGTH)
+    jointly: int = Field(default=1, ge=1, le=4096)
+    teacher_networks: int = Field(default=0, ge=0, le=100)
+    teacher_depth: int = Field(default=40, ge=1, le=1000)
+    teacher_growth: int = Field(default=60, ge=1, le=4096)
+    teacher_epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
+    report_trials: int = Field(default=1, ge=0, le=1000)
 
     _one_alone = field_validator("nodes", mode="before")(_as_tuple)
 
@@ -240,13 +243,13 @@ class SupernetSettings(TrainingSettings):
     checkpoint is written each `checkpoint_every` epochs.
     """
 
-    partial_channels: int | None = Field(default=None, ge=1)
+    partial_channels: int | None = Field(default=None, ge=1, le=4096)
     pool_norm: bool | None = None
     batch_norm: Literal["recalibrated", "batch", "running"] = "recalibrated"
-    recalibration_size: int = Field(default=512, ge=1)
-    validation_batches: int | None = Field(default=None, ge=1)
-    evaluation_batch_size: int = Field(default=512, ge=1)
-    checkpoint_every: int = Field(default=1, ge=1)
+    recalibration_size: int = Field(default=512, ge=1, le=_IMAGES)
+    validation_batches: int | None = Field(default=None, ge=1, le=_IMAGES)
+    evaluation_batch_size: int = Field(default=512, ge=1, le=_IMAGES)
+    checkpoint_every: int = Field(default=1, ge=1, le=_LENGTH)
 
     def recipe_name(self, space: str, dataset: str) -> str:
         """Return the recipe's name: that given, or the data set's own, or that of the space."""
@@ -277,7 +280,7 @@ def read(kind: type[S], values: Mapping[str, Any]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"evaluator setting {first['loc'][0]}: {first['msg']}; got {first['input']!r}."
+            f"evaluator setting {first['loc'][0]}: {first['msg']}; got {first['input']!a:.80}."
         ) from error
 
 
@@ -300,5 +303,5 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
 def _read(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also an integer of thousands of digits
         return text

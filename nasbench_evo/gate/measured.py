@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import engines, runner, tables
-from nasbench_evo.engines import Task
+from nasbench_evo.engines import in_tasks
 from nasbench_evo.errors import RunsFailed
 from nasbench_evo.results.runs import decode
 from nasbench_evo.store import Record
@@ -25,7 +25,6 @@ Key = tuple[str, str]  # row label, data set
 GOLDEN_SEEDS = 5  # traces kept of each unit, of the first seeds
 SHOWN = 12  # genotypes kept of the start of a golden trace
 BLOCK = 50  # evaluations between the prefix hashes of a golden trace
-_SEEDS_PER_TASK = 20
 _SLACK = 1e-9  # as the runner's: fractions add up to just about whole evaluations
 
 
@@ -176,8 +175,7 @@ def _records(
     units: Sequence[Unit], seeds: range, engine: str, workers: int, progress: Callable[[int], None]
 ) -> dict[str, list[Record]]:
     """Return the records of every unit in seed order."""
-    parts = [tuple(seeds[i : i + _SEEDS_PER_TASK]) for i in range(0, len(seeds), _SEEDS_PER_TASK)]
-    tasks = [Task(unit, unit.key(), part) for unit in units for part in parts]
+    tasks = [task for unit in units for task in in_tasks(unit, unit.key(), seeds)]
     records: defaultdict[str, list[Record]] = defaultdict(list)
     for outcome in engines.get(engine)(tasks, workers):
         if outcome.failures:

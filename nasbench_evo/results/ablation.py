@@ -11,7 +11,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -148,8 +148,10 @@ def _of_variants(algorithm: str, entries: list[tuple[Entry, str]]) -> Factor:
         own = {k: v for k, v in entry.set.items() if (k, v) not in shared}
         terms = [_TERMS[k] for k, v in own.items() if k in _TERMS and v == 0]
         changes = terms or [f"{k} = {show(v)}" for k, v in own.items()]
-        both = "L1 and L2" if algorithm == "eg_nas" else "unchanged"
-        levels.append(Level((), ", ".join(changes) or both, label))
+        levels.append(Level((), ", ".join(changes), label))
+    split = any(level.text in _TERMS.values() for level in levels)
+    whole = "L1 and L2" if split else "unchanged"
+    levels = [level if level.text else replace(level, text=whole) for level in levels]
     preset = entries[0][0].preset
     text = ", ".join([preset, *(f"{k}={show(v)}" for k, v in sorted(shared))])
     return Factor(algorithm, text, (), tuple(levels), 0)

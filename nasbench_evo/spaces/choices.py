@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo import names as names_
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.randomness import Stream
 from nasbench_evo.spaces.base import IntegerSpace
@@ -155,14 +156,19 @@ def of_content(content: Any, origin: str) -> Choices:
 def read(path: Path) -> dict[str, Any]:
     """Return the content of a space.toml; raise InputError where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no TOML file: {error}.") from error
 
 
 def _check(name: str, genes: Sequence[Gene], blocks: Sequence[int]) -> None:
+    names_.checked("a space's name", name)
+    for gene in genes:
+        names_.checked("a gene's name", gene.name)
+        for text in map(_text, gene.choices):
+            names_.checked(f"a choice of {gene.name}", text)
     names = [gene.name for gene in genes]
     if not genes or len(set(names)) < len(names):
         raise InputError(f"{name} needs genes of different names; got {names}.")

@@ -37,10 +37,12 @@ _MAPPED = "valid_curve"  # too large to copy into every process
 
 
 def names() -> list[str]:
-    """Return the names of the imported tables."""
-    return sorted(
-        file.name.removesuffix(_SUFFIX) for file in tables_folder().glob("[!.]*" + _SUFFIX)
-    )
+    """Return the names of the imported tables; none for a user without a folder for them."""
+    try:
+        files = list(tables_folder().glob("[!.]*" + _SUFFIX))
+    except OSError:
+        return []
+    return sorted(file.name.removesuffix(_SUFFIX) for file in files)
 
 
 def path_of(name: str) -> Path:
@@ -50,7 +52,10 @@ def path_of(name: str) -> Path:
             f"A table's name is 1 to 64 letters, digits, '_', '.' and '-', first a letter or "
             f"digit; got {name!r}."
         )
-    return tables_folder() / (name + _SUFFIX)
+    try:
+        return tables_folder() / (name + _SUFFIX)
+    except OSError as error:
+        raise InputError(f"No place for the table {name}: {error.strerror}.") from error
 
 
 def open_file(name: str) -> Container:

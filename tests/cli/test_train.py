@@ -126,12 +126,17 @@ def test_a_training_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
     assert printed(*command, "--fresh", settings=short)["status"] == "ok"
 
 
-def test_a_training_that_diverges_is_reported(tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_reported_and_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = [*CELLS[1:3], "epochs=2", "channels=4", "cells=1", "lr=1e30"]
-    result = invoke("train", "#1234", "--out", str(tmp_path), settings=settings)
-    assert result.exit_code == 0
-    assert "diverged" in result.stdout
-    assert "test accuracy   none" in result.stdout
+    words = ["train", "#1234", "--out", str(tmp_path)]
+    for setting in settings:
+        words += ["--evaluator-set", setting]
+    with pytest.raises(InputError, match=r"diverged: the training loss is not finite.*Lower lr"):
+        app(words, standalone_mode=False)
+    assert "test accuracy   none" in capsys.readouterr().out
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "diverged"
 
 
 def test_a_final_training_on_all_images(tmp_path: Path) -> None:

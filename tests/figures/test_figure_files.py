@@ -211,11 +211,6 @@ def test_zero_regret_has_a_place_on_the_axis(stored: Stored) -> None:
     assert np.asarray(line.get_ydata()).min() < low  # it leaves the frame, it is not lost
 
 
-def test_short_names_leave_out_what_all_rows_share(stored: Stored) -> None:
-    names = regret.short_names([unit.unit.row for unit in stored.collected])
-    assert set(names.values()) >= {"eigen (primary_step=2)", "random_search (paper)"}
-
-
 def test_an_algorithm_has_one_colour_that_differs_from_the_others() -> None:
     for look in style.STYLES:
         with style.using(look):

@@ -10,10 +10,11 @@ import numpy as np
 from nasbench_evo import tables
 from nasbench_evo.figures import style
 from nasbench_evo.results.kind import spent
+from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.on_table import regret_curves, searched_for
 from nasbench_evo.results.rows import BASELINE, mean_intervals
 from nasbench_evo.results.runs import UnitRuns
-from nasbench_evo.suite import Row, Suite, change_text
+from nasbench_evo.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,8 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     )
     panels = drawing.subplots(1, len(suite.reported), squeeze=False)[0]
     looks = _looks(collected)
-    names = short_names([runs.unit.row for runs in collected])
+    rows = [runs.unit.row for runs in collected]
+    names = dict(zip([row.label for row in rows], short_labels(rows), strict=True))
     reduced = False
     for axes, dataset in zip(panels, suite.reported, strict=True):
         present = searched_for(suite, dataset, collected)
@@ -91,26 +93,6 @@ def _judged(suite: Suite) -> str:
     table = tables.reported(suite.table)
     kinds = {"test" if table.by_test(d) else "validation" for d in suite.reported}
     return " or ".join(sorted(kinds, reverse=True))
-
-
-def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return by row label a name without the settings that all rows of its algorithm share.
-
-    An algorithm with one row keeps its label.
-    """
-    parts: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        parts.setdefault(row.algorithm, {})[row.label] = [
-            row.preset,
-            *map(change_text, row.changes),
-        ]
-    names = {}
-    for algorithm, labels in parts.items():
-        shared = set.intersection(*(set(words) for words in labels.values()))
-        for label, words in labels.items():
-            own = [word for word in words if word not in shared] or words[:1]
-            names[label] = f"{algorithm} ({', '.join(own)})" if len(labels) > 1 else label
-    return names
 
 
 def _selected(drawn: list[UnitRuns], end: float, dataset: str) -> list[UnitRuns]:
