@@ -51,6 +51,7 @@ def evaluate(
     folded = fold_network(supernet, weights, statistics)
     image_step, step = _steps(supernet, images, len(weights))
     columns = []
+    # in evaluation mode no image depends on another
     for part in torch.split(images, image_step):
         network = _Network(folded, part)
         starts = range(0, len(weights), step)
@@ -114,10 +115,11 @@ class _Network:
         """Return the logits of some of the individuals, [n, images, classes]."""
         first, second = self.stem or self._stem(rows)
         for i in range(len(self.folded.cells)):
-            if i:
+            if i:  # the stem's maps are rectified already
                 second.values.relu_()  # both cells that read it would
             first, second = second, _Maps(self._cell(i, (first, second), rows), False)
         weight, bias = self.folded.classifier
+        # No cell reads the last output, so that no ReLU comes before its average.
         return second.values.mean((2, 3)) @ weight + bias
 
     def _cell(self, i: int, inputs: tuple[_Maps, _Maps], rows: slice) -> Tensor:
@@ -128,12 +130,17 @@ class _Network:
         n, size = len(cell.bias[rows]), rest.shape[1:4]
         pixels = size.numel()
         # All nodes' mixed channels, then what bypassed each node's edges: [n * pixels, 4C]
+        # One buffer that everything below writes into: its columns are the output, nothing is
+        # joined.
         nodes = rest.new_empty(n * pixels, NODES * cell.parts.inputs[0].shape[0])
         mixed, *bypassed = torch.split(nodes, [cell.bias.shape[1], *[rest.shape[-1]] * NODES], 1)
         sums = mixed.view(n, pixels, -1)
+        # BatchNorm's shifts of all edges, before the first node is read
         sums.copy_(cell.bias[rows].unsqueeze(1))
         bypassed[0].view(n, pixels, -1).copy_(rest.flatten(1, 3))
         _add([*first.found, *second.found], sums)
+        # The last node is no edge's source. A node is complete here: its edges come from states
+        # before it.
         for k in range(NODES - 1):
             # what works in place needs one type, which autocast does not see to
             (a, b), (c, d) = (
@@ -141,6 +148,8 @@ class _Network:
                 for parts in (cell.parts.mixed, cell.parts.bypassed)
             )
             x = torch.addmm(mixed @ a, bypassed[k], b)
+            # Every edge passes the same channels by, so that what reaches the next node is what
+            # reached this one and what passes by this one's edges.
             torch.mm(mixed, c, out=bypassed[k + 1])
             bypassed[k + 1].addmm_(bypassed[k], d)
             _add(features(cell.sources[k + 2], x.view(n, *size, -1), rows), sums)
@@ -150,6 +159,8 @@ class _Network:
         """Return an input of a cell; what all individuals share is computed once."""
         cell = self.folded.cells[i]
         source = cell.sources[j]
+        # The stem is the same for all individuals, and so is what a cell makes of it before the
+        # architecture weights, unless the statistics differ.
         shared = x.shared and len(cell.preprocess[j][0]) == 1 and source.shared
         if shared and (i, j) in self._shared:
             found, rest = self._shared[i, j]
@@ -159,6 +170,8 @@ class _Network:
             state = product(values, weight, bias)
             mixed, rest = (times(state, part) for part in cell.parts.inputs)
             rest = bypass(rest, source.stride)
+            # Shared maps serve later chunks too: they need what any individual uses, not these
+            # `rows`.
             found = features(source, mixed, slice(None) if shared else rows)
             if shared:
                 self._shared[i, j] = _Input(found, rest)

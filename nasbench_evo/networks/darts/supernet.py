@@ -133,7 +133,9 @@ class _Bypassed:
 
     def __init__(self, edges: Sequence[Tensor] | None) -> None:
         self._edges = edges  # weights of each state's edges
-        self._sum: Tensor | None = None  # without weights nodes differ by later states only
+        # Without weights every edge of a state passes the same channels by, and each node gets
+        # those of all states before it: one running sum instead of one a node.
+        self._sum: Tensor | None = None
         self._sums: dict[int, Tensor] = {}
 
     def add(self, x: Tensor, state: int, nodes: Sequence[int]) -> None:
@@ -157,6 +159,7 @@ def edges_of(state: int) -> list[int]:
 
 _LEAVING = [edges_of(state) for state in range(_SOURCES)]
 _SIZES = [len(edges) for edges in _LEAVING]
+# Edges are numbered by the node they enter; in this order those of a source are one slice.
 _BY_SOURCE = [edge for edges in _LEAVING for edge in edges]
 
 
@@ -198,6 +201,7 @@ class DartsSupernet(Supernet):
         self.cells = nn.ModuleList()
         for i in range(cells):
             reduction = i in (cells // 3, 2 * cells // 3)
+            # a reduction doubles the channels as it halves the size
             channels *= 1 + reduction
             cell = SearchCell(
                 (before, now), channels, partial_channels, reduction, reduced, pool_norm
