@@ -63,11 +63,13 @@ def load_dataset(
     files. `valid_fraction` of the images of `valid_source` become the validation part: of the
     official training images, or of the official test images, which is what NAS-Bench-201 does
     for cifar100 and ImageNet16-120 (Dong and Yang 2020, section 2.2; what is left of them is
-    then `test`). `valid_per_class` takes a fixed number of each class instead, one number for each
-    official part of the training images: 400 and 200 of svhn-extra's two are the split of Genetic
-    CNN (Xie and Yuille 2017, section 4.2). `train_size` keeps only that many training images.
-    `image_size` and `workers` are for folders of image files (imagenet, caltech256). `digests` maps
-    an official file to its MD5: give your own table only for files that you made yourself.
+    then `test`). With 0 there is no validation part: all training images train, as in the papers'
+    final trainings. `valid_per_class` takes a fixed number of each class instead, one number for
+    each official part of the training images: 400 and 200 of svhn-extra's two are the split of
+    Genetic CNN (Xie and Yuille 2017, section 4.2). `train_size` keeps only that many training
+    images. `image_size` and `workers` are for folders of image files (imagenet, caltech256).
+    `digests` maps an official file to its MD5: give your own table only for files that you made
+    yourself.
 
     Raises InputError on an unknown name or a wrong option, DataError on a missing or damaged
     file, telling which file goes where.
@@ -105,9 +107,10 @@ def _split(
     rng = np.random.Generator(np.random.PCG64(seed_sequence(split_seed, "split")))
     train, test = _official_parts(raw)
     source = train if valid_source == "train" else test
+    rest, valid = source, source[:0]
     if isinstance(validating, tuple):
         rest, valid = _counted(source, raw, validating, rng)
-    else:
+    elif validating:
         rest, valid = _stratified(source, raw.labels, validating, rng)
     train, test = (rest, test) if valid_source == "train" else (train, rest)
     if train_size is not None:
@@ -120,10 +123,12 @@ def _split(
 def _check_options(
     valid_fraction: float, valid_source: str, train_size: int | None, image_size: int, workers: int
 ) -> None:
-    if not 0 < valid_fraction < 1:
-        raise InputError(f"valid_fraction is between 0 and 1; got {valid_fraction}.")
+    if not 0 <= valid_fraction < 1:
+        raise InputError(f"valid_fraction is 0 or more and below 1; got {valid_fraction}.")
     if valid_source not in ("train", "test"):
         raise InputError(f"valid_source is 'train' or 'test'; got {valid_source!r}.")
+    if valid_source == "test" and not valid_fraction:
+        raise InputError("valid_source='test' says where validation images come from; got none.")
     if train_size is not None and train_size < 1:
         raise InputError(f"train_size is at least 1; got {train_size}.")
     if image_size < 1 or workers < 0:
