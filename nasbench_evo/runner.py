@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import check_rule, incumbents
-from nasbench_evo.randomness import stream
+from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import (
     BudgetSpent,
     Ended,
@@ -24,10 +24,15 @@ from nasbench_evo.requests import (
     Evaluation,
     Note,
     Request,
+    Search,
+    TrainBilevel,
+    TrainMixture,
+    TrainPaths,
 )
 from nasbench_evo.spaces.base import Genotype, Space
 
 _MOST = 1e12  # evaluations or seconds of a budget
+_TRAININGS = (TrainPaths, TrainMixture, TrainBilevel)  # requests that no individual answers
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
 
 
@@ -93,7 +98,7 @@ class AskTell:
 
     def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
         self._name, self._space = algorithm.name, space
-        self._generator = algorithm.search(space, stream(seed, "algorithm"))
+        self._generator = begun(algorithm, space, stream(seed, "algorithm"))
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
@@ -116,6 +121,7 @@ class AskTell:
             while isinstance(request, Note):
                 self.epochs.append(dict(request.values))
                 request = self._generator.send(None)
+            individuals(request, self._name)
             self._pending = request
         except StopIteration as end:
             self.done, (self.returned, _) = True, _ended(end.value, self._space)
@@ -238,7 +244,7 @@ def _converse(
     """Return every answer that the budget covers, in order, and what the algorithm returned."""
     account = _Account(budget, algorithm.kept_share(budget.evaluations))
     history: list[Evaluation] = []
-    generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
+    generator = begun(algorithm, evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
     final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
@@ -246,19 +252,19 @@ def _converse(
         request = send(None)
         while True:
             if type(request) is Evaluate:
-                n = len(request.genotypes)
+                n = individuals(request, algorithm.name)
                 limit = n * request.fraction  # continuing an earlier training costs less
                 whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
-                limit = n = len(request.alphas)
+                limit = n = individuals(request, algorithm.name)
             elif isinstance(request, Note):
                 session.notes.setdefault("epochs", []).append(dict(request.values))
                 request = send(None)
                 continue
             else:
+                individuals(request, algorithm.name)
                 request = send(answer(request))
                 continue
-            _check(request, n, algorithm.name)
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([answered.cost for answered in answers])
@@ -287,16 +293,49 @@ def _ended(value: Any, space: Space) -> tuple[Genotype | None, Mapping[str, str]
     return (None if genotype is None else space.validate(genotype)), notes
 
 
-def _check(request: Evaluate | EvaluateMixtures, n: int, name: str) -> None:
-    """Raise ProtocolError for a request for no individual, or that continues another number."""
+def begun(algorithm: Algorithm, space: Space, rng: Stream) -> Search:
+    """Return the generator of a search; raise ProtocolError where `search` is no generator."""
+    generator = algorithm.search(space, rng)
+    if not isinstance(generator, Generator):
+        raise ProtocolError(
+            f"{algorithm.name}: search must be a generator, which asks by `answers = yield "
+            f"Evaluate(genotypes)`; it returned {generator!a:.60}."
+        )
+    return generator
+
+
+def individuals(request: Any, name: str) -> int:
+    """Return how many answers a request wants; raise ProtocolError where it is no sound request."""
+    if isinstance(request, _TRAININGS):
+        return 0
+    if not isinstance(request, Evaluate | EvaluateMixtures):
+        raise ProtocolError(
+            f"{name} yielded {request!a:.60}: expected a request of nasbench_evo.requests, such as "
+            "Evaluate(genotypes)."
+        )
+    fraction, continues = 1.0, None
+    try:
+        if isinstance(request, Evaluate):
+            n, fraction, continues = len(request.genotypes), request.fraction, request.continues
+        else:
+            n = len(request.alphas)
+        sound = 0 < fraction <= 1 + _SLACK
+        continued = n if continues is None else len(continues)
+    except TypeError:
+        raise ProtocolError(
+            f"{name} yielded {request!a:.80}: expected a list of genotypes, and a fraction in "
+            "(0, 1]."
+        ) from None
     if not n:
         raise ProtocolError(f"{name} asked to evaluate no individual.")
-    continues = getattr(request, "continues", None)
-    if continues is not None and len(continues) != n:
+    if not sound:
+        raise ProtocolError(f"{name}: a fraction is in (0, 1]; got {fraction!a:.40}.")
+    if continued != n:
         raise ProtocolError(
-            f"{name} asked for {n} individuals and named {len(continues)} trainings that continue: "
+            f"{name} asked for {n} individuals and named {continued} trainings that continue: "
             "one each, or None."
         )
+    return n
 
 
 def _answer_one_by_one(
@@ -318,7 +357,7 @@ def _answer_one_by_one(
                 genotypes=request.genotypes[i : i + 1], continues=going_on
             )
         else:
-            single = EvaluateMixtures(request.alphas[i : i + 1])
+            single = request.only(i)
         (result,) = answer(single)
         if not account.affords(result):
             break

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from nasbench_evo import names
 from nasbench_evo.algorithms.generations import (
     Birth,
     Exchange,
@@ -23,6 +24,8 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 from nasbench_evo.spaces.base import Genotype
 
+_MOST = 1_000_000  # of a hyper-parameter that states no bound: sizes and lengths end
+
 
 def parameter(
     default: Any,
@@ -35,6 +38,7 @@ def parameter(
 ) -> Any:
     """Return a dataclass field for a hyper-parameter with its meaning and inclusive range.
 
+    Where a bound of a number is not given it is a million, or minus a million.
     A default of () is that of a list of texts, where "@FILE" stands for the lines of a file.
     `later` is of one that came when results were stored already: at its default it does what was
     done before, and `identity` leaves it out.
@@ -79,6 +83,13 @@ class Algorithm(ABC):
 
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
+
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return the settings of shared weights that the method asks for on a space, by name.
+
+        What a suite or a command sets itself goes before them.
+        """
+        return {}
 
     def kept_share(self, evaluations: float | None) -> float:
         """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
@@ -160,7 +171,7 @@ class Algorithm(ABC):
 
 def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """Return `value` in the type of the field's default, or raise InputError."""
-    kind: type = type(field.default)
+    kind: Any = type(field.default)
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if kind is float and type(value) is int and abs(value) < 2**1023:  # as large as floats go
         value = float(value)
@@ -170,11 +181,14 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         raise InputError(f"{name} must be {kind.__name__}; got {value!r:.60}.")
     if choices is not None and value not in choices:
         raise unknown(f"value of {name}", str(value), choices)
-    too_low = low is not None and not value >= low
-    too_high = high is not None and not value <= high
-    if too_low or too_high:
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise InputError(f"{name} must be {bounds}; got {value!r}.")
+    if kind is str:
+        names.checked(name, value)
+    if kind is int or kind is float:
+        least, most = -_MOST if low is None else low, _MOST if high is None else high
+        if not least <= value <= most:
+            below = not value >= least and high is None
+            bounds = f"at least {least}" if below else f"between {least} and {most}"
+            raise InputError(f"{name} must be {bounds}; got {value!r:.40}.")
     return value
 
 
@@ -192,10 +206,14 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 def _lines(name: str, file: Path) -> list[str]:
     """Return the lines of a file but for empty ones and those that begin with '#'."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        with file.open(encoding="utf-8-sig") as opened:  # what has no end is not read to it
+            text = opened.read(_MOST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{name}: cannot read {file}: {reason}.") from error
+    if len(text) > _MOST:
+        raise InputError(f"{name}: {file} has more than {_MOST} characters.")
+    lines = [line.strip() for line in text.splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise InputError(f"{name}: {file} is empty; expected a text on each line.")
@@ -223,7 +241,7 @@ def _list(text: str) -> Any:
     """Return a JSON list of texts, or the text alone: genotypes hold all kinds of separators."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, list) else text
 
@@ -239,4 +257,4 @@ def _parse(name: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise InputError(f"{name} must be {kind.__name__}; got {text!r}.") from None
+        raise InputError(f"{name} must be {kind.__name__}; got {text!a:.60}.") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import out, progress, say, tables
 from nasbench_evo.files import RESULTS
 
 if TYPE_CHECKING:
@@ -240,10 +240,9 @@ def _write(path: Path, content: bytes, mode: str) -> None:
 
 
 def _print(section: Section) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    console = tables(None if sys.stdout.isatty() else 180)
     table = Table(title=section.title, caption=section.note)
     for name in section.columns:
         table.add_column(name, overflow="fold")

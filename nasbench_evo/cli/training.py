@@ -76,11 +76,13 @@ def train(
     """Train one found genotype, on any data set and at any width (transfer).
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
-    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry).
+    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry);
+    with valid_fraction=0 all training images train and none validate.
     The same command with --resume goes on where it stopped; a folder that holds a training is
     refused otherwise, unless --fresh discards it.
     """
     from nasbench_evo.claim import writable
+    from nasbench_evo.errors import InputError
     from nasbench_evo.figures.suites import learning_curve
 
     trainer = standalone(space, dataset, settings_, devices, 1, None)
@@ -117,6 +119,12 @@ def train(
     say("Written:")
     for path in [where / WEIGHTS, *paths]:
         say(f"  {path}")
+    if content["status"] != "ok":
+        advice = {"diverged": "Lower lr, or set gradient_clip.", "failed": "Lower batch_size."}
+        raise InputError(
+            f"The training {content['status']}: {content['reason']}. "
+            f"{advice[content['status']]} What there was until then is written."
+        )
 
 
 def _train_folder(space: str, dataset: str, genotype: Genotype, seed: int) -> Path:
@@ -159,7 +167,9 @@ def _print_final(content: dict[str, Any]) -> None:
         out(f"  {split + ' accuracy':14}  {text}")
     if "teacher_valid_accuracy" in content:
         known, own = content["teacher_valid_accuracy"], content["valid_accuracy"] or 0.0
-        out(f"  its teacher     {known:.3f} % valid{', weaker than its student' * (own > known)}")
+        if known is not None:
+            weaker = ", weaker than its student" * (own > known)
+            out(f"  its teacher     {known:.3f} % valid{weaker}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")
     for name, value in content.get("svm", {}).items():

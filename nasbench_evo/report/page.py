@@ -137,7 +137,7 @@ def _gate(path: Path | None) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: expected what `nasbench-evo check --json` prints: {error}."
         ) from error

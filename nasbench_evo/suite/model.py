@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nasbench_evo import names
 from nasbench_evo.runner import Budget
 
 OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent", "report_on"}
@@ -18,6 +19,23 @@ FOREIGN = {  # by evaluator: the keys that do not go with it
 }
 
 
+def _values(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what is set of an algorithm or a training; names and texts are short."""
+    for key, value in content.items():
+        names.checked("a key", key)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                names.checked(key, one, _LONGEST_TEXT)
+    return content
+
+
+Name = Annotated[str, AfterValidator(lambda text: names.checked("a name", text, _LONGEST))]
+Values = Annotated[dict[str, Any], AfterValidator(_values)]
+_LONGEST = 200  # characters: package.module:Class is a name, too
+_LONGEST_TEXT = 1000  # characters of a value: genotypes are long
+_MOST = 10**9  # evaluations
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -28,10 +46,10 @@ class Entry(_Strict):
     In a suite on supernets `evaluator = "lookup"` searches the truth table instead.
     """
 
-    algorithm: str
-    preset: str = "paper"
-    set: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
+    algorithm: Name
+    preset: Name = "paper"
+    set: Values = {}
+    grid: Annotated[dict[str, list[Any]], AfterValidator(_values)] = {}
     evaluator: Literal["lookup"] | None = None
     incumbent: Literal["seen", "mean"] | None = None  # rule of recommendation; None: the suite's
 
@@ -57,15 +75,15 @@ class Truth(_Strict):
     `dataset` is the table's data set that rankings are compared with (default: the suite's own).
     """
 
-    table: str
-    dataset: str | None = None
+    table: Name
+    dataset: Name | None = None
 
 
 class RankCorrelation(_Strict):
     """A sample of cells to measure with shared weights after each `every` epochs."""
 
-    cells: int = Field(ge=3)
-    every: int = Field(ge=1)
+    cells: int = Field(ge=3, le=1_000_000)
+    every: int = Field(ge=1, le=_MOST)
 
 
 class Suite(_Strict):
@@ -73,25 +91,29 @@ class Suite(_Strict):
 
     # Names a folder: no path, nothing hidden, no option.
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
-    description: str = ""
+    description: str = Field(default="", max_length=2000)
     evaluator: Literal["lookup", "standalone", "supernet"] = "lookup"
-    table: str = "nasbench201"  # of a lookup
-    space: str = "nasbench201"  # of trainings; a table has its own
-    evaluator_set: dict[str, Any] = {}  # settings of the trainings
-    devices: list[str] = Field(default=["cpu"], min_length=1)  # of the trainings
-    datasets: list[str] = Field(min_length=1)
+    table: Name = "nasbench201"  # of a lookup
+    space: Name = "nasbench201"  # of trainings; a table has its own
+    evaluator_set: Values = {}  # settings of the trainings
+    devices: list[Name] = Field(default=["cpu"], min_length=1)  # of the trainings
+    datasets: list[Name] = Field(min_length=1, max_length=1000)
     seeds: int = Field(ge=1, le=100_000)  # a plan lists every one
     first_seed: int = Field(default=0, ge=0, le=2**62)  # the store's integers have 64 bits
-    evaluations: int = Field(default=300, ge=1)  # a supernet's search ends with its epochs
+    evaluations: int = Field(
+        default=300, ge=1, le=_MOST
+    )  # a supernet's search ends with its epochs
     simulated_seconds: float | None = Field(default=None, gt=0)
-    checkpoints: list[int] = []  # evaluations; seconds where the budget is one in seconds
-    report_on: list[str] = []  # data sets of the table; empty: those that are searched on
+    # evaluations; seconds where the budget is one in seconds
+    checkpoints: list[int] = Field(default=[], max_length=1000)
+    # data sets of the table; empty: those that are searched on
+    report_on: list[Name] = Field(default=[], max_length=1000)
     incumbent: Literal["seen", "mean"] | None = None  # None: the rule of each algorithm
     # of supernets: standalone truth, ranking along the way, trainings of what was found
     truth: Truth | None = None
     rank_correlation: RankCorrelation | None = None
-    final_set: dict[str, Any] | None = None
-    rows: list[Entry] = Field(min_length=1)
+    final_set: Values | None = None
+    rows: list[Entry] = Field(min_length=1, max_length=1000)
 
     @property
     def by_epochs(self) -> bool:

@@ -20,6 +20,7 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "names",
     "lifetime",
     "randomness",
     "spaces",
