@@ -17,6 +17,7 @@ from nasbench_evo.cli import (
     figures,
     pareto,
     rank_correlation,
+    ranks,
     report,
     run,
     search,
@@ -43,6 +44,7 @@ app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
 app.command("rank-correlation")(rank_correlation.rank_correlation)
+app.command("ranks")(ranks.ranks)
 app.command("predict")(rank_correlation.predict)
 app.command("report")(report.report)
 app.command("export")(report.export)

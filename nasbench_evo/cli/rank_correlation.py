@@ -46,7 +46,10 @@ def rank_correlation(
     truth_dataset: Annotated[
         str | None, typer.Option(help="Data set of the truth, where it is another one.")
     ] = None,
-    space: Annotated[str, typer.Option(help="What the architectures are.")] = "nasbench201",
+    space: Annotated[
+        str | None,
+        typer.Option(help="What the architectures are (default: a table's own, or nasbench201)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     top: Annotated[
         list[float] | None,
@@ -69,15 +72,15 @@ def rank_correlation(
     """Compare a predicted ranking with the truth, for example shared weights with a table.
 
     A file has an architecture and its value in each entry, in any spelling of the space. CSV: a
-    header with `arch` or none; JSON: an object. Several values of the truth are its trials: their
-    mean is the truth, the agreement of the first two is the noise ceiling.
+    header with `arch` and `value`, or none; JSON: an object. Several values of the
+    truth (value_0, value_1) are its trials: their mean is the truth, the agreement of the first two
+    is the noise ceiling.
     """
-    from nasbench_evo import spaces
     from nasbench_evo.errors import InputError
     from nasbench_evo.results import rank_files
     from nasbench_evo.spaces import spellings
 
-    chosen = spaces.get(space)
+    chosen = _space(space, predicted, truth)
     _check_options(predicted, truth, dataset, cells)
     if truth_dataset is not None and Path(truth).suffix.lower() in _FILES:
         raise InputError("--truth-dataset is a row of a table, and the truth is a file.")
@@ -89,7 +92,7 @@ def rank_correlation(
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
     found, ceiling = _compare(joined, fractions, k, bootstrap, seed, chosen)
     if as_json:
-        settings = {"space": space, "seed": seed, "bootstrap": bootstrap}
+        settings = {"space": chosen.name, "seed": seed, "bootstrap": bootstrap}
         ends = {
             "only_in_predicted": [chosen.format(g) for g in joined.only_predicted],
             "only_in_truth": len(joined.only_truth),
@@ -101,6 +104,17 @@ def rank_correlation(
         _print(found, ceiling, x, y)
     if figure is not None:
         _draw(joined, found, x, y, chosen, figure)
+
+
+def _space(name: str | None, predicted: str, truth: str) -> Space:
+    """Return the space that is named, or that of a table among the two sources."""
+    from nasbench_evo import spaces, tables
+
+    if name is not None:
+        return spaces.get(name)
+    known = tables.known()
+    found = [one for one in (truth, predicted) if one.partition("@")[0] in known]
+    return tables.load(found[0]).space if found else spaces.get("nasbench201")
 
 
 def predict(
