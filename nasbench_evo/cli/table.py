@@ -169,8 +169,8 @@ def _imported(name: str) -> dict[str, Any]:
     fields = imported.open_file(name).fields
     return {
         "file": str(imported.path_of(name)),
-        "imported": fields["imported"],
-        "source_file": fields["source"]["file"],
+        "imported": fields.get("imported"),
+        "source_file": fields["source"].get("file"),
         "source_md5": fields["source"].get("md5"),
         "published_as": fields["source"].get("known_as"),
         "lengths_of_training": sorted(map(int, fields["recipes"])),

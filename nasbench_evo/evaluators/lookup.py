@@ -165,7 +165,7 @@ class LookupSession:
             return self._trained(request)
         if type(request) is EvaluateMixtures:
             space: Any = self._evaluator.space  # algorithms with mixtures check that it can
-            return self._mixtures(space.discretize(request.alphas))
+            return self._mixtures(request.discretized(space))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "

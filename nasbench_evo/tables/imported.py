@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError, InputError, unknown
 from nasbench_evo.files import tables_folder
 from nasbench_evo.spaces import Choices, IntegerSpace, choices, spellings
-from nasbench_evo.tables import container
+from nasbench_evo.tables import container, sound
 from nasbench_evo.tables import metric as metric_
 from nasbench_evo.tables.container import Container
 from nasbench_evo.tables.importing import sheets, tabular, transnas
@@ -66,7 +66,7 @@ def open_file(name: str) -> Container:
     path = path_of(name)
     if not path.exists():
         raise unknown("table", name, names())
-    return container.read(path)
+    return sound.check_fields(container.read(path))
 
 
 def epochs_of(name: str) -> list[int]:
@@ -87,17 +87,27 @@ def load(name: str, epochs: int | None = None) -> Table:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
-    file = container.read(path)
+    file = sound.check_fields(container.read(path))
     known = sorted(map(int, file.fields["recipes"]))
     chosen = known[-1] if epochs is None else epochs
     if chosen not in known:
         raise InputError(
             f"The table {name} has trainings of {', '.join(map(str, known))} epochs; got {chosen}."
         )
+    try:
+        return _table(file, name, chosen, known[-1])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no table that an import made: {error!s:.200} Import it again."
+        ) from error
+
+
+def _table(file: Container, name: str, chosen: int, longest: int) -> Table:
+    """Return the table of a file at one length of training, every value checked."""
     fields: dict[str, Any] = {
         key: tuple(value) for key, value in file.fields["recipes"][str(chosen)].items()
     }
-    space, metric = _space(file), metric_.of_content(file.fields.get("metric"), str(path))
+    space, metric = _space(file), metric_.of_content(file.fields.get("metric"), str(file.path))
     prefix = f"{chosen}/"
     arrays: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -105,16 +115,20 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
         field = full.removeprefix(prefix)
         if full.startswith(prefix) and "/" not in field:
             kept = container.checked(file, full)
+            if field == _MAPPED:
+                sound.check_curves(file, full, space.size)
             kept = kept if field == _MAPPED else np.array(kept)
             if field.startswith(METRIC):
                 metrics[field.removeprefix(METRIC)] = kept
             else:
                 arrays[field] = kept
     cells = arrays.pop("curve_cells", None)
+    if cells is not None:
+        _check_cells(cells, space.size)
     if cells is not None and len(cells) < space.size:
         arrays["valid_curve"] = _spread(arrays["valid_curve"], cells, space.size)
-    return Table(
-        name=name if chosen == known[-1] else f"{name}@{chosen}",
+    table = Table(
+        name=name if chosen == longest else f"{name}@{chosen}",
         label=f"{file.fields['label']}, {chosen} epochs",
         sha256=identity(file),
         epochs=chosen,
@@ -125,6 +139,15 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
         **fields,
         **arrays,
     )
+    sound.check_values(table)
+    return table
+
+
+def _check_cells(cells: NDArray[Any], size: int) -> None:
+    """Raise Unsound unless the cells of learning curves are different rows of the table."""
+    rising = cells.ndim == 1 and cells.dtype.kind == "i" and bool((np.diff(cells) > 0).all())
+    if not rising or not 0 <= cells[0] <= cells[-1] < size:
+        raise sound.Unsound(f"learning curves are of different cells 0..{size - 1}.")
 
 
 def _space(file: Container) -> IntegerSpace:

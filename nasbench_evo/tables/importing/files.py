@@ -18,12 +18,13 @@ from nasbench_evo.tables.importing import hw_nas_bench, transnas
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.official import KEYS, adopt, architecture
 from nasbench_evo.tables.importing.restricted_pickle import RestrictedUnpickler
+from nasbench_evo.tables.importing.stand_ins import shown
 
 Progress = Callable[[int, int], None]  # done, total (bytes or files)
 Costs = dict[str, dict[str, NDArray[np.float64]]]  # data set -> metric -> [G]
 
+_EXPANDS_TO, _TIMES = 1 << 24, 20  # bytes, and times its size, that a compressed file may become
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_AT_ONCE = 1 << 30  # bytes of a file that may be held in memory: the large ones are streamed
 _EXPECTED = (
     "Expected NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, NATS-sss-v1_0-*.pickle.pbz2, "
     "their folders *-simple, transnas-bench_*.pth, HW-NAS-Bench-v1_*.pickle, or a .csv, .parquet "
@@ -35,6 +36,25 @@ def md5(path: Path) -> str:
     """Return the MD5 of a file, as the benchmark publishes it; an identity, no protection."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+class _Expanding:
+    """A compressed stream that may not become much larger than its file."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._left = _EXPANDS_TO + _TIMES * path.stat().st_size
+
+    def read(self, n: int) -> bytes:
+        """Return up to n bytes; raise DataError for a decompression bomb."""
+        data: bytes = self._stream.read(n)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(
+                f"{self._path} expands to more than {_TIMES} times its size: no benchmark file "
+                "does. Refused, to protect memory and time."
+            )
+        return data
 
 
 @contextmanager
@@ -49,10 +69,10 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
             raw.seek(0)
             if start.startswith(b"PK"):
                 with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as data:
-                    yield data, raw  # type: ignore[misc]
+                    yield _Expanding(data, path), raw  # type: ignore[misc]
             elif start.startswith(b"BZh"):
                 with bz2.BZ2File(raw) as data:
-                    yield data, raw  # type: ignore[misc]
+                    yield _Expanding(data, path), raw  # type: ignore[misc]
             elif start.startswith(b"\x80"):
                 yield raw, raw
             else:
@@ -85,8 +105,7 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> Costs | N
             architecture(index, entry, collector)
             progress(min(raw.tell(), size), size)
 
-        at_once = size <= _AT_ONCE and not isinstance(stream, bz2.BZ2File)
-        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume, at_once=at_once)
+        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume, whole=size)
         root = unpickler.load()
         if root == _TORCH_MAGIC:  # the legacy format: version and system come first
             unpickler.load()
@@ -109,7 +128,7 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
     if type(root) is not dict or any(key not in root for key in KEYS):
         have = list(root)[:5] if type(root) is dict else type(root).__name__
         raise DataError(
-            f"{origin}: expected a dictionary with {', '.join(KEYS)}; got {have!r:.200}."
+            f"{origin}: expected a dictionary with {', '.join(KEYS)}; got {shown(have)}."
         )
     infos, evaluated = root["arch2infos"], root["evaluated_indexes"]
     plain = type(infos) is dict and type(evaluated) in (set, frozenset, list)
@@ -117,7 +136,7 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
         raise DataError(f"{origin}: arch2infos or evaluated_indexes has no integer indexes.")
     left = [key for key, value in infos.items() if value is not None]
     if left:  # no dictionary with content, so that it was not handed on
-        raise DataError(f"{origin}, architecture {left[0]!r:.20}: expected recipes by name.")
+        raise DataError(f"{origin}, architecture {shown(left[0])}: expected recipes by name.")
     _check_names(root["meta_archs"], collector, origin)
     if set(evaluated) != set(infos):
         odd = sorted(set(evaluated) ^ set(infos))[:3]

@@ -22,6 +22,7 @@ from nasbench_evo.errors import DataError
 from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.roles import SPLITS, TRAIN
+from nasbench_evo.tables.importing.stand_ins import shown
 from nasbench_evo.tables.importing.trainings import Trial
 
 # MD5 of the files as published: in full, or the last digits that a file's name gives.
@@ -56,11 +57,11 @@ def adopt(collector: Collector, arch: Any) -> None:
 
 def architecture(index: Any, entry: Any, collector: Collector) -> None:
     """Add all trials of one entry of `arch2infos`; raise DataError naming the place of an error."""
-    place = f"architecture {index!r:.20}"
+    place = f"architecture {shown(index)}"
     if type(index) is not int or type(entry) is not dict or not entry:
         raise DataError(f"{collector.origin}, {place}: expected recipes by name.")
     for recipe, results in entry.items():
-        where = f"{place}, recipe {recipe!r:.20}"
+        where = f"{place}, recipe {shown(recipe)}"
         try:
             _results(index, results, collector, where)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -73,9 +74,8 @@ def _results(index: int, results: Any, collector: Collector, where: str) -> None
     adopt(collector, results["arch_str"])
     cell = collector.index(results["arch_str"], where)
     if int(results["arch_index"]) != index:
-        raise DataError(
-            f"{collector.origin}, {where}: the results say architecture {results['arch_index']}."
-        )
+        said = shown(results["arch_index"])
+        raise DataError(f"{collector.origin}, {where}: the results say architecture {said}.")
     seeds = results["dataset_seed"]
     promised = {(name, seed) for name, known in seeds.items() for seed in known}
     if promised != set(results["all_results"]):
@@ -103,7 +103,8 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
     names = list(state["eval_names"])
     unknown = set(names) - set(SPLITS)
     if unknown:
-        raise DataError(f"{place}: unknown splits {sorted(unknown)}; known: {', '.join(SPLITS)}.")
+        odd = shown(sorted(map(str, unknown)))
+        raise DataError(f"{place}: unknown splits {odd}; known: {', '.join(SPLITS)}.")
     series, rows = [], []
     for split in (TRAIN, *names):
         keys = _keys(split, epochs)
@@ -146,7 +147,7 @@ def _series(values: Any, keys: tuple[Any, ...], place: str) -> NDArray[np.float6
         found = [_NAN] * (len(keys) - 1) + [values[keys[-1]]]
     else:
         absent = next(key for key in keys if key not in values)
-        raise DataError(f"{place}: epoch {absent!r} of {len(keys)} is missing.")
+        raise DataError(f"{place}: epoch {shown(absent)} of {len(keys)} is missing.")
     plain = {float, int}.issuperset(map(type, found))
     if not plain and not all(isinstance(value, (float, int, np.number)) for value in found):
         raise DataError(f"{place}: a value that is no number.")
@@ -159,7 +160,7 @@ def _check_keys(state: Mapping[str, Any], names: list[str], epochs: int, place: 
     for part in ("eval_acc1es", "eval_losses"):
         extra = [key for key in state[part] if key not in allowed]
         if extra:
-            raise DataError(f"{place}: {part} has the unexpected key {extra[0]!r:.40}.")
+            raise DataError(f"{place}: {part} has the unexpected key {shown(extra[0])}.")
     for part in ("train_acc1es", "train_losses"):
         if len(state[part]) != epochs:
             raise DataError(f"{place}: {part} has {len(state[part])} of {epochs} epochs.")

@@ -7,8 +7,9 @@ imported, looked up or called.
 from __future__ import annotations
 
 import math
+import reprlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,10 @@ _SCALARS = {
     "f4": "f",
     "f8": "d",
 }
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_LARGEST = 2**60  # of an integer that is a key
+_MOST_TUPLES = 256  # keys of one dictionary or set; the official files have ten
 
 
 class Global(NamedTuple):
@@ -70,22 +75,39 @@ class Array:
         self.values = np.frombuffer(data, code).reshape(shape, order="F" if fortran else "C")
 
 
+def shown(value: Any) -> str:
+    """Return a value of a file for a message: what holds itself many times is not spelled out."""
+    return _SHORT.repr(value)
+
+
 def is_key(value: Any) -> bool:
     """Return whether a value may be a key or a set's element: text, integer, or a tuple of them."""
     kind = type(value)
     if kind is tuple:
         return len(value) <= 8 and all(type(part) in (str, int) for part in value)
-    return kind in (str, int, bool)
+    if kind is int:  # the hashes of larger ones can be made to collide
+        return bool(-_LARGEST < value < _LARGEST)
+    return kind in (str, bool)
 
 
 def are_keys(values: list[Any]) -> bool:
     """Return whether all values may be keys."""
-    return {str, int}.issuperset(map(type, values)) or all(map(is_key, values))
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return bool(min(values) > -_LARGEST and max(values) < _LARGEST)
+    return kinds <= {str} or all(map(is_key, values))
+
+
+def check_tuples(target: Sized, new: Iterable[Any]) -> None:
+    """Raise ValueError for a tuple more in a large set or dictionary: their hashes may collide."""
+    if len(target) > _MOST_TUPLES and tuple in map(type, new):
+        raise ValueError(f"more than {_MOST_TUPLES} keys that are tuples")
 
 
 def _set(elements: Any = ()) -> frozenset[Any]:
     if type(elements) is not list or not are_keys(elements):
         raise ValueError("a set of something else than texts and integers")
+    check_tuples(elements, elements)
     return frozenset(elements)
 
 
@@ -96,6 +118,7 @@ def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
         if not is_key(key):
             raise ValueError("a key that is no text or integer")
         result[key] = value
+        check_tuples(result, (key,))
     return result
 
 
