@@ -12,10 +12,15 @@ EMBEDDED = (embedded.NAME, *hpo.BENCHMARKS)  # those that come inside simple-hpo
 def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     """Return the table called `name`, at one length of training (default: its longest).
 
-    `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy. Raises
-    InputError with the near miss if there is no such table, and naming what there is if the table
-    has no training of that length.
+    `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy;
+    `NAME:mean` and `NAME:additive` its twins without noise. Raises InputError with the near miss if
+    there is no such table, and naming what there is if the table has no training of that length.
     """
+    if ":" in name:
+        from nasbench_evo.tables import twins
+
+        of, _, kind = name.partition(":")
+        return twins.twin(load(of, epochs), kind)
     name, _, length = name.partition("@")
     if length:
         if not length.isdecimal() or epochs not in (None, int(length)):
