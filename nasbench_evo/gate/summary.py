@@ -17,6 +17,7 @@ from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Suite
 
 _SAME = 1e-7  # relative: figures have nine digits, and machines differ in the last of 16
+_WORDS = ("notes", "published")  # are no figures of these runs
 _KEYS = ("algorithm", "preset", "dataset", "evaluations")  # that name a row
 
 
@@ -55,18 +56,21 @@ def check(path: Path, suite: Suite, measured: Mapping[Key, Measured]) -> Summary
     kind = kinds.of(suite)
     collected = [UnitRuns(m.unit, list(m.runs)) for m in layers.own(measured).values()]
     now = json.loads(json.dumps(kind.summary(kind.find(suite, collected))))
+    for content in (kept, now):
+        for name in _WORDS:
+            content.pop(name, None)
     figures = sum(map(len, kept["rows"]))
     return SummaryCheck(file, figures, tuple(_differences(kept, now, "")))
 
 
 def _differences(old: Any, new: Any, place: str) -> Iterator[str]:
-    """Yield where two JSON values differ, in words."""
+    """Yield in words where a JSON value is not what it was; a key that is new is no difference."""
     if isinstance(old, dict) and isinstance(new, dict):
         where = place if "algorithm" not in old else _row(old)
-        for key in dict.fromkeys([*old, *new]):
+        for key in old:
             there = f"{where}, {key}" if where else key
-            if key not in old or key not in new:
-                yield f"{there}: {'no longer there' if key in old else 'new'}"
+            if key not in new:
+                yield f"{there}: no longer there"
             else:
                 yield from _differences(old[key], new[key], there)
     elif isinstance(old, list) and isinstance(new, list):

@@ -218,8 +218,11 @@ def test_figures_of_the_first_checkpoint(summary: Any) -> None:
             assert row["mean_regret"] == pytest.approx(mean)
             assert row["rank"] == 1 + sum(other < mean for other in of.values())
             # Comparisons and what is known of the end stand at the last checkpoint only.
-            for name in ("improvement", "p_value", "returned_regret", "mean_test"):
+            for name in ("improvement", "p_value", "returned_regret"):
                 assert row[name] is None
+            early, _ = RUNS[row["algorithm"], row["dataset"]]
+            tests = [TEST[REGRET[row["dataset"]].index(regret)] for regret in early]
+            assert row["mean_test"] == pytest.approx(sum(tests) / 4)
 
 
 def test_intervals_are_those_of_a_second_program(summary: Any) -> None:
