@@ -6,9 +6,9 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,12 +132,10 @@ class StandaloneSession:
         answers = {key: self._journal.answer(key) for key in keys}
         missing = [t for t, key in zip(wanted, keys, strict=True) if answers[key] is None]
         jobs = [self._job(training, fraction) for training in missing]
-        together = self._evaluator.jointly if fraction == 1 and _fresh(missing) else 1
-        starts = range(0, len(jobs), together)
-        groups = [jobs[start : start + together] for start in starts]
+        groups = self._evaluator.groups(jobs)
+        firsts = [0, *accumulate(map(len, groups))]
         for number, results in self._evaluator.pool.run(groups):
-            first = number * together
-            for training, trained in zip(missing[first : first + together], results, strict=True):
+            for training, trained in zip(missing[firsts[number] :], results, strict=False):
                 answer = asdict(trained)
                 answers[training.key(fraction)] = answer
                 self._journal.record(training.key(fraction), answer)
@@ -205,8 +203,3 @@ def _existing(checkpoint: Path | None) -> Path | None:
     It is gone where the journal was cut back to before the answer that it was used for.
     """
     return checkpoint if checkpoint is not None and checkpoint.exists() else None
-
-
-def _fresh(trainings: Sequence[_Training]) -> bool:
-    """Return whether all are plain trainings from the start, which can be done jointly."""
-    return all(t.source is None and t.teacher is None for t in trainings)

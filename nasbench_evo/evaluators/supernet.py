@@ -30,6 +30,7 @@ from nasbench_evo.training import (
     recipes,
     weights_generator,
 )
+from nasbench_evo.training.data.sources import Sizes
 from nasbench_evo.training.individuals import DataOptions, Trained
 from nasbench_evo.training.supernet import SupernetTraining
 from nasbench_evo.training.supernet_accuracy import Measurement, SupernetAccuracy
@@ -58,7 +59,7 @@ class SupernetPlan:
             "measurement": asdict(self.measurement),
         }
 
-    def supernet(self, dataset: Dataset, seed: int) -> Supernet:
+    def supernet(self, dataset: Dataset | Sizes, seed: int) -> Supernet:
         """Return the untrained supernet of a run, on the CPU."""
         return networks.build_supernet(
             self.space,
