@@ -27,7 +27,7 @@ from faults.fault_support import (
 
 from nasbench_evo.store import Record
 
-KILLS = int(os.environ.get("FAULT_KILLS", "24"))  # docs/reliability.md: 200
+KILLS = int(os.environ.get("FAULT_KILLS", "12"))  # docs/reliability.md: 200
 SEEDS = 60
 ENGINES = {"serial": ["--engine", "serial"], "processes": ["--workers", "2"]}
 
