@@ -51,7 +51,7 @@ _RECIPE = {
     "temperature": "temperature",
 }
 _OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
-_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
+_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening", "local_contrast")
 # The largest of what may be set: sizes end, though far beyond what anybody trains.
 _IMAGES = 100_000_000  # images of a set or of a batch
 _LENGTH = 10_000_000  # epochs, iterations or steps
@@ -70,7 +70,8 @@ class TrainingSettings(BaseModel):
 
     `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
     cifar10 in the space nasbench201, as its benchmark has it. 0 is for final trainings only: all
-    images train.
+    images train. `valid_per_class` is a number of each class instead, or one for each official part
+    (svhn-extra has two: 400,200 in Genetic CNN).
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
     network (darts_cell). `nodes` (of each stage) is of binary_stages, `micro_nodes` of micro_cell.
     `stem` and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks,
@@ -83,6 +84,7 @@ class TrainingSettings(BaseModel):
     split_seed: int = Field(default=0, ge=0, le=2**62)
     valid_fraction: float | None = Field(default=None, ge=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
+    valid_per_class: tuple[int, ...] | None = None
     train_size: int | None = Field(default=None, ge=1, le=_IMAGES)
     image_size: int = Field(default=64, ge=1, le=4096)
     # recipe
@@ -97,6 +99,7 @@ class TrainingSettings(BaseModel):
     crop_padding: int | None = Field(default=None, le=4096)
     cutout: int | None = Field(default=None, le=4096)
     whitening: bool | None = None
+    local_contrast: bool | None = None
     # network and space
     channels: int | None = Field(default=None, ge=1, le=4096)
     cells: int | None = Field(default=None, ge=1, le=1000)
@@ -110,6 +113,8 @@ class TrainingSettings(BaseModel):
     deterministic: bool = False
     threads: int = Field(default=1, ge=1, le=1024)
 
+    _counts = field_validator("valid_per_class", mode="before")(_as_tuple)
+
     def check_search(self) -> None:
         """Raise InputError for settings of a final training that a search cannot have."""
         if self.valid_fraction == 0:
@@ -120,6 +125,8 @@ class TrainingSettings(BaseModel):
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
+        if self.valid_per_class is not None and self.valid_fraction is not None:
+            raise InputError("Give valid_fraction or valid_per_class, not both.")
         if space not in spaces.SPACES:
             raise unknown("space", space, spaces.SPACES)
         own = _OF_SPACE[space]
@@ -201,7 +208,7 @@ class Settings(TrainingSettings):
     teacher_epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
     report_trials: int = Field(default=1, ge=0, le=1000)
 
-    _one_alone = field_validator("nodes", mode="before")(_as_tuple)
+    _nodes = field_validator("nodes", mode="before")(_as_tuple)
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""

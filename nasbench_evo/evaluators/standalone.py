@@ -83,7 +83,7 @@ class StandaloneEvaluator:
         teacher = plan.teacher
         return {
             "evaluator": self.name,
-            "data": {**asdict(plan.data), "sha256": self.data.sha256},
+            "data": {**recipes.identity(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
             "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
@@ -218,6 +218,7 @@ def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions
         settings.valid_source,
         settings.train_size,
         settings.image_size,
+        settings.valid_per_class,
     )
 
 

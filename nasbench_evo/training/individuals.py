@@ -42,6 +42,7 @@ class DataOptions:
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = None
     image_size: int = 64  # pixels; only for folders of image files
+    valid_per_class: tuple[int, ...] | None = None
 
     def load(self, device: str = "cpu") -> Dataset:
         """Return the data set on `device`, kept for the next call of this process.

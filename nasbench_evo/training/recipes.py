@@ -12,12 +12,14 @@ from nasbench_evo.training.data.augmentation import Augmentation
 
 Unit = Literal["epochs", "iterations"]
 Schedule = Literal["cosine", "linear", "step"]
-# What recipes had no field for at first, and what they did then; see `identity`.
-_LATER = {
+# What recipes and data had no field for at first, and what they did then; see `identity`.
+_LATER: dict[str, Any] = {
     "drop_path_schedule": "linear",
     "keep_last_batch": False,
     "initialisation": "kaiming",
     "final_learning_rate": 0.0,
+    "local_contrast": False,
+    "valid_per_class": None,
 }
 
 
@@ -287,9 +289,9 @@ def recipe(name: str, epochs: float | None = None) -> Recipe:
 
 
 def identity(content: Any) -> dict[str, Any]:
-    """Return a recipe, or a dataclass that holds one, as plain JSON that keys are made of.
+    """Return a recipe, data options or what holds them, as plain JSON that keys are made of.
 
-    Fields that recipes got later are left out where they change nothing: earlier keys stay valid.
+    Fields that came later are left out where they change nothing: earlier keys stay valid.
     """
     return asdict(content, dict_factory=_without_later)
 
