@@ -106,6 +106,7 @@ class SupernetTraining(Training):
         architect.configure(alpha, learning_rate, weight_decay)
 
         def choose() -> Callable[[Tensor], Tensor]:
+            # Alpha first, then the weights, on a batch each (Liu et al. 2019, Algorithm 1).
             self._descend(architect)
             weights = architect.alpha.detach().softmax(-1).to(self._dtype)
             return partial(self.model.forward_mixture, weights=weights)
@@ -135,6 +136,7 @@ class SupernetTraining(Training):
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
     def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
+        # here, not once an epoch: each mini-batch trains a path of its own
         if self._choose is not None:
             self._forward = self._choose()
         super()._step(images, labels, target)
@@ -147,6 +149,7 @@ class SupernetTraining(Training):
                 weights = architect.alpha.softmax(-1).to(self._dtype)
                 output = self.model.forward_mixture(inputs, weights)
             loss = training_loss(output, labels, self.recipe, None)
+            # of alpha alone: the weights' gradients stay as they are
             (architect.alpha.grad,) = torch.autograd.grad(loss, architect.alpha)
         architect.adam.step()
 
