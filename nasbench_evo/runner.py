@@ -357,7 +357,7 @@ def _answer_one_by_one(
                 genotypes=request.genotypes[i : i + 1], continues=going_on
             )
         else:
-            single = EvaluateMixtures(request.alphas[i : i + 1])
+            single = request.only(i)
         (result,) = answer(single)
         if not account.affords(result):
             break

@@ -90,6 +90,14 @@ class EGNAS(Algorithm):
         "paper", "as_published_code: what the published script does", choices=_VARIANTS
     )
 
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return what the published code has of its own in the DARTS space: 7 operations.
+
+        They are without none, and no BatchNorm follows poolings.
+        """
+        published = self.variant == "as_published_code" and space == "darts_cell"
+        return {"with_none": False, "pool_norm": False} if published else {}
+
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 

@@ -292,8 +292,8 @@ def _merge(
         other = np.flatnonzero(~half)
         # Partners of lower level less those of higher: (first - start) - (end - last).
         below = sums[first[other]] + sums[last[other]] - sums[start[other]] - sums[end[other]]
-        # Seen from the right half a partner of lower level is concordant, as it also comes earlier in x;
-        # from the left half it is discordant.
+        # For the right half a partner of lower level is concordant, as it also comes earlier in x;
+        # for the left half it is discordant.
         if sign > 0:
             total[by_y[other]] += below
         else:

@@ -64,6 +64,10 @@ def import_(
     space: Annotated[
         Path | None, typer.Option(help="space.toml of a table of another space.")
     ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(help="What a search gets where there is no result: error or infeasible."),
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -90,6 +94,7 @@ def import_(
             say=say,
             reading=reading,
             space=space,
+            missing=missing,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
@@ -122,6 +127,7 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
         "has_validation_times": table.valid_seconds is not None,
         "has_flops": table.flops is not None,
         "metrics": list(table.metrics),
+        "missing_is": "infeasible" if table.infeasible else "an error",
         "datasets": {dataset: _describe(table, dataset) for dataset in table.datasets},
     }
     if as_json:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
@@ -82,7 +83,7 @@ class StandaloneEvaluator:
         teacher = plan.teacher
         return {
             "evaluator": self.name,
-            "data": {**asdict(plan.data), "sha256": self.data.sha256},
+            "data": {**recipes.identity(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
             "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
@@ -96,8 +97,10 @@ class StandaloneEvaluator:
     def start(self, seed: int) -> StandaloneSession:
         """Return a session for the run with this seed; it replays what its journal holds.
 
-        Raises DataError for a journal that is damaged or of another run.
+        Raises DataError for a journal that is damaged or of another run, InputError where no images
+        validate.
         """
+        self.require_validation()
         return StandaloneSession(
             self.plan,
             lambda groups: self.pool.run(groups),  # the processes start when something is trained
@@ -107,6 +110,14 @@ class StandaloneEvaluator:
             jointly=self.jointly,
             teacher=self.teacher,
         )
+
+    def require_validation(self) -> None:
+        """Raise InputError where no images validate: candidates could not be compared."""
+        if not self.plan.data.valid_fraction:
+            raise InputError(
+                "No images validate (valid_fraction=0), so candidates cannot be compared; that is "
+                "for final trainings. Use a fraction above 0."
+            )
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoints."""
@@ -207,6 +218,7 @@ def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions
         settings.valid_source,
         settings.train_size,
         settings.image_size,
+        settings.valid_per_class,
     )
 
 

@@ -83,7 +83,7 @@ class StandaloneSession:
         space = self._plan.space
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
-            return self.answer(Evaluate(space.discretize(request.alphas)))  # type: ignore[attr-defined]
+            return self.answer(Evaluate(request.discretized(space)))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "

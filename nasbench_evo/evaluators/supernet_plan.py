@@ -30,7 +30,7 @@ class SupernetPlan:
     def identity(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
         return {
-            "data": asdict(self.data),
+            "data": recipes.identity(self.data),
             "space": space_identity(self.space),
             "recipe": recipes.identity(self.recipe),
             "network": dict(self.network),

@@ -76,6 +76,7 @@ def build(
         raise InputError("A table's curves have every epoch: use valid_every=1 and whole epochs.")
     if not 1 <= trials <= _MOST_TRIALS:
         raise InputError(f"trials is 1..{_MOST_TRIALS}; got {trials}.")
+    evaluator.require_validation()
     journal = _opened(evaluator, log)
     wanted = [(index, trial) for trial in range(trials) for index in cells]
     missing = [key for key in wanted if journal.answer(_name(*key)) is None]

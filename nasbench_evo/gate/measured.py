@@ -90,7 +90,7 @@ def scale(table: Table, dataset: str) -> Scale:
     d = table.row(dataset)
     parts = lcm(*range(1, table.correct.shape[2] + 1))
     correct = np.where(table.present[d], table.correct[d], 0).sum(axis=1, dtype=np.int64)
-    counts = correct * (parts // table.trials[d])
+    counts = correct * (parts // np.maximum(table.trials[d], 1))
     return Scale(counts.max() - counts, 100.0 / (parts * table.images[d]))
 
 

@@ -70,7 +70,7 @@ def _singles(request: Request) -> Iterator[Request]:
             yield request._replace(genotypes=(genotype,), continues=(number,))
     elif isinstance(request, EvaluateMixtures):
         for i in range(len(request.alphas)):
-            yield EvaluateMixtures(request.alphas[i : i + 1])
+            yield request.only(i)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,15 @@ def _test(g: Group) -> statistics.Interval:
     """Return the mean test accuracy and its interval, NaN where there is none."""
     found: statistics.Interval = g.facts["test"]
     return found
+
+
+def _regret_by(rule: str, g: Group) -> float | None:
+    """Return the mean regret of what a rule of recommendation takes at the end of the runs."""
+    cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
+    if None in cells:
+        return None
+    table = tables.reported(g.runs.unit.table)
+    return float(np.mean([table.regret(g.dataset, cell) for cell in cells]))
 
 
 class OnTable(Kind):
@@ -101,6 +111,21 @@ class OnTable(Kind):
             "alpha), where it says so; beside it the best that it saw.",
             form=".3f",
             width=4,
+        ),
+        *(
+            Column(
+                f"regret_{rule}",
+                partial(_regret_by, rule),
+                f"by {rule}",
+                "points",
+                f"Mean regret where the run recommends the best {told} (the rule {rule}), whatever "
+                "rule the row has.",
+                form=".3f",
+                width=5,
+            )
+            for rule, told in (
+                ("seen", "single answer"), ("mean", "average over a cell's answers")
+            )
         ),
         Column(
             "mean_test",
@@ -303,12 +328,13 @@ def _group(
         "test": test,
         "std_test": float(tests.std(ddof=1)) if len(tests) > 1 else math.nan,
         MEASURED: None,
+        "last": checkpoint == suite.marks[-1],
     }
     if table.measured is not None:
         means, index = table.mean_measured[table.row(dataset)], table.space.index
         ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
         facts[MEASURED] = float(ends.mean())
-    if checkpoint == suite.marks[-1]:
+    if facts["last"]:
         ended = [run.returned for run in runs.records if run.returned is not None]
         if ended:
             facts["returned"] = float(np.mean([table.regret(dataset, cell) for cell in ended]))

@@ -33,6 +33,8 @@ from nasbench_evo.tables.table import DEFAULT_SPACE, Table
 
 _SUFFIX = ".table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+INFEASIBLE = "infeasible"
+MISSING_RULES = ("error", INFEASIBLE)  # what a genotype without a result is to a search
 _MAPPED = "valid_curve"  # too large to copy into every process
 
 
@@ -118,6 +120,7 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
         metrics=metrics,
         space=space,
         metric=metric,
+        infeasible=file.fields.get("missing") == INFEASIBLE,
         **fields,
         **arrays,
     )
@@ -192,6 +195,8 @@ def save(
         own["space"] = collector.space.to_json()
     if collector.metric != metric_.ACCURACY:
         own["metric"] = collector.metric.to_json()
+    if collector.infeasible:
+        own["missing"] = INFEASIBLE
     fields = {
         "name": name,
         "label": str(source["label"]),
@@ -206,6 +211,14 @@ def save(
     except OSError as error:
         raise DataError(f"Cannot write {path}: {error.strerror or error}.") from error
     return path
+
+
+def _infeasible(described: Any, asked: str | None) -> bool:
+    """Return whether genotypes without a result are failures; InputError for what is no rule."""
+    for value in (described, asked):
+        if value not in (None, *MISSING_RULES):
+            raise unknown("rule for missing results", str(value), MISSING_RULES)
+    return (asked or described) == INFEASIBLE
 
 
 def free_path(name: str, *, replace: bool) -> Path:
@@ -230,11 +243,13 @@ def import_path(
     say: Callable[[str], None] = lambda word: None,
     reading: Reading | None = None,
     space: Path | None = None,
+    missing: str | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
     `reading` says what the columns and numbers of a table of one's own are; `say` hears what the
     person should know. `space` is a space.toml, for a table of another space than NAS-Bench-201.
+    `missing` says what a search gets for a genotype without a result: "error", or "infeasible".
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
@@ -249,6 +264,7 @@ def import_path(
     read = spellings.reader(chosen, reading.spelling, reading.index)
     metric = metric_.of_content(described.get("metric"), str(space))
     collector = Collector(str(path), read, chosen, metric)
+    collector.infeasible = _infeasible(described.get("missing"), missing)
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     if via is not None:
         from nasbench_evo.tables.importing import adapter

@@ -42,6 +42,7 @@ class DataOptions:
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = None
     image_size: int = 64  # pixels; only for folders of image files
+    valid_per_class: tuple[int, ...] | None = None
 
     def load(self, device: str = "cpu") -> Dataset:
         """Return the data set on `device`, kept for the next call of this process.
@@ -106,10 +107,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a job gave; diverged and failed trainings have the accuracy and loss of chance."""
+    """What a job gave; diverged and failed trainings have the accuracy and loss of chance.
 
-    valid_accuracy: float  # percent
-    valid_loss: float
+    Without a validation part, as final trainings may be, `valid_*` are None.
+    """
+
+    valid_accuracy: float | None  # percent
+    valid_loss: float | None
     seconds: float  # of this job alone
     status: str  # "ok", "diverged" or "failed"
     reason: str  # of what went wrong; of an "ok" training, that batches were split
@@ -201,12 +205,15 @@ def _trained(
     result: TrainingResult,
     seconds: float,
 ) -> Trained:
-    accuracy, loss, reason = result.valid_accuracy, result.valid_loss, result.reason
+    reason = result.reason
+    valid: tuple[float | None, float | None] = (result.valid_accuracy, result.valid_loss)
     if result.status == "ok" and result.batch_splits > 1:
         reason = f"batches in {result.batch_splits} parts: a whole one does not fit into memory"
     test: tuple[float | None, float | None] = (None, None)
     if result.status != "ok":
-        accuracy, loss = chance(dataset.classes)
+        valid = chance(dataset.classes)
+    if not len(dataset.valid):
+        valid = (None, None)
     if job.test:
         test = chance(dataset.classes)
         if result.status == "ok":
@@ -218,8 +225,7 @@ def _trained(
                 precision=plan.execution.precision,
             )
     return Trained(
-        accuracy,
-        loss,
+        *valid,
         seconds,
         result.status,
         reason,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +203,8 @@ class Training:
     # -- reporting -------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        """Measure the validation part, unless that was done at this very iteration."""
-        if self.progress.valid_at != self.iteration:
+        """Measure the validation part, unless there is none or that was done at this iteration."""
+        if len(self.dataset.valid) and self.progress.valid_at != self.iteration:
             run = self.execution
             accuracy, loss = measure(
                 self.model,
@@ -236,7 +236,10 @@ class Training:
 
     def result(self) -> TrainingResult:
         """Return what the last `run` returned; NaN figures before the first."""
-        return self.progress.result(self.total, self.dataset.classes)
+        found = self.progress.result(self.total, self.dataset.classes)
+        if len(self.dataset.valid):
+            return found
+        return replace(found, valid_accuracy=math.nan, valid_loss=math.nan)
 
     # -- state -----------------------------------------------------------------------------
 

@@ -183,6 +183,20 @@ def test_mimicry_without_a_teacher_is_an_error_before_anything_is_written(tmp_pa
     assert (journal.read_bytes() if journal.exists() else b"") == before
 
 
+def test_a_split_by_numbers_and_local_contrast_are_options_of_the_data() -> None:
+    plain = make().identity()
+    assert "valid_per_class" not in plain["data"]  # as older keys have it
+    assert "local_contrast" not in plain["recipe"]["augmentation"]
+    other = make(valid_per_class=5, local_contrast=True)
+    assert other.identity()["data"]["valid_per_class"] == (5,)
+    assert other.identity()["recipe"]["augmentation"]["local_contrast"]
+    assert other.data.valid.labels.bincount().tolist() == [5] * 10
+    (answer,) = other.start(0).answer(Evaluate([CELL]))
+    assert answer.valid_accuracy % 2 == 0  # of 50 images
+    with pytest.raises(InputError, match="not both"):
+        make(valid_per_class=5, valid_fraction=0.2)
+
+
 @pytest.mark.parametrize("name", ["teacher_depth", "teacher_epochs", "alpha", "temperature"])
 def test_settings_of_mimicry_need_a_teacher(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} is of mimicry"):

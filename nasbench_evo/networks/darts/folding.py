@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.layout import NodeParts, as_kept, kept_at, node_parts
 from nasbench_evo.networks.darts.operations import (
     AVG_POOL,
@@ -149,8 +150,9 @@ class _Fold:
 
     def pool(self, operation: int) -> Tensor:
         """Return the poolings' part: one map for all edges."""
+        normalised = OPERATIONS[operation] in self.source.norms
         # All edges read the same map, so that their matrices add up to one.
-        return self.out(self._identity(), operation).sum(1)
+        return self.out(self._identity(), operation, normalised).sum(1)
 
     def skip(self) -> Tensor:
         """Return the identity's part, or the factorised reduction's."""
@@ -235,11 +237,18 @@ def _within(affine: Affine, prefix: str, name: str) -> tuple[Tensor, Tensor]:
 
 
 @dataclass
-class FoldedNetwork:
-    """The search network for n individuals; the stem's BatchNorm is not in its convolution."""
+class FoldedStem:
+    """A convolution of the stem, its weight [outputs, inputs, 3, 3], then BatchNorm and ReLU."""
 
-    stem: Tensor  # [channels, in_channels, 3, 3]
-    stem_affine: tuple[Tensor, Tensor]  # [m, channels] each
+    convolution: nn.Conv2d
+    affine: tuple[Tensor, Tensor]  # scale and shift, [m, outputs] each
+
+
+@dataclass
+class FoldedNetwork:
+    """The search network for n individuals; the stem's BatchNorm is not in its convolutions."""
+
+    stem: list[FoldedStem]
     cells: list[FoldedCell]
     classifier: tuple[Tensor, Tensor]  # [channels, classes] and [classes]
 
@@ -259,8 +268,8 @@ def fold_network(supernet: DartsSupernet, weights: Tensor, statistics: Statistic
         # A cell reads the outputs of the two before it.
         kept = (kept[1], kept_at(cell.channels, cell.mixed))
     classifier = as_kept(supernet.classifier.weight.t(), kept[1]), supernet.classifier.bias
-    stem = cast(nn.Conv2d, supernet.stem[0]).weight
-    return FoldedNetwork(stem, affine("stem.1"), cells, classifier)
+    stem = [FoldedStem(layer, affine(name)) for name, layer in stems.layers(supernet.stem)]
+    return FoldedNetwork(stem, cells, classifier)
 
 
 def _affines(supernet: DartsSupernet, statistics: Statistics) -> dict[str, tuple[Tensor, Tensor]]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.features import (
     Feature,
     bypass,
@@ -26,7 +27,7 @@ from nasbench_evo.networks.darts.features import (
     rows_of,
     times,
 )
-from nasbench_evo.networks.darts.folding import FoldedNetwork, fold_network
+from nasbench_evo.networks.darts.folding import FoldedNetwork, FoldedStem, fold_network
 from nasbench_evo.networks.darts.operations import phases
 from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Statistics
@@ -61,7 +62,7 @@ def evaluate(
 
 def _steps(supernet: DartsSupernet, images: Tensor, n: int) -> tuple[int, int]:
     """Return how many images, and how many individuals, one pass takes."""
-    area = images.shape[2] * images.shape[3]
+    area = stems.pixels(supernet.stem, images.shape[2] * images.shape[3])
     folded = images.device.type != "cpu" if supernet.folded is None else supernet.folded
     if folded:
         cell = cast("SearchCell", supernet.cells[0])
@@ -94,17 +95,25 @@ class _Network:
         self.folded = folded
         self._shared: dict[tuple[int, int], _Input] = {}  # of (cell, input)
         images = images.contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(images, folded.stem, padding=1).permute(0, 2, 3, 1).unsqueeze(0).contiguous()
-        shared = len(folded.stem_affine[0]) == 1
-        self.stem = _Maps(rectified(y, *folded.stem_affine) if shared else y, shared)
+        self.convolved = _convolved(images.permute(0, 2, 3, 1).unsqueeze(0), folded.stem[0])
+        shared = all(len(layer.affine[0]) == 1 for layer in folded.stem)
+        self.stem = self._stem(slice(None)) if shared else None
+
+    def _stem(self, rows: slice) -> tuple[_Maps, _Maps]:
+        """Return the two inputs of the first cell, rectified."""
+        found: list[_Maps] = []
+        shared, y = True, self.convolved
+        for layer in self.folded.stem:
+            if found:
+                y = _convolved(found[-1].values, layer)
+            scale, shift = (rows_of(values, rows) for values in layer.affine)
+            shared = shared and len(layer.affine[0]) == 1
+            found.append(_Maps(rectified(y, scale, shift), shared))
+        return found[-2 if len(found) > 1 else -1], found[-1]
 
     def logits(self, rows: slice) -> Tensor:
         """Return the logits of some of the individuals, [n, images, classes]."""
-        first = self.stem
-        if not first.shared:
-            scale, shift = (values[rows] for values in self.folded.stem_affine)
-            first = _Maps(rectified(first.values, scale, shift), False)
-        second = first
+        first, second = self.stem or self._stem(rows)
         for i in range(len(self.folded.cells)):
             if i:  # the stem's maps are rectified already
                 second.values.relu_()  # both cells that read it would
@@ -169,6 +178,14 @@ class _Network:
         if shared:
             found = [Feature(y, None if out is None else out[rows]) for y, out in found]
         return _Input(found, rest)
+
+
+def _convolved(x: Tensor, layer: FoldedStem) -> Tensor:
+    """Return a convolution of the stem: [m, images, h, w, inputs] to [.., outputs]."""
+    own = layer.convolution
+    y = F.conv2d(x.flatten(0, 1).permute(0, 3, 1, 2), own.weight, None, own.stride, own.padding)
+    y = y.permute(0, 2, 3, 1)
+    return y.reshape(len(x), -1, *y.shape[1:]).contiguous()
 
 
 def _add(found: list[Feature], sums: Tensor) -> None:

@@ -46,9 +46,12 @@ class Source(nn.Module):
     divided by `stride`, rounded up. `operations[name][edge]` are an operation's convolutions, as
     `darts_operations.convolutions` lists them. `norms[name]` is one BatchNorm for all edges, edge
     after edge, without affine parameters; a separable convolution has a first one, name + "_inner".
+    Poolings have one if `pool_norm`, as DARTS has it; EG-NAS's published code has none there.
     """
 
-    def __init__(self, nodes: Sequence[int], channels: int, stride: int) -> None:
+    def __init__(
+        self, nodes: Sequence[int], channels: int, stride: int, pool_norm: bool = True
+    ) -> None:
         super().__init__()
         self.nodes, self.channels, self.stride = tuple(nodes), channels, stride
         self.operations, self.norms = nn.ModuleDict(), nn.ModuleDict()
@@ -58,7 +61,7 @@ class Source(nn.Module):
                 self.operations[name] = nn.ModuleList(edges)
             if operation in SEPARABLE:
                 self.norms[name + "_inner"] = self._norm()
-            if len(edges[0]) or operation in (MAX_POOL, AVG_POOL):
+            if len(edges[0]) or (pool_norm and operation in (MAX_POOL, AVG_POOL)):
                 self.norms[name] = self._norm()
 
     def _norm(self) -> nn.BatchNorm2d:
@@ -198,7 +201,10 @@ class Source(nn.Module):
         if operation == SKIP:
             return x, None
         x = pool(x, operation, self.stride)
-        norm = cast(nn.BatchNorm2d, self.norms[OPERATIONS[operation]])
+        name = OPERATIONS[operation]
+        if name not in self.norms:
+            return x, None
+        norm = cast(nn.BatchNorm2d, self.norms[name])
         mean, variance = (row.view(-1, self.channels) for row in self._statistics(norm))
         if not self.training:
             scale = (variance + norm.eps).rsqrt()

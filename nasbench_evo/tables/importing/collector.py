@@ -39,6 +39,7 @@ class Collector:
         self.origin = origin
         self.space = space or NASBench201()
         self.metric = metric
+        self.infeasible = False  # whether genotypes without a result are failures
         self.words: list[str] = []  # what the person who imports should know
         self.blocks: dict[int, dict[str, Trainings]] = {}  # by epochs and training
         self._read = read or self.space.parse  # of a cell's text
