@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,7 @@ from nasbench_evo.errors import InputError
 
 Indices = NDArray[np.intp]
 
-_BLOCK = 1024  # items compared pair by pair: a product is faster than sums there
+_BLOCK = 512  # items compared pair by pair: a product is faster than sums there
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,40 @@ class RankCorrelation:
             for suffix, value in zip(("", "_low", "_high"), interval, strict=True):
                 record[name + suffix] = None if math.isnan(value) else value
         return record
+
+
+class Threshold(NamedTuple):
+    """A cut through a ranking: how many were asked for, are inside, and share the value at it."""
+
+    name: str
+    asked: int
+    inside: int  # with all that tie with the last of them
+    tied: int
+
+    @property
+    def cuts_a_tie(self) -> bool:
+        """Whether equal values stand on both sides of the place that was asked for."""
+        return self.inside > self.asked
+
+
+def thresholds(
+    predicted: ArrayLike, truth: ArrayLike, *, top: Sequence[float], k: int
+) -> list[Threshold]:
+    """Return the cuts behind `rank_correlation`'s figures, exactly: top fractions and the k best.
+
+    A top fraction takes all that tie with its last member; of the k best, those that tie at the
+    k-th place count with equal shares of the places that are left.
+    """
+    x, y = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
+    asked = [(f"top{100 * f:g}", y, math.ceil(round(f * len(y), 9))) for f in top]
+    asked += [(f"truth_top_{k}", y, k), (f"predicted_top_{k}", x, k)]
+    found = []
+    for name, values, n in asked:
+        if n <= len(values):
+            last = np.partition(values, len(values) - n)[len(values) - n]
+            inside, tied = int((values >= last).sum()), int((values == last).sum())
+            found.append(Threshold(name, n, inside, tied))
+    return found
 
 
 def rank_correlation(
@@ -155,12 +190,15 @@ class _Counted:
         counts = self.counts[order].astype(np.float32)
         total = np.zeros_like(counts)
         width, ranks = _BLOCK, y[order]
+        small = ranks.astype(np.float32)  # exact, as levels are below 2**24
+        later = np.sign(np.arange(width)[:, np.newaxis] - np.arange(width)).astype(np.float32)
         for i in range(0, len(order), width):
             part = slice(i, i + width)
-            signs = np.sign(ranks[part, np.newaxis] - ranks[part]).astype(np.float32)
-            # Partners left of the diagonal come before the item in x, those right of it after: with
-            # x the sign turns too.
-            total[part] = (np.tril(signs) - np.triu(signs)) @ counts[part]
+            signs = small[part, np.newaxis] - small[part]
+            np.sign(signs, out=signs)
+            # Left of the diagonal a partner comes before the item in x, right of it after.
+            signs *= later[: len(signs), : len(signs)]
+            np.matmul(signs, counts[part], out=total[part])
         while width < len(order):
             _merge(ranks, counts, width, total)
             width *= 2

@@ -68,6 +68,10 @@ def import_(
         str | None,
         typer.Option(help="What a search gets where there is no result: error or infeasible."),
     ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Of HW-NAS-Bench: the table that gets its costs (default nasbench201)."),
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -95,6 +99,7 @@ def import_(
             reading=reading,
             space=space,
             missing=missing,
+            onto=onto,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
@@ -164,8 +169,8 @@ def _imported(name: str) -> dict[str, Any]:
     fields = imported.open_file(name).fields
     return {
         "file": str(imported.path_of(name)),
-        "imported": fields["imported"],
-        "source_file": fields["source"]["file"],
+        "imported": fields.get("imported"),
+        "source_file": fields["source"].get("file"),
         "source_md5": fields["source"].get("md5"),
         "published_as": fields["source"].get("known_as"),
         "lengths_of_training": sorted(map(int, fields["recipes"])),

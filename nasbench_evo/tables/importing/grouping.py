@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.collector import MAX_TRIALS, Collector
 from nasbench_evo.tables.importing.roles import ORIGINAL, OWN_VALIDATION, SPLITS, TEST, TRAIN, VALID
 from nasbench_evo.tables.importing.trainings import COSTS, Floats, Series, Trainings
 
@@ -92,8 +92,14 @@ class _Block:
         number = np.cumsum(new) - 1
         start = np.maximum.accumulate(np.where(first, number, 0))
         self.t = np.empty(len(n), np.int64)
+        # which of the genotype's different trials a row is of, counted from 0
         self.t[order] = number - start
         self.shape = (len(self.cells), int(self.t.max()) + 1)
+        if self.shape[1] > MAX_TRIALS:
+            raise DataError(
+                f"{self.origin}, {training}: {self.shape[1]} trials of a cell; {MAX_TRIALS} are "
+                "the most."
+            )
 
     def _where(self, i: int) -> str:
         rows = self.rows
