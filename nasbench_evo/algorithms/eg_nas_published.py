@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo.algorithms import relaxations
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
@@ -36,7 +37,9 @@ def search(settings: EGNAS, space: Any, rng: Stream) -> Search:
     alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
     for t in range(settings.epochs):
         if t >= settings.warmup:
+            before = alpha
             alpha = alpha + settings.xi * (yield from _direction(settings, alpha, rng))
+            yield relaxations.note(t + 1, before, alpha)
         yield TrainMixture(alpha)
     return space.discretize(alpha[None])[0]
 

@@ -53,7 +53,7 @@ class OnTable(Kind):
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto")
+    figures = ("regret", "final", "pareto", "relaxation")
     meaning = (
         "Accuracy: validation, percent, of the mean over the found cell's trials, which the search "
         "did not see; mean ± standard deviation over runs. Regret: distance to the best cell of "
