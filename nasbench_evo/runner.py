@@ -308,6 +308,8 @@ def _converse(
                 individuals(request, algorithm.name)
                 request = send(answer(request))
                 continue
+            # What surely fits is asked at once. Else an individual at a time: costs are known
+            # afterwards only.
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([answered.cost for answered in answers])
