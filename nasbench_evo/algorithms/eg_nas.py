@@ -162,6 +162,7 @@ class EGNAS(Algorithm):
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
+            # The mean is measured but not told: the strategy did not draw it.
             z = np.concatenate([strategy.mean.reshape(shape), points.reshape(shape)])
             answers = yield EvaluateMixtures(z)
             f = self.fitness(alpha, accuracy, z, answers)
@@ -179,6 +180,7 @@ class EGNAS(Algorithm):
         """
         l1 = np.array([answer.valid_loss for answer in answers])
         l2 = similarity(alpha, z)
+        # Minimised: a worse z gains by likeness to alpha, a better one by difference from it.
         worse = np.array([accuracy > answer.valid_accuracy for answer in answers])
         return self.zeta * l1 + np.where(worse, -self.eta, self.eta) * l2
 

@@ -61,6 +61,7 @@ def _direction(
             mean.ravel(), sigma, seed=_SEED, population_size=settings.population_size
         )
         z = unit_rows(strategy.population().reshape(-1, *alpha.shape))
+        # whoever answers takes one softmax of z, as the script's network does
         answers = yield EvaluateMixtures(z)
         f = fitness(settings, alpha, current.valid_accuracy, z, answers)
         fittest = len(f) - 1 - int(f[::-1].argmin())  # the later of equals

@@ -136,6 +136,7 @@ class StandaloneSession:
             started, (trial, source) = self._stopped.resume(number, what, fraction)
             return _Training(number, genotype, trial, started, source, teacher)
         trial = self._trials[what]
+        # a genotype asked for again is trained again, from another seed
         self._trials[what] += 1
         return _Training(self._stopped.begin(), genotype, trial, 0.0, None, teacher)
 
@@ -155,6 +156,7 @@ class StandaloneSession:
                 answers[training.key(fraction)] = answer
                 self._journal.record(training.key(fraction), answer)
                 if training.source is not None:
+                    # after the answer is on disk: a kill in between costs nothing
                     training.source.unlink(missing_ok=True)
         return [found for key in keys if (found := answers[key]) is not None]
 

@@ -136,7 +136,7 @@ class OnTable(Kind):
             "the table has it.",
             std="std_test",
             form=".3f",
-            width=1,
+            width=0,
         ),
         Column("std_test", lambda g: g.facts["std_test"]),
         Column("test_low", lambda g: _test(g).low),

@@ -92,6 +92,7 @@ class _Block:
         number = np.cumsum(new) - 1
         start = np.maximum.accumulate(np.where(first, number, 0))
         self.t = np.empty(len(n), np.int64)
+        # which of the genotype's different trials a row is of, counted from 0
         self.t[order] = number - start
         self.shape = (len(self.cells), int(self.t.max()) + 1)
         if self.shape[1] > MAX_TRIALS:
