@@ -14,15 +14,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nasbench_evo.algorithms import get as algorithm
+from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.evaluators.journal import FILE as JOURNAL
 from nasbench_evo.files import canonical
 from nasbench_evo.provenance import code_of, differences
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
-from nasbench_evo.suite import Suite, identity
+from nasbench_evo.suite import Suite, identity, named, resolved
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
+ROWS = "rows"  # in the store: of algorithms of other people's code, with their hyper-parameters
 _LOCK = ".lock"
 _CODES = "codes"
 
@@ -133,8 +135,23 @@ def _claim(suite: Suite, folder: Path, store: Store, *, strict: bool) -> None:
             f"summary by a poorer one. {hint}"
         )
     _note_code(suite, store, strict=strict)
+    outside = resolved(suite)
+    if outside:
+        store.set_meta(ROWS, canonical(outside))
     store.set_meta("suite", identity(suite))
     store.set_meta("seeds", str(suite.seeds))
+
+
+def read_by_name(suite: Suite, store: Store | None) -> None:
+    """Have the rows of a suite read without importing what a results folder, or a file, names."""
+    if store is None:
+        named(suite, None)
+        return
+    try:
+        known = [Resolved(*row) for row in json.loads(store.get_meta(ROWS) or "[]")]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{store.path}: its rows cannot be read: {error}.") from error
+    named(suite, known)
 
 
 def codes(store: Store) -> list[dict[str, Any]]:

@@ -44,7 +44,9 @@ class BehaviourChanged(NasbenchEvoError):
 
 
 class ProtocolError(NasbenchEvoError, RuntimeError):
-    """The ask/tell protocol was misused (a second ask before tell, answers to nothing)."""
+    """The conversation of a search was misused: an ask before tell, a request that is none."""
+
+    exit_code = 2
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
@@ -52,4 +54,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+    return InputError(f"Unknown {kind} {name!a:.80}.{hint} Known: {', '.join(names)}.")

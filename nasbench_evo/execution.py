@@ -11,14 +11,13 @@ from typing import Any
 
 from nasbench_evo import engines
 from nasbench_evo.claim import CHECKPOINTS, MANIFEST, Place, codes, opened, writable
-from nasbench_evo.engines import Outcome, Task
+from nasbench_evo.engines import Outcome, Task, in_tasks
 from nasbench_evo.evaluators.specifications import TrainingOptions
 from nasbench_evo.files import RESULTS
 from nasbench_evo.store import Store
 from nasbench_evo.suite import Suite, Unit, units
 
 FAILURES = "failures.log"  # what went wrong in the runs that are missing
-_SEEDS_PER_TASK = 20
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def plan(suite: Suite, store: Store | None) -> Plan:
             own = None if store is None else journals(store.path.parent, key)
             tasks += [Task(unit, key, (seed,), own) for seed in missing]
             continue
-        for start in range(0, len(missing), _SEEDS_PER_TASK):
-            tasks.append(Task(unit, key, tuple(missing[start : start + _SEEDS_PER_TASK])))
+        tasks += in_tasks(unit, key, missing)
     return Plan(every, tasks, len(every) * suite.seeds, done)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -103,20 +104,33 @@ def _harmless(value: Any) -> Any:
 
 
 def cache_folder() -> Path:
-    """Return where packed tables are kept: $NASBENCH_EVO_CACHE or the user's cache folder."""
+    """Return where packed tables are kept: $NASBENCH_EVO_CACHE or the user's cache folder.
+
+    A user without a home has it among the temporary files; what is read there is checked by hash.
+    """
     chosen = os.environ.get("NASBENCH_EVO_CACHE")
     if chosen:
         return Path(chosen)
     from platformdirs import user_cache_path  # only needed here
 
-    return user_cache_path("nasbench_evo")
+    try:
+        return user_cache_path("nasbench_evo")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return Path(tempfile.gettempdir()) / f"nasbench_evo-{os.getuid()}"
 
 
 def tables_folder() -> Path:
-    """Return where imported tables are kept: $NASBENCH_EVO_TABLES or the user's data folder."""
+    """Return where imported tables are kept: $NASBENCH_EVO_TABLES or the user's data folder.
+
+    Raises OSError for a user without a home.
+    """
     chosen = os.environ.get("NASBENCH_EVO_TABLES")
     if chosen:
         return Path(chosen)
     from platformdirs import user_data_path  # only needed here
 
-    return user_data_path("nasbench_evo") / "tables"
+    try:
+        return user_data_path("nasbench_evo") / "tables"
+    except RuntimeError as error:
+        reason = "there is no home folder; set NASBENCH_EVO_TABLES to a folder of yours"
+        raise FileNotFoundError(errno.ENOENT, reason) from error

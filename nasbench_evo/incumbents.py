@@ -91,7 +91,7 @@ def incumbents(
 ) -> list[tuple[float, Genotype]]:
     """Return the points where the incumbent changed: (full-training equivalents spent, genotype).
 
-    The arguments are the columns of a history.
+    The arguments are the columns of a history; with seconds as `costs` the points are seconds.
     """
     spent = list(accumulate(costs))
     points: list[tuple[float, Genotype]] = []
@@ -102,13 +102,14 @@ def incumbents(
 
 
 def incumbent_accuracies(
-    history: Sequence[Evaluation], rule: str = "seen"
+    history: Sequence[Evaluation], rule: str = "seen", *, seconds: bool = False
 ) -> list[tuple[float, Genotype, float]]:
     """Return (full-training equivalents spent, genotype, accuracy in percent) at each change.
 
-    Another accuracy of the same incumbent is a change here.
+    Another accuracy of the same incumbent is a change here. With `seconds` the first is the
+    simulated time.
     """
-    spent = list(accumulate(answer.cost for answer in history))
+    spent = list(accumulate(a.cost_seconds if seconds else a.cost for a in history))
     found = changes(
         rule,
         [answer.genotype for answer in history],

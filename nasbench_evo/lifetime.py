@@ -6,8 +6,12 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 _EVERY = 0.5  # seconds between looks at the parent
+# loky restarts a process that grew by 300 MB, with a warning; a training is that large.
+_NO_RESTART = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 
 
 def ends_with(parent: int) -> None:
@@ -30,3 +34,15 @@ def worker_of(parent: int) -> None:
     """Make this process a worker of `parent`: Ctrl-C is left to that, and both end together."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ends_with(parent)
+
+
+def worker(environment: Mapping[str, str] | None = None) -> Any:
+    """Return an executor with one process, which ends with this one."""
+    from loky.process_executor import ProcessPoolExecutor  # imported late: few need it
+
+    return ProcessPoolExecutor(
+        max_workers=1,
+        initializer=worker_of,
+        initargs=(os.getpid(),),
+        env={**_NO_RESTART, **(environment or {})},
+    )

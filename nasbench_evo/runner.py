@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import check_rule, incumbents
-from nasbench_evo.randomness import stream
+from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import (
     BudgetSpent,
     Ended,
@@ -24,10 +24,15 @@ from nasbench_evo.requests import (
     Evaluation,
     Note,
     Request,
+    Search,
+    TrainBilevel,
+    TrainMixture,
+    TrainPaths,
 )
 from nasbench_evo.spaces.base import Genotype, Space
 
 _MOST = 1e12  # evaluations or seconds of a budget
+_TRAININGS = (TrainPaths, TrainMixture, TrainBilevel)  # requests that no individual answers
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
 
 
@@ -51,6 +56,17 @@ class Budget:
                 raise InputError(
                     f"Budget {name} must be positive, at most {_MOST:g}; got {str(value)[:40]}."
                 )
+
+
+class Progress(NamedTuple):
+    """How far a search is, after a request was answered."""
+
+    evaluations: float  # full-training equivalents spent
+    best: Evaluation  # the most accurate answer so far, as the search saw it
+    answers: Sequence[Evaluation]  # of this request
+
+
+Callback: TypeAlias = Callable[[Progress], bool | None]  # True ends the search
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class AskTell:
 
     def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
         self._name, self._space = algorithm.name, space
-        self._generator = algorithm.search(space, stream(seed, "algorithm"))
+        self._generator = begun(algorithm, space, stream(seed, "algorithm"))
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
@@ -116,6 +132,7 @@ class AskTell:
             while isinstance(request, Note):
                 self.epochs.append(dict(request.values))
                 request = self._generator.send(None)
+            individuals(request, self._name)
             self._pending = request
         except StopIteration as end:
             self.done, (self.returned, _) = True, _ended(end.value, self._space)
@@ -165,9 +182,12 @@ def search(
     seed: int = 0,
     budget: Budget | None = None,
     incumbent: str | None = None,
+    callback: Callback | None = None,
 ) -> Result:
     """Run an algorithm on an evaluator until its budget is spent or it ends by itself.
 
+    `callback` sees each answered request; where it returns True the search ends as if its budget
+    were spent, and what it did so far is what it does without a callback.
     `incumbent` is the rule of recommendation, "seen" or "mean" (see `nasbench_evo.incumbents`);
     None takes the algorithm's own; on shared weights "seen", as there two answers of a genotype are
     of different weights. One seed gives the same result in any process and any order. Raises
@@ -179,7 +199,7 @@ def search(
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
-    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget(), callback)
     returned, said = _ended(final, evaluator.space)
     if not history:
         raise InputError(
@@ -204,6 +224,25 @@ def search(
     )
 
 
+class _Watch:
+    """Tells a callback how far a search is."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._spent = 0.0
+        self._best: Evaluation | None = None
+
+    def ends(self, answers: Sequence[Evaluation]) -> bool:
+        """Return whether the callback ends the search after these answers."""
+        for answered in answers:
+            self._spent += answered.cost
+            if self._best is None or answered.valid_accuracy > self._best.valid_accuracy:
+                self._best = answered
+        if self._best is None:
+            return False
+        return bool(self._callback(Progress(round(self._spent, 9), self._best, answers)))
+
+
 class _Account:
     """What is left of a budget, but for the share that is kept."""
 
@@ -223,6 +262,10 @@ class _Account:
         self._kept = None
         return True
 
+    def end(self) -> None:
+        """Leave nothing, so that the next request is refused."""
+        self.evaluations, self._kept = 0.0, None
+
     def affords(self, answer: Evaluation) -> bool:
         """Take the cost of one answer if it fits; return whether it did."""
         if answer.cost > self.evaluations or answer.cost_seconds > self.seconds:
@@ -233,12 +276,18 @@ class _Account:
 
 
 def _converse(
-    algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
+    algorithm: Algorithm,
+    evaluator: Evaluator,
+    session: Session,
+    seed: int,
+    budget: Budget,
+    callback: Callback | None,
 ) -> tuple[list[Evaluation], Genotype | Ended | None]:
     """Return every answer that the budget covers, in order, and what the algorithm returned."""
     account = _Account(budget, algorithm.kept_share(budget.evaluations))
+    watch = None if callback is None else _Watch(callback)
     history: list[Evaluation] = []
-    generator = algorithm.search(evaluator.space, stream(seed, "algorithm"))
+    generator = begun(algorithm, evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
     final = None
     whole = True  # every request so far was for full trainings: each costs exactly 1
@@ -246,25 +295,29 @@ def _converse(
         request = send(None)
         while True:
             if type(request) is Evaluate:
-                n = len(request.genotypes)
+                n = individuals(request, algorithm.name)
                 limit = n * request.fraction  # continuing an earlier training costs less
                 whole = whole and limit == n
             elif type(request) is EvaluateMixtures:
-                limit = n = len(request.alphas)
+                limit = n = individuals(request, algorithm.name)
             elif isinstance(request, Note):
                 session.notes.setdefault("epochs", []).append(dict(request.values))
                 request = send(None)
                 continue
             else:
+                individuals(request, algorithm.name)
                 request = send(answer(request))
                 continue
-            _check(request, n, algorithm.name)
+            # What surely fits is asked at once. Else an individual at a time: costs are known
+            # afterwards only.
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
-                account.evaluations -= n if whole else sum([a[6] for a in answers])
+                account.evaluations -= n if whole else sum([answered.cost for answered in answers])
             else:
                 answers = _answer_one_by_one(request, answer, account, whole)
             history += answers
+            if watch is not None and watch.ends(answers):
+                account.end()
             if len(answers) == n:
                 request = send(answers)
             else:
@@ -287,16 +340,49 @@ def _ended(value: Any, space: Space) -> tuple[Genotype | None, Mapping[str, str]
     return (None if genotype is None else space.validate(genotype)), notes
 
 
-def _check(request: Evaluate | EvaluateMixtures, n: int, name: str) -> None:
-    """Raise ProtocolError for a request for no individual, or that continues another number."""
+def begun(algorithm: Algorithm, space: Space, rng: Stream) -> Search:
+    """Return the generator of a search; raise ProtocolError where `search` is no generator."""
+    generator = algorithm.search(space, rng)
+    if not isinstance(generator, Generator):
+        raise ProtocolError(
+            f"{algorithm.name}: search must be a generator, which asks by `answers = yield "
+            f"Evaluate(genotypes)`; it returned {generator!a:.60}."
+        )
+    return generator
+
+
+def individuals(request: Any, name: str) -> int:
+    """Return how many answers a request wants; raise ProtocolError where it is no sound request."""
+    if isinstance(request, _TRAININGS):
+        return 0
+    if not isinstance(request, Evaluate | EvaluateMixtures):
+        raise ProtocolError(
+            f"{name} yielded {request!a:.60}: expected a request of nasbench_evo.requests, such as "
+            "Evaluate(genotypes)."
+        )
+    fraction, continues = 1.0, None
+    try:
+        if isinstance(request, Evaluate):
+            n, fraction, continues = len(request.genotypes), request.fraction, request.continues
+        else:
+            n = len(request.alphas)
+        sound = 0 < fraction <= 1 + _SLACK
+        continued = n if continues is None else len(continues)
+    except TypeError:
+        raise ProtocolError(
+            f"{name} yielded {request!a:.80}: expected a list of genotypes, and a fraction in "
+            "(0, 1]."
+        ) from None
     if not n:
         raise ProtocolError(f"{name} asked to evaluate no individual.")
-    continues = getattr(request, "continues", None)
-    if continues is not None and len(continues) != n:
+    if not sound:
+        raise ProtocolError(f"{name}: a fraction is in (0, 1]; got {fraction!a:.40}.")
+    if continued != n:
         raise ProtocolError(
-            f"{name} asked for {n} individuals and named {len(continues)} trainings that continue: "
+            f"{name} asked for {n} individuals and named {continued} trainings that continue: "
             "one each, or None."
         )
+    return n
 
 
 def _answer_one_by_one(
@@ -323,7 +409,7 @@ def _answer_one_by_one(
                 genotypes=request.genotypes[i : i + 1], continues=going_on
             )
         else:
-            single = EvaluateMixtures(request.alphas[i : i + 1])
+            single = request.only(i)
         (result,) = answer(single)
         if not account.affords(result):
             break

@@ -20,7 +20,7 @@ from typing import Any
 
 import faulty
 import pytest
-from support import interruptible
+from support import interruptible, loaded
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
@@ -50,8 +50,7 @@ algorithm = "genetic_nas"
 
 @pytest.fixture
 def suite(tmp_path: Path) -> suites.Suite:
-    (tmp_path / "tiny.toml").write_text(SUITE)
-    return suites.load(tmp_path / "tiny.toml")
+    return loaded(tmp_path, SUITE)
 
 
 def run(

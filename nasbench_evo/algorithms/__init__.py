@@ -37,15 +37,16 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 def get(name: str) -> type[Algorithm]:
     """Return the algorithm called `name`: built in, installed, or `package.module:Class`.
 
-    Other packages are looked at only for a name that is not built in. Raises InputError with the
-    near miss if there is none, or if it is not a usable subclass of Algorithm.
+    While a results folder is read the last has a stand-in, unless its module is imported already
+    (see `stand_ins`). Other packages are looked at only for a name that is not built in. Raises
+    InputError with the near miss if there is none, or if it is not a usable subclass of Algorithm.
     """
     if name in ALGORITHMS:
         return ALGORITHMS[name]
-    from nasbench_evo.algorithms import external  # imported late: few runs need it
+    from nasbench_evo.algorithms import external, stand_ins  # imported late: few runs need it
 
     if ":" in name:
-        return external.imported(name)
+        return stand_ins.known(name) or external.imported(name)
     installed = external.installed()
     if name not in installed:
         raise unknown("algorithm", name, [*ALGORITHMS, *installed])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from nasbench_evo import names
 from nasbench_evo.algorithms.generations import (
     Birth,
     Exchange,
     Generation,
     Generational,
+    PaperFigures,
     one_a_request,
 )
 from nasbench_evo.algorithms.schedules import Schedule
@@ -19,6 +23,8 @@ from nasbench_evo.errors import InputError, Unsupported, unknown
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 from nasbench_evo.spaces.base import Genotype
+
+_MOST = 1_000_000  # of a hyper-parameter that states no bound: sizes and lengths end
 
 
 def parameter(
@@ -28,9 +34,18 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    later: bool = False,
 ) -> Any:
-    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range."""
+    """Return a dataclass field for a hyper-parameter with its meaning and inclusive range.
+
+    Where a bound of a number is not given it is a million, or minus a million.
+    A default of () is that of a list of texts, where "@FILE" stands for the lines of a file.
+    `later` is of one that came when results were stored already: at its default it does what was
+    done before, and `identity` leaves it out.
+    """
     metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+    if later:
+        metadata["later"] = True
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -47,6 +62,8 @@ class Algorithm(ABC):
     # Rule of recommendation (see nasbench_evo.incumbents): "mean" where genotypes are asked again.
     incumbent: ClassVar[str] = "seen"
     generational: ClassVar[Generational | None] = None  # what figures by generation say of it
+    # What an ablation draws as the paper does, by the hyper-parameter that varies.
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {}
     needs: ClassVar[type | None] = None  # the protocol that says what a space must be able to do
 
     def __post_init__(self) -> None:
@@ -66,6 +83,13 @@ class Algorithm(ABC):
 
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
+
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return the settings of shared weights that the method asks for on a space, by name.
+
+        What a suite or a command sets itself goes before them.
+        """
+        return {}
 
     def kept_share(self, evaluations: float | None) -> float:
         """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
@@ -91,6 +115,11 @@ class Algorithm(ABC):
 
     def check_space(self, space: Any) -> None:
         """Raise Unsupported if the method cannot vary the genotypes of `space`."""
+        if self.needs is not None and not isinstance(self.needs, type):
+            raise InputError(
+                f"{self.name}.needs must be a protocol of nasbench_evo.spaces.base (Integer, "
+                f"Relaxable or Duplicable); got {self.needs!r:.60}."
+            )
         if self.needs is not None and not isinstance(space, self.needs):
             raise Unsupported(
                 f"{self.name} needs a space that is {self.needs.__name__}; {space.name} is not. "
@@ -100,6 +129,14 @@ class Algorithm(ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""
         return dataclasses.asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the hyper-parameters that keys are made of: earlier keys stay valid."""
+        values = self.hyperparameters()
+        for field in dataclasses.fields(self):
+            if field.metadata.get("later") and values[field.name] == field.default:
+                del values[field.name]
+        return values
 
     # -- what figures and simulations may know of a method; a subclass need not say any of it --
 
@@ -134,20 +171,53 @@ class Algorithm(ABC):
 
 def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """Return `value` in the type of the field's default, or raise InputError."""
-    kind: type = type(field.default)
+    kind: Any = type(field.default)
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if kind is float and type(value) is int and abs(value) < 2**1023:  # as large as floats go
         value = float(value)
+    if kind is tuple:
+        return _texts(name, value)
     if type(value) is not kind:
         raise InputError(f"{name} must be {kind.__name__}; got {value!r:.60}.")
     if choices is not None and value not in choices:
         raise unknown(f"value of {name}", str(value), choices)
-    too_low = low is not None and not value >= low
-    too_high = high is not None and not value <= high
-    if too_low or too_high:
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise InputError(f"{name} must be {bounds}; got {value!r}.")
+    if kind is str:
+        names.checked(name, value)
+    if kind is int or kind is float:
+        least, most = -_MOST if low is None else low, _MOST if high is None else high
+        if not least <= value <= most:
+            below = not value >= least and high is None
+            bounds = f"at least {least}" if below else f"between {least} and {most}"
+            raise InputError(f"{name} must be {bounds}; got {value!r:.40}.")
     return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return a list of texts: one may stand alone, and "@FILE" is that file's lines."""
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} must be a list of texts; got {value!r:.60}.")
+    found: list[str] = []
+    for text in texts:
+        found += _lines(name, Path(text[1:])) if text.startswith("@") else [text]
+    return tuple(found)
+
+
+def _lines(name: str, file: Path) -> list[str]:
+    """Return the lines of a file but for empty ones and those that begin with '#'."""
+    try:
+        with file.open(encoding="utf-8-sig") as opened:  # what has no end is not read to it
+            text = opened.read(_MOST + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{name}: cannot read {file}: {reason}.") from error
+    if len(text) > _MOST:
+        raise InputError(f"{name}: {file} has more than {_MOST} characters.")
+    lines = [line.strip() for line in text.splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise InputError(f"{name}: {file} is empty; expected a text on each line.")
+    return found
 
 
 def parse_overrides(cls: type[Algorithm], assignments: list[str]) -> dict[str, Any]:
@@ -167,13 +237,24 @@ def parse_overrides(cls: type[Algorithm], assignments: list[str]) -> dict[str, A
     return values
 
 
+def _list(text: str) -> Any:
+    """Return a JSON list of texts, or the text alone: genotypes hold all kinds of separators."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list) else text
+
+
 def _parse(name: str, text: str, kind: type) -> Any:
     if kind is bool:
         known = {"true": True, "false": False}
         if text.lower() not in known:
             raise InputError(f"{name} must be true or false; got {text!r}.")
         return known[text.lower()]
+    if kind is tuple:
+        return _list(text)
     try:
         return kind(text)
     except ValueError:
-        raise InputError(f"{name} must be {kind.__name__}; got {text!r}.") from None
+        raise InputError(f"{name} must be {kind.__name__}; got {text!a:.60}.") from None

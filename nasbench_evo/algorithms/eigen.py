@@ -11,6 +11,7 @@ from nasbench_evo.algorithms.generations import (
     Exchange,
     Generation,
     Generational,
+    PaperFigures,
     generation,
 )
 from nasbench_evo.errors import InputError, Unsupported
@@ -140,6 +141,7 @@ class Eigen(Algorithm):
 
         The parent is the last of `parents`; a better one is added.
         """
+        # What counts is progress since the last that counted, so that small steps add up.
         best, stale = parents[-1].valid_accuracy, 0
         while stale < self.patience:
             children = [
@@ -176,6 +178,10 @@ class Eigen(Algorithm):
     # -- for figures --
 
     generational: ClassVar[Generational] = Generational("parent of the next generation")
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {
+        "secondary_step": PaperFigures(succession="EIGEN, Fig. 4"),
+        "extinction": PaperFigures(saved_cost="EIGEN, Algorithm 1"),
+    }
 
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Follow the parent through the generations; the first holds the poorest individual."""

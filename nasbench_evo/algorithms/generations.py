@@ -25,6 +25,21 @@ class Generational:
 
 
 @dataclass(frozen=True)
+class PaperFigures:
+    """What an ablation of a hyper-parameter shows as its paper does; each says where, "" nowhere.
+
+    A source is e.g. "EIGEN, Fig. 4".
+    """
+
+    succession: str = ""  # one run by generation, parameters of all its individuals below
+    saved_cost: str = ""  # what a generation costs at each level, as a sentence
+    population: str = ""  # average, best and worst individual of each level by generation
+    statistics: str = ""  # table of the generations of one run
+    lineage: str = ""  # children against their parents
+    cells: str = ""  # what two independent runs found
+
+
+@dataclass(frozen=True)
 class Generation(Generic[Individual]):
     """One generation of a run.
 

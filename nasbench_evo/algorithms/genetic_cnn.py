@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
-from nasbench_evo.algorithms.generations import Birth, Generational
-from nasbench_evo.algorithms.operators import Genes, exchange_blocks, flip_genes, roulette
+from nasbench_evo.algorithms.generations import Birth, Generational, PaperFigures
+from nasbench_evo.algorithms.operators import (
+    Genes,
+    exchange_blocks,
+    flip_genes,
+    reverse_genes,
+    roulette,
+)
+from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Evaluate, Evaluation, Search
 from nasbench_evo.spaces.base import Integer, IntegerSpace
@@ -39,7 +46,62 @@ class GeneticCNN(Algorithm):
     q_mutation: float = parameter(0.05, "q_M, chance of each of its genes to flip", low=0, high=1)
     p_crossover: float = parameter(0.2, "p_C, chance that a pair crosses over", low=0, high=1)
     q_crossover: float = parameter(0.2, "q_C, chance of each of its blocks", low=0, high=1)
-    initial: str = parameter("random", "first population", choices=("random", "zeros"))
+    initial: str = parameter(
+        "random", "first population", choices=("random", "zeros", "ones", "given")
+    )
+    given: tuple[str, ...] = parameter(
+        (), "genotypes of initial=given as the space prints them, or @FILE", later=True
+    )
+    flips: int = parameter(
+        0, "genes reversed at random in each individual of a start that is not random",
+        low=0, later=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.initial == "given") != bool(self.given):
+            raise InputError(
+                f"{self.name}: initial=given and given (genotypes, or @FILE with one a line) go "
+                f"together; got initial={self.initial} and {len(self.given)} genotypes."
+            )
+        if len(self.given) > self.population_size:
+            raise InputError(
+                f"{self.name}: {len(self.given)} given genotypes are more than "
+                f"population_size={self.population_size}. Give fewer, or a larger population."
+            )
+        if self.flips and self.initial == "random":
+            raise InputError(
+                f"{self.name}: flips={self.flips} reverses genes of a given start; initial=random "
+                "is random already. Use initial=given, zeros or ones."
+            )
+
+    def check_space(self, space: Any) -> None:
+        """Raise Unsupported or InputError if `space` does not have what the search starts from."""
+        super().check_space(space)
+        genes = len(space.cardinalities)
+        if self.initial == "ones" and set(space.cardinalities) != {2}:
+            raise Unsupported(
+                f"initial=ones is of spaces of bits; genes of {space.name} have "
+                f"{max(space.cardinalities)} values. Use initial=given with the genotype."
+            )
+        if self.flips > genes:
+            raise InputError(
+                f"{self.name}: a genotype of {space.name} has {genes} genes; got "
+                f"flips={self.flips}."
+            )
+        self._given(space)
+
+    def _given(self, space: Any) -> list[Genes]:
+        """Return the given genotypes; raise InputError for one of another space."""
+        found: list[Genes] = []
+        for text in self.given:
+            try:
+                found.append(space.parse(text))
+            except InputError as error:
+                raise InputError(
+                    f"{self.name}.given must be genotypes of {space.name}: {error}"
+                ) from error
+        return found
 
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Evolve for T generations; every individual is evaluated again in each.
@@ -60,10 +122,20 @@ class GeneticCNN(Algorithm):
         return fitness.best(genotypes)
 
     def initial_population(self, space: IntegerSpace, rng: Stream) -> list[Genes]:
-        """Return N genotypes: uniform, or all the poorest one."""
-        if self.initial == "zeros":  # section 4.1.2
-            return [space.poorest()] * self.population_size
-        return space.sample(rng, self.population_size)
+        """Return N genotypes: uniform, or a start's in turn, each with `flips` genes reversed.
+
+        All zeros are section 4.1.2's, all ones 4.1.4's, given ones as in 4.2 (a known network).
+        """
+        if self.initial == "random":
+            return space.sample(rng, self.population_size)
+        if self.initial == "given":
+            start = self._given(space)
+        else:
+            start = [space.poorest()]
+            if self.initial == "ones":
+                start = [(1,) * len(space.cardinalities)]
+        chosen = [start[i % len(start)] for i in range(self.population_size)]
+        return [reverse_genes(one, space.cardinalities, self.flips, rng) for one in chosen]
 
     def select(self, genotypes: list[Genes], r: list[float], rng: Stream) -> list[Genes]:
         """Return N genotypes drawn by fitness r [n], percent; the worst never is (3.2.2)."""
@@ -100,6 +172,14 @@ class GeneticCNN(Algorithm):
     generational: ClassVar[Generational] = Generational(
         "average over the population", averaged=True
     )
+    paper_figures: ClassVar[Mapping[str, PaperFigures]] = {
+        "initial": PaperFigures(
+            population="Genetic CNN, Fig. 3",
+            statistics="Genetic CNN, Table 1",
+            lineage="Genetic CNN, Fig. 4",
+            cells="Genetic CNN, Fig. 5",
+        )
+    }
 
     def recording(self, births: list[Birth]) -> GeneticCNN:
         """Return the same method, which also appends parents and changed children to `births`."""
@@ -139,8 +219,8 @@ class MeanFitness:
         """Take in new evaluations."""
         sums = self._sums
         for answer in answers:
-            total, n = sums.get(answer[0], (0.0, 0))
-            sums[answer[0]] = (total + answer[1], n + 1)
+            total, n = sums.get(answer.genotype, (0.0, 0))
+            sums[answer.genotype] = (total + answer.valid_accuracy, n + 1)
 
     def of(self, genotypes: Sequence[Genes]) -> list[float]:
         """Return the mean accuracy of each genotype, percent."""

@@ -99,20 +99,22 @@ class GeneticNAS(Algorithm):
                 generation = self._next(population, space, rng)
             if self.faulty and self.final_pick == "full":
                 (now,) = yield Evaluate([next(iter(population))], whole=True, running=True)
-                best = now if best is None or now[1] > best[1] else best
+                best = now if best is None or now.valid_accuracy > best.valid_accuracy else best
         if self.final_pick == "full" and best is None:
             answers = yield Evaluate(list(population), whole=True)
-            best = max(answers, key=lambda answer: float(answer[1]))
-        return next(iter(population)) if best is None else best[0]
+            best = max(answers, key=lambda answer: answer.valid_accuracy)
+        return next(iter(population)) if best is None else best.genotype
 
     def merge(
         self, population: dict[Genes, float], answers: list[Evaluation]
     ) -> dict[Genes, float]:
         """Return the best distinct genotypes by last measured fitness."""
-        fitness = [answer[1] for answer in answers]
+        fitness = [answer.valid_accuracy for answer in answers]
         if self.faulty:  # an average that the code does not begin anew for each individual
             fitness = [total / n for n, total in enumerate(accumulate(fitness), 1)]
-        measured = population | dict(zip([answer[0] for answer in answers], fitness, strict=True))
+        measured = population | dict(
+            zip([answer.genotype for answer in answers], fitness, strict=True)
+        )
         ranked = sorted(measured.items(), key=lambda item: -item[1])
         return dict(ranked[: self.population_size])
 

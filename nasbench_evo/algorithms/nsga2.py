@@ -8,7 +8,7 @@ selection and survival are by rank and crowding. Sorting is the package moocore'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -93,13 +93,21 @@ _BREEDING: dict[type[Algorithm], Callable[[Any], Breeding]] = {
     RegularizedEvolution: _regularized_evolution,
 }
 
+# Hyper-parameters of a base that say nothing to NSGA-II: they are of shared weights, of a result
+# of its own, or of the selection that NSGA-II has in its place. Changing them is an error.
+_UNUSED: dict[type[Algorithm], tuple[str, ...]] = {
+    GeneticNAS: ("warmup", "warmup_sampling", "final_pick", "variant"),
+    RegularizedEvolution: ("replacement",),
+}
+
 
 @dataclass(frozen=True)
 class NSGA2(Algorithm):
     """The multi-objective search of a `base` algorithm; `costs` are minimised beside accuracy.
 
     The accuracy of a genotype is the mean over its evaluations. Raises Unsupported for an
-    algorithm that has no crossover or mutation to lend, or if moocore is not installed.
+    algorithm that has no crossover or mutation to lend, for a hyper-parameter of it that NSGA-II
+    would ignore, or if moocore is not installed.
     """
 
     name: ClassVar[str] = "nsga2"
@@ -115,6 +123,14 @@ class NSGA2(Algorithm):
             raise Unsupported(
                 f"{self.base.name} has no multi-objective search. Those that have: {known}."
             )
+        for field in fields(self.base):
+            value = getattr(self.base, field.name)
+            if field.name in _UNUSED.get(type(self.base), ()) and value != field.default:
+                raise Unsupported(
+                    f"{self.base.name}.{field.name}={value} has no meaning in a search for several "
+                    f"objectives, where NSGA-II selects. Leave it at {field.default}, or search "
+                    "for accuracy alone."
+                )
         _moocore()
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -27,13 +27,13 @@ def tournament(
         best = left[int(random() * n)]
         for _ in range(size - 1):
             rival = left[int(random() * n)]
-            if rival[1] > best[1]:  # [1] is valid_accuracy, as below
+            if rival.valid_accuracy > best.valid_accuracy:
                 best = rival
         return best
     best = left.pop(int(random() * n))
     for alive in range(n - 1, max(n - size, 0), -1):
         rival = left.pop(int(random() * alive))
-        if rival[1] > best[1]:  # [1] is valid_accuracy; by name it costs twice as much
+        if rival.valid_accuracy > best.valid_accuracy:
             best = rival
     return best
 
@@ -78,6 +78,15 @@ def flip_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: 
     for gene, draw in enumerate(draws):
         if draw < rate:
             genes[gene] = other(genes[gene], cardinalities[gene])
+    return tuple(genes)
+
+
+def reverse_genes(genotype: Genes, cardinalities: Sequence[int], n: int, rng: Stream) -> Genes:
+    """Return `genotype` with exactly `n` genes (at most all), drawn at random, at other values."""
+    genes, left = list(genotype), list(range(len(genotype)))
+    for _ in range(n):
+        gene = left.pop(rng.below(len(left)))
+        genes[gene] = rng.other(genes[gene], cardinalities[gene])
     return tuple(genes)
 
 

@@ -17,13 +17,15 @@ from nasbench_evo.cli import (
     figures,
     pareto,
     rank_correlation,
+    ranks,
     report,
     run,
     search,
+    suites,
     table,
     training,
 )
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, own_streams, say
 from nasbench_evo.errors import InputError, NasbenchEvoError
 
 app = typer.Typer(
@@ -33,7 +35,7 @@ app = typer.Typer(
         "Start with: nasbench-evo search regularized_evolution, then nasbench-evo run nb201."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,11 +45,13 @@ app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
 app.command("rank-correlation")(rank_correlation.rank_correlation)
+app.command("ranks")(ranks.ranks)
 app.command("predict")(rank_correlation.predict)
 app.command("report")(report.report)
 app.command("export")(report.export)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
+app.command("suites")(suites.suites)
 app.command("train")(training.train)
 app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)
@@ -76,6 +80,15 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's backend is not ours
     warnings.formatwarning = _warning
+    own_streams()
+    try:
+        _run()
+    except OSError:  # stderr itself cannot be written: nobody can be told
+        sys.exit(InputError.exit_code)
+
+
+def _run() -> None:
+    """Run the command that was given; say what a user can act on, and exit."""
     try:
         app()
     except NasbenchEvoError as error:
@@ -84,8 +97,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
         sys.stderr.close()
         sys.exit(0)
+    except MemoryError:
+        say("Error: There is not enough memory for this. Ask for less, or use a larger machine.")
+        sys.exit(InputError.exit_code)
     except OSError as error:  # whatever no room explains better
-        where = f" {error.filename}" if error.filename else ""
+        where = f" {str(error.filename)[:200]}" if error.filename else ""
         say(f"Error: Cannot read or write{where}: {error.strerror or error}.")
         sys.exit(InputError.exit_code)
 

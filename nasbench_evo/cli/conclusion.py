@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -106,9 +106,8 @@ def show(kind: Kind, found: Findings, *, verbose: bool) -> None:
 
     With `verbose` how to read the tables, notes and comparisons follow.
     """
-    from rich.console import Console
 
-    console = Console(width=shutil.get_terminal_size((_PIPED, 24)).columns, highlight=False)
+    console = tables(shutil.get_terminal_size((_PIPED, 24)).columns)
     for sheet in kind.sheets(found):
         console.print(_table(sheet, console.width))
         console.print(kind.verdict(found, sheet), soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, tables
 
 
 def doctor(
@@ -58,7 +58,6 @@ def doctor(
 
 def _print(content: dict[str, Any]) -> None:
     """Print the machine and a table of what passed."""
-    from rich.console import Console
     from rich.table import Table
 
     machine = content["machine"]
@@ -68,7 +67,7 @@ def _print(content: dict[str, Any]) -> None:
         table.add_column(name)
     for finding in content["findings"]:
         table.add_row(finding["name"], finding["status"], finding["detail"])
-    Console().print(table)
+    tables().print(table)
     if not content["timings"]:
         return
     speeds = Table()
@@ -77,4 +76,4 @@ def _print(content: dict[str, Any]) -> None:
     speeds.add_column("ratio", justify="right")
     for timing in content["timings"]:
         speeds.add_row(timing["what"], timing["than"], f"{timing['ratio']:.2f}")
-    Console().print(speeds)
+    tables().print(speeds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import out, progress, say, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms.base import Algorithm
@@ -61,7 +61,6 @@ def pareto(
 
 
 def _print_volumes(rows: list[VolumeRow]) -> None:
-    from rich.console import Console
     from rich.table import Table as Grid
 
     grid = Grid(
@@ -84,7 +83,7 @@ def _print_volumes(rows: list[VolumeRow]) -> None:
             f"{row.visited:.0f}",
             f"{100 * row.mean_share:.2f}{interval}",
         )
-    Console(width=120, highlight=False).print(grid)
+    tables(120).print(grid)
 
 
 def several(

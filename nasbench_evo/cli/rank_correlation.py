@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, say
-from nasbench_evo.cli.options import Index, Spelling
+from nasbench_evo.cli.console import out, say, tables
+from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.rank_correlation import RankCorrelation
+    from nasbench_evo.analysis.rank_correlation import RankCorrelation, Threshold
     from nasbench_evo.analysis.statistics import Interval
     from nasbench_evo.results.rank_files import Joined, Values
     from nasbench_evo.spaces import Space
@@ -46,7 +46,10 @@ def rank_correlation(
     truth_dataset: Annotated[
         str | None, typer.Option(help="Data set of the truth, where it is another one.")
     ] = None,
-    space: Annotated[str, typer.Option(help="What the architectures are.")] = "nasbench201",
+    space: Annotated[
+        str | None,
+        typer.Option(help="What the architectures are (default: a table's own, or nasbench201)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     top: Annotated[
         list[float] | None,
@@ -69,15 +72,16 @@ def rank_correlation(
     """Compare a predicted ranking with the truth, for example shared weights with a table.
 
     A file has an architecture and its value in each entry, in any spelling of the space. CSV: a
-    header with `arch` or none; JSON: an object. Several values of the truth are its trials: their
-    mean is the truth, the agreement of the first two is the noise ceiling.
+    header with `arch` and `value`, or none; JSON: an object. Several values of the
+    truth (value_0, value_1) are its trials: their mean is the truth, the agreement of the first two
+    is the noise ceiling.
     """
-    from nasbench_evo import spaces
+    from nasbench_evo.analysis.rank_correlation import thresholds
     from nasbench_evo.errors import InputError
     from nasbench_evo.results import rank_files
     from nasbench_evo.spaces import spellings
 
-    chosen = spaces.get(space)
+    chosen = _space(space, predicted, truth)
     _check_options(predicted, truth, dataset, cells)
     if truth_dataset is not None and Path(truth).suffix.lower() in _FILES:
         raise InputError("--truth-dataset is a row of a table, and the truth is a file.")
@@ -88,19 +92,33 @@ def rank_correlation(
     _say_missing(joined, x, y, chosen)
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
     found, ceiling = _compare(joined, fractions, k, bootstrap, seed, chosen)
+    cuts = thresholds(joined.predicted, joined.truth, top=fractions, k=k)
     if as_json:
-        settings = {"space": space, "seed": seed, "bootstrap": bootstrap}
+        settings = {"space": chosen.name, "seed": seed, "bootstrap": bootstrap}
         ends = {
             "only_in_predicted": [chosen.format(g) for g in joined.only_predicted],
             "only_in_truth": len(joined.only_truth),
+            "thresholds": [cut._asdict() for cut in cuts],
             "ceiling": None if ceiling is None else ceiling.to_json(),
         }
         names = {"predicted": x.source, "truth": y.source}
         out(json.dumps({**names, **settings, **found.to_json(), **ends}, indent=1))
     else:
         _print(found, ceiling, x, y)
+        _say_ties(cuts)
     if figure is not None:
         _draw(joined, found, x, y, chosen, figure)
+
+
+def _space(name: str | None, predicted: str, truth: str) -> Space:
+    """Return the space that is named, or that of a table among the two sources."""
+    from nasbench_evo import spaces, tables
+
+    if name is not None:
+        return spaces.get(name)
+    known = tables.known()
+    found = [one for one in (truth, predicted) if one.partition("@")[0] in known]
+    return tables.load(found[0]).space if found else spaces.get("nasbench201")
 
 
 def predict(
@@ -210,7 +228,6 @@ def _warnings_as_lines(prefix: str) -> Iterator[None]:
 
 
 def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y: Values) -> None:
-    from rich.console import Console
     from rich.table import Table as Grid
 
     grid = Grid(
@@ -226,7 +243,18 @@ def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y
         row = [_label(name, y.unit), _cell(interval), str(found.n)]
         row += ["", ""] if ceiling is None else [_cell(ceiling[name]), str(ceiling.n)]
         grid.add_row(*row)
-    Console(width=120, highlight=False).print(grid)
+    tables(120).print(grid)
+
+
+def _say_ties(cuts: Sequence[Threshold]) -> None:
+    """Say where a threshold cuts through equal values, and what was done there."""
+    for cut in cuts:
+        if cut.cuts_a_tie:
+            done = "all are taken" if cut.name.startswith("top") else "they share its places"
+            out(
+                f"{cut.name.replace('_', ' ')}: {cut.tied} architectures tie at place {cut.asked} "
+                f"({cut.inside} with them); {done}."
+            )
 
 
 def _label(name: str, unit: str) -> str:

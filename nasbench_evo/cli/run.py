@@ -78,7 +78,7 @@ def run(
     from nasbench_evo.cli import wallclock
     from nasbench_evo.errors import InputError
 
-    chosen = suites.load(suites.find(suite))
+    chosen = suites.load(suites.find(suite), by_name=dry_run)
     changed = seeds is not None and seeds != chosen.seeds
     if seeds is not None:
         chosen = chosen.model_copy(update={"seeds": seeds})
@@ -131,6 +131,7 @@ def _on_devices(suite: Suite, devices: list[str]) -> Suite:
 def _describe(suite: Suite, folder: Path) -> None:
     """Print what a run would do, without touching the folder."""
     from nasbench_evo import execution
+    from nasbench_evo.claim import read_by_name
     from nasbench_evo.errors import DataError
     from nasbench_evo.store import FILE, Store
     from nasbench_evo.suite import kind_of, units
@@ -142,6 +143,7 @@ def _describe(suite: Suite, folder: Path) -> None:
     try:
         if (folder / FILE).exists():
             with Store(folder) as store:
+                read_by_name(suite, store)
                 work = execution.plan(suite, store)
         else:
             work = execution.plan(suite, None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.console import out, say
-from nasbench_evo.cli.options import Index, Spelling
+from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
@@ -64,6 +64,14 @@ def import_(
     space: Annotated[
         Path | None, typer.Option(help="space.toml of a table of another space.")
     ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(help="What a search gets where there is no result: error or infeasible."),
+    ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Of HW-NAS-Bench: the table that gets its costs (default nasbench201)."),
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -90,6 +98,8 @@ def import_(
             say=say,
             reading=reading,
             space=space,
+            missing=missing,
+            onto=onto,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
@@ -122,6 +132,7 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
         "has_validation_times": table.valid_seconds is not None,
         "has_flops": table.flops is not None,
         "metrics": list(table.metrics),
+        "missing_is": "infeasible" if table.infeasible else "an error",
         "datasets": {dataset: _describe(table, dataset) for dataset in table.datasets},
     }
     if as_json:
@@ -158,8 +169,8 @@ def _imported(name: str) -> dict[str, Any]:
     fields = imported.open_file(name).fields
     return {
         "file": str(imported.path_of(name)),
-        "imported": fields["imported"],
-        "source_file": fields["source"]["file"],
+        "imported": fields.get("imported"),
+        "source_file": fields["source"].get("file"),
         "source_md5": fields["source"].get("md5"),
         "published_as": fields["source"].get("known_as"),
         "lengths_of_training": sorted(map(int, fields["recipes"])),
@@ -183,7 +194,8 @@ def _describe(table: Table, dataset: str) -> dict[str, Any]:
         "learning_curves": table.has_curve(dataset),
         **{f"cells_with_{n}_trials": int(k) for n, k in zip(numbers, cells, strict=True)},
         "best_mean_accuracy": float(table.best[d]),
-        "best_arch": space.format(space.from_index(int(np.nanargmax(table.mean_accuracy[d])))),
+        **({"best_is_of": "test accuracy"} if table.by_test(dataset) else {}),
+        "best_arch": space.format(space.from_index(int(np.nanargmax(table.quality[d])))),
         "mean_train_seconds": _number(table.train_seconds[d]),
     }
 

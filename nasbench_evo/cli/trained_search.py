@@ -14,8 +14,7 @@ from nasbench_evo.cli.console import progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms import Algorithm
-    from nasbench_evo.evaluators.base import Session
-    from nasbench_evo.evaluators.specifications import Trainer
+    from nasbench_evo.evaluators.base import Session, Trainer
     from nasbench_evo.requests import Request
     from nasbench_evo.results.answer import Answer, Asked
     from nasbench_evo.runner import Budget

@@ -76,19 +76,22 @@ def train(
     """Train one found genotype, on any data set and at any width (transfer).
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
-    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry).
+    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry);
+    with valid_fraction=0 all training images train and none validate.
     The same command with --resume goes on where it stopped; a folder that holds a training is
     refused otherwise, unless --fresh discards it.
     """
     from nasbench_evo.claim import writable
+    from nasbench_evo.errors import InputError
     from nasbench_evo.figures.suites import learning_curve
 
     trainer = standalone(space, dataset, settings_, devices, 1, None)
     from nasbench_evo.training.final import FinalTraining  # after the check for torch
+    from nasbench_evo.training.individuals import training_seed
 
     chosen: Genotype = trainer.space.parse(genotype)
     where = folder or _train_folder(space, dataset, chosen, seed)
-    own_seed = trainer.training_seed(chosen, 0, seed, "final")
+    own_seed = training_seed(seed, chosen, 0, "final")
     with writable(where):
         if not resume:
             _free(where, fresh=fresh)
@@ -100,8 +103,8 @@ def train(
         with progress("epochs", run.epochs, run.epoch) as advance:
             run.run(advance)
         content = run.report()
-        if teacher is not None:
-            content["teacher_valid_accuracy"] = trainer.teacher_accuracy(where)
+        if trainer.teacher is not None:
+            content["teacher_valid_accuracy"] = trainer.teacher.accuracy(where)
         if svm:
             say(f"Linear SVM on features of {svm_dataset}")
             content["svm"] = run.svm(svm_dataset)
@@ -116,6 +119,12 @@ def train(
     say("Written:")
     for path in [where / WEIGHTS, *paths]:
         say(f"  {path}")
+    if content["status"] != "ok":
+        advice = {"diverged": "Lower lr, or set gradient_clip.", "failed": "Lower batch_size."}
+        raise InputError(
+            f"The training {content['status']}: {content['reason']}. "
+            f"{advice[content['status']]} What there was until then is written."
+        )
 
 
 def _train_folder(space: str, dataset: str, genotype: Genotype, seed: int) -> Path:
@@ -143,10 +152,10 @@ def _free(folder: Path, *, fresh: bool) -> None:
 
 def _teacher(trainer: StandaloneEvaluator, folder: Path) -> Path | None:
     """Return the file of the teacher that is configured, trained if it is not there; or None."""
-    if trainer.plan.teacher is None:
+    if trainer.teacher is None:
         return None
-    say(f"Teacher of {trainer.plan.teacher.networks} networks in {folder}")
-    return trainer.teacher_file(folder)
+    say(f"Teacher of {trainer.teacher.networks} networks in {folder}")
+    return trainer.teacher.file(folder)
 
 
 def _print_final(content: dict[str, Any]) -> None:
@@ -158,7 +167,9 @@ def _print_final(content: dict[str, Any]) -> None:
         out(f"  {split + ' accuracy':14}  {text}")
     if "teacher_valid_accuracy" in content:
         known, own = content["teacher_valid_accuracy"], content["valid_accuracy"] or 0.0
-        out(f"  its teacher     {known:.3f} % valid{', weaker than its student' * (own > known)}")
+        if known is not None:
+            weaker = ", weaker than its student" * (own > known)
+            out(f"  its teacher     {known:.3f} % valid{weaker}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")
     for name, value in content.get("svm", {}).items():

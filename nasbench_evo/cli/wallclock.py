@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import out, progress, say, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.replays.wallclock import WallclockRow
@@ -41,7 +41,6 @@ def replay(suite: Suite, workers: int, folder: Path, as_json: bool) -> None:
 
 def _print(rows: list[WallclockRow]) -> None:
     """Print the end of every curve."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -64,4 +63,4 @@ def _print(rows: list[WallclockRow]) -> None:
             f"{row.mean_regret:.3f}{interval}",
             f"{100 * row.busy:.0f} %",
         )
-    Console(width=120, highlight=False).print(table)
+    tables(120).print(table)

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from nasbench_evo.engines.tasks import INCUMBENTS, REPORT, RETURNED, Outcome, Task, execute
+from nasbench_evo.engines.tasks import (
+    CLOCK,
+    INCUMBENTS,
+    REPORT,
+    RETURNED,
+    Outcome,
+    Task,
+    execute,
+    in_tasks,
+)
 from nasbench_evo.errors import InputError, unknown
 
 Engine = Callable[[Sequence[Task], int], Iterator[Outcome]]
@@ -79,6 +88,7 @@ def get(name: str, scheduler: str | None = None, look: Look | None = None) -> En
 
 
 __all__ = [
+    "CLOCK",
     "ENGINES",
     "INCUMBENTS",
     "REPORT",
@@ -89,4 +99,5 @@ __all__ = [
     "dask",
     "execute",
     "get",
+    "in_tasks",
 ]

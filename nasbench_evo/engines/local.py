@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+from loky.process_executor import BrokenProcessPool
 
 from nasbench_evo.engines.tasks import ONE_THREAD, Outcome, Task, execute
-from nasbench_evo.lifetime import worker_of
-
-# loky restarts a process that grew by 300 MB, with a warning; a training is that large.
-_ENVIRONMENT = {**ONE_THREAD, "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+from nasbench_evo.lifetime import worker
 
 
 @dataclass
@@ -49,12 +45,7 @@ class LocalWorkers:
 
     def _executor(self, slot: _Slot) -> Any:
         if slot.executor is None:
-            slot.executor = ProcessPoolExecutor(
-                max_workers=1,
-                initializer=worker_of,
-                initargs=(os.getpid(),),
-                env=_ENVIRONMENT,
-            )
+            slot.executor = worker(ONE_THREAD)
         return slot.executor
 
     def close(self, *, kill: bool) -> None:

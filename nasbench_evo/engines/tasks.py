@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import signal
 import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER
 from nasbench_evo.files import canonical
-from nasbench_evo.incumbents import RULES, incumbent_accuracies
+from nasbench_evo.incumbents import RULES, incumbent_accuracies, incumbents
 from nasbench_evo.runner import Result, search
 from nasbench_evo.store import Record
 from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_SEEDS_PER_TASK = 20  # start-up is paid once a task; fewer tasks leave a worker idle at the end
 # Notes of a record that hold data.
 REPORT = "report"  # the final trainings of a run
 RETURNED = "returned"
 INCUMBENTS = "incumbents"
+CLOCK = "clock"  # simulated seconds at each point of the curve
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Task:
         """Whether its runs train on a CUDA device."""
         training = self.unit.training
         return training is not None and any(d.startswith("cuda") for d in training.devices)
+
+
+def in_tasks(unit: Unit, key: str, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of a unit that searches a table."""
+    starts = range(0, len(seeds), _SEEDS_PER_TASK)
+    return [Task(unit, key, tuple(seeds[start : start + _SEEDS_PER_TASK])) for start in starts]
 
 
 @dataclass(frozen=True)
@@ -98,22 +107,33 @@ def _curve(task: Task, result: Result) -> list[Any]:
     return list(result.curve)
 
 
+def _clock(task: Task, result: Result) -> list[float]:
+    """Return the simulated seconds at each point of the curve."""
+    if task.trains:
+        points: Any = incumbent_accuracies(result.history, result.incumbent, seconds=True)
+    else:
+        genotypes, accuracies, _, seconds, fractions, *_ = zip(*result.history, strict=True)
+        points = incumbents(genotypes, accuracies, fractions, seconds, result.incumbent)
+    return [seconds for seconds, *_ in points]
+
+
 def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     """Return what is said of a run: remarks, and data beside the incumbent.
 
     `returned` is the genotype that the algorithm ended with, where it has a result of its own;
-    `incumbents` the last incumbent by each rule, where they differ.
+    `incumbents` the last incumbent by each rule; `clock` the simulated
+    seconds at each point of the curve, where the budget is one in seconds.
     """
     notes = dict(result.notes)
+    if task.unit.budget.seconds is not None:
+        notes[CLOCK] = _clock(task, result)
     if result.returned is not None:
         notes[RETURNED] = result.returned
-    found = {rule: result.recommended(rule) for rule in RULES}
-    if len(set(found.values())) > 1:
-        notes[INCUMBENTS] = found
+    notes[INCUMBENTS] = {rule: result.recommended(rule) for rule in RULES}
     if task.trains:
         trainer = task.unit.trainer(task.folder, task.workers)
         final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
-        notes[REPORT] = [{**asdict(trained), "curve": None} for trained in final]
+        notes[REPORT] = [trained.plain() for trained in final]
     return notes
 
 

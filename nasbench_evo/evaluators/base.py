@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from nasbench_evo.requests import Evaluation, Request
-from nasbench_evo.spaces.base import Space
+from nasbench_evo.spaces.base import Genotype, Space
 
 TEACHER = "teacher"  # the note of a run whose trainings were taught
 
@@ -37,3 +39,37 @@ class Evaluator(Protocol):
 
     def start(self, seed: int) -> Session:
         """Return a fresh session for the run with this seed."""
+
+
+class Fresh(Protocol):
+    """A training of what a search found, which the search knew nothing of."""
+
+    @property
+    def valid_accuracy(self) -> float:
+        """In percent."""
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """In percent."""
+
+    @property
+    def status(self) -> str:
+        """One of "ok", "diverged" and "failed"."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a record keeps it: plain JSON, without its curve."""
+
+
+class Trainer(Evaluator, Protocol):
+    """An evaluator that trains networks: it keeps files, has processes, and reports."""
+
+    folder: Path | None  # of the journals and checkpoints of its runs; None: nothing is kept
+
+    def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> Sequence[Fresh]:
+        """Return fresh trainings of a search's final genotype, with their test accuracy.
+
+        For reports only: this is where test data is read.
+        """
+
+    def close(self) -> None:
+        """End its processes."""

@@ -39,7 +39,7 @@ def accuracies(path: Path, n_cells: int, seed: int) -> dict[Genotype, float]:
     evaluator: SupernetEvaluator = module.supernet(
         origin["space"], origin["dataset"], origin["epochs"], read(SupernetSettings, settings)
     )
-    training = evaluator.training(origin["seed"])
+    training = evaluator.plan.training(evaluator.data, origin["seed"])
     training.load_weights(state)
     chosen = genotypes(evaluator.space, n_cells)
     word = int(seed_sequence(seed, "validation").generate_state(1, np.uint64)[0] >> 1)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from nasbench_evo.errors import Unsupported
+from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
-from nasbench_evo.evaluators.standalone_session import CHECKPOINT, StandaloneSession
-from nasbench_evo.files import digest
-from nasbench_evo.randomness import seed_sequence
-from nasbench_evo.spaces import NASBench201
-from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.evaluators.standalone_session import StandaloneSession
+from nasbench_evo.networks import binary_stages
+from nasbench_evo.spaces.base import Genotype, Space, space_identity
+from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
 from nasbench_evo.training.data.sources import SIZES, SOURCES
-from nasbench_evo.training.individuals import DataOptions, Job, Trained, TrainingPlan, threads
+from nasbench_evo.training.individuals import (
+    DataOptions,
+    Job,
+    Trained,
+    TrainingPlan,
+    training_seed,
+)
 from nasbench_evo.training.joint import obstacles
 from nasbench_evo.training.jointly import Jointly, grouped
 from nasbench_evo.training.pool import TrainingPool
@@ -87,7 +87,7 @@ class StandaloneEvaluator:
         teacher = plan.teacher
         return {
             "evaluator": self.name,
-            "data": {**asdict(plan.data), "sha256": self.data.sha256},
+            "data": {**recipes.identity(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
             "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
@@ -101,49 +101,39 @@ class StandaloneEvaluator:
     def start(self, seed: int) -> StandaloneSession:
         """Return a session for the run with this seed; it replays what its journal holds.
 
-        Raises DataError for a journal that is damaged or of another run.
+        Raises DataError for a journal that is damaged or of another run, InputError where no images
+        validate.
         """
-        return StandaloneSession(self, seed)
+        self.require_validation()
+        return StandaloneSession(
+            self.plan,
+            lambda groups: self.pool.run(groups),  # the processes start when something is trained
+            seed,
+            identity=self.identity(),
+            folder=self.run_folder(seed),
+            groups=self.groups,
+            teacher=self.teacher,
+        )
+
+    def require_validation(self) -> None:
+        """Raise InputError where no images validate: candidates could not be compared."""
+        if not self.plan.data.valid_fraction:
+            raise InputError(
+                "No images validate (valid_fraction=0), so candidates cannot be compared; that is "
+                "for final trainings. Use a fraction above 0."
+            )
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoints."""
         return None if self.folder is None else self.folder / f"seed-{seed}"
 
-    @property
-    def teacher(self) -> Teacher:
-        """What mimicry distils from; raises Unsupported where no teacher is configured."""
-        if self.plan.teacher is None:
-            raise Unsupported(
-                "This evaluator has no teacher to distil from (mimicry). Set teacher_networks=4, "
-                "or use mimicry=false."
-            )
-        return self.plan.teacher
-
-    def teacher_file(self, folder: Path | None = None) -> Path:
-        """Return the file of the trained teacher, made where it is not there yet.
-
-        It lies in `folder`, else where runs of all seeds share it, else goes with this evaluator.
-        Raises Unsupported where no teacher is configured.
-        """
-        teacher = self.teacher
-        key = digest([recipes.identity(teacher), self.data.sha256])[:16]
-        parent = folder or (self._scratch if self.folder is None else self.folder.parent)
-        dataset = self.plan.data.load(self.slots[0])
-        with threads(self.plan.threads):
-            return teacher.train(dataset, parent / f"teacher-{key}{CHECKPOINT}")
-
-    def teacher_accuracy(self, folder: Path | None = None) -> float:
-        """Return the accuracy of that teacher on the validation part, percent."""
-        path = self.teacher_file(folder)
-        with threads(self.plan.threads):
-            return self.teacher.accuracy(path, self.plan.data.load(self.slots[0]))
-
     @cached_property
-    def _scratch(self) -> Path:
-        """A folder that goes when this evaluator does."""
-        folder = tempfile.mkdtemp(prefix="nasbench_evo-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
+    def teacher(self) -> PreparedTeacher | None:
+        """What mimicry distils from, shared by the runs of all seeds; None: nothing."""
+        if self.plan.teacher is None:
+            return None
+        folder = None if self.folder is None else self.folder.parent
+        return PreparedTeacher(self.plan.teacher, self.plan, self.slots[0], folder)
 
     def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> list[Trained]:
         """Return fresh full trainings of a search's final genotype, with their test accuracy.
@@ -151,11 +141,11 @@ class StandaloneEvaluator:
         For reports only: this is where test data is read. The trainings share nothing with those
         that the search saw but, if `taught`, the teacher. There are `report_trials` of them.
         """
-        teacher = self.teacher_file() if taught and self.report_trials else None
+        teacher = required(self.teacher).file() if taught and self.report_trials else None
         jobs = [
             Job(
                 genotype,
-                self.training_seed(genotype, trial, seed, "report"),
+                training_seed(seed, genotype, trial, "report"),
                 teacher=teacher,
                 test=True,
             )
@@ -171,15 +161,8 @@ class StandaloneEvaluator:
         joined = all(job.teacher is None for job in jobs)
         if self.jointly == "auto":
             unfit = obstacles(self.plan.recipe, self.plan.execution)
-            joined = joined and self.space.name == NASBench201.name and not unfit
-        device = torch.device(self.slots[0])
-        return grouped(jobs, self.jointly if joined else 1, device)
-
-    def training_seed(
-        self, genotype: Genotype, trial: int, seed: int, purpose: str = "training"
-    ) -> np.random.SeedSequence:
-        """Return the seed of a training: it depends on run, genotype and trial, not on order."""
-        return seed_sequence(seed, purpose, int(digest([genotype, trial])[:16], 16))
+            joined = joined and self.space.name == "nasbench201" and not unfit
+        return grouped(jobs, self.jointly if joined else 1, self.slots[0])
 
     def close(self) -> None:
         """End the processes that train."""
@@ -191,12 +174,6 @@ def in_order(finished: Iterator[tuple[int, list[Trained]]]) -> list[Trained]:
     """Return the results of numbered groups, in the order of their numbers."""
     groups = dict(finished)
     return [trained for number in sorted(groups) for trained in groups[number]]
-
-
-def space_identity(space: Space) -> dict[str, Any]:
-    """Return a space's name and parameters, as plain JSON."""
-    derived = {"blocks", "cardinalities"}
-    return {"name": space.name, **{k: v for k, v in vars(space).items() if k not in derived}}
 
 
 def standalone(
@@ -216,12 +193,13 @@ def standalone(
     image_size = _height(data) if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
-    options = chosen.network_options()
+    made = chosen.make_space(space, image_size)
+    options = network_of(chosen, made)
     if taught.auxiliary_weight and space == "darts_cell":
         options["auxiliary"] = True
     plan = TrainingPlan(
         data,
-        chosen.make_space(space, image_size),
+        made,
         taught,
         execution,
         tuple(options.items()),
@@ -238,6 +216,14 @@ def standalone(
     )
 
 
+def network_of(settings: TrainingSettings, space: Space) -> dict[str, Any]:
+    """Return the options of the space's networks; raise InputError for widths that do not fit."""
+    options = settings.network_options()
+    if isinstance(space, BinaryStages):
+        binary_stages.widths_for(space, options.get("widths", "search"))
+    return options
+
+
 def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions:
     """Return the data set and split that the settings stand for."""
     return DataOptions(
@@ -247,6 +233,7 @@ def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions
         settings.valid_source,
         settings.train_size,
         settings.image_size,
+        settings.valid_per_class,
     )
 
 

@@ -6,26 +6,33 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.evaluators.base import TEACHER
 from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
+from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.training.individuals import Job
-
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.standalone import StandaloneEvaluator
+from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, training_seed
 
 DEFAULT_TEACHER = "default"
 CHECKPOINT = ".pt"
+# Trains groups of jobs, each jointly; yields the number of a group with its results, as they come.
+Train = Callable[[Sequence[Sequence[Job]]], Iterator[tuple[int, list[Trained]]]]
+# Returns jobs in the groups that train as one network.
+Groups = Callable[[Sequence[Job]], list[list[Job]]]
+
+
+def _one_by_one(jobs: Sequence[Job]) -> list[list[Job]]:
+    return [[job] for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,26 @@ class _Training:
 class StandaloneSession:
     """One run: its journal, its count of trials of each genotype, its stopped trainings."""
 
-    def __init__(self, evaluator: StandaloneEvaluator, seed: int) -> None:
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        train: Train,
+        seed: int,
+        *,
+        identity: Mapping[str, Any],
+        folder: Path | None = None,
+        groups: Groups = _one_by_one,
+        teacher: PreparedTeacher | None = None,
+    ) -> None:
         self.notes: dict[str, Any] = {}
-        self._evaluator = evaluator
+        self._plan = plan
+        self._train = train
         self._seed = seed
-        self._folder = evaluator.run_folder(seed)
-        journal = None if self._folder is None else self._folder / FILE
-        self._journal = Journal(journal, {"seed": seed, **evaluator.identity()})
+        self._folder = folder
+        self._groups = groups
+        self._teacher = teacher
+        journal = None if folder is None else folder / FILE
+        self._journal = Journal(journal, {"seed": seed, **identity})
         self._trials: Counter[tuple[Genotype, str | None]] = Counter()
         # A training with a teacher is another one than a training without.
         self._stopped: PartialTrainings[tuple[int, Path]] = PartialTrainings()
@@ -67,10 +87,10 @@ class StandaloneSession:
         teacher or a space without mixtures, ProtocolError for a training that cannot be continued,
         DataError where a replay differs.
         """
-        evaluator = self._evaluator
+        space = self._plan.space
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
-            return self.answer(Evaluate(evaluator.space.discretize(request.alphas)))  # type: ignore[attr-defined]
+            return self.answer(Evaluate(request.discretized(space)))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -85,8 +105,8 @@ class StandaloneSession:
                 f"{request.teacher!r}."
             )
         if request.teacher is not None:
-            _ = evaluator.teacher  # an error before anything is trained or written
-        genotypes = [evaluator.space.validate(genotype) for genotype in request.genotypes]
+            required(self._teacher)  # an error before anything is trained or written
+        genotypes = [space.validate(genotype) for genotype in request.genotypes]
         # What a request continues is not part of it here: the trainings' keys tell.
         self._journal.ask([genotypes, request.fraction, request.teacher])
         continues = request.continues or [None] * len(genotypes)
@@ -106,7 +126,7 @@ class StandaloneSession:
         """Note how good the teacher is, and whether a student is better."""
         known = self._journal.answer(TEACHER)
         if known is None:
-            known = {"valid_accuracy": self._evaluator.teacher_accuracy()}
+            known = {"valid_accuracy": required(self._teacher).accuracy()}
             self._journal.record(TEACHER, known)
         accuracy = known["valid_accuracy"]
         self._best_taught = max(self._best_taught, *taught)
@@ -123,6 +143,7 @@ class StandaloneSession:
             started, (trial, source) = self._stopped.resume(number, what, fraction)
             return _Training(number, genotype, trial, started, source, teacher)
         trial = self._trials[what]
+        # a genotype asked for again is trained again, from another seed
         self._trials[what] += 1
         return _Training(self._stopped.begin(), genotype, trial, 0.0, None, teacher)
 
@@ -132,33 +153,34 @@ class StandaloneSession:
         answers = {key: self._journal.answer(key) for key in keys}
         missing = [t for t, key in zip(wanted, keys, strict=True) if answers[key] is None]
         jobs = [self._job(training, fraction) for training in missing]
-        groups = self._evaluator.groups(jobs)
+        groups = self._groups(jobs)
         firsts = [0, *accumulate(map(len, groups))]
-        for number, results in self._evaluator.pool.run(groups):
+        for number, results in self._train(groups):
             for training, trained in zip(missing[firsts[number] :], results, strict=False):
                 answer = asdict(trained)
                 answers[training.key(fraction)] = answer
                 self._journal.record(training.key(fraction), answer)
                 if training.source is not None:
+                    # after the answer is on disk: a kill in between costs nothing
                     training.source.unlink(missing_ok=True)
         return [found for key in keys if (found := answers[key]) is not None]
 
     def _job(self, training: _Training, fraction: float) -> Job:
         return Job(
             training.genotype,
-            self._evaluator.training_seed(training.genotype, training.trial, self._seed),
+            training_seed(self._seed, training.genotype, training.trial),
             until=fraction,
             start=_existing(training.source),
             keep=self._checkpoint(training, fraction) if fraction < 1 else None,
-            teacher=self._teacher if training.teacher else None,
+            teacher=self._teacher_file if training.teacher else None,
         )
 
     def _checkpoint(self, training: _Training, fraction: float) -> Path:
         return self._scratch / (training.key(fraction) + CHECKPOINT)
 
     @cached_property
-    def _teacher(self) -> Path:
-        return self._evaluator.teacher_file()
+    def _teacher_file(self) -> Path:
+        return required(self._teacher).file()
 
     @cached_property
     def _scratch(self) -> Path:

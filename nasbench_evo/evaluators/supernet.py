@@ -3,76 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nasbench_evo import networks
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.evaluators.settings import SupernetSettings
-from nasbench_evo.evaluators.standalone import (
-    StandaloneEvaluator,
-    data_of,
-    recipe_of,
-    space_identity,
-)
+from nasbench_evo.evaluators.standalone import StandaloneEvaluator, data_of, recipe_of
+from nasbench_evo.evaluators.supernet_plan import SupernetPlan
 from nasbench_evo.evaluators.supernet_session import SupernetSession
-from nasbench_evo.networks.supernet import Supernet
-from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training import (
     Dataset,
     Execution,
     Recipe,
     checkpoint,
-    recipes,
-    weights_generator,
 )
-from nasbench_evo.training.data.sources import Sizes
-from nasbench_evo.training.individuals import DataOptions, Trained
-from nasbench_evo.training.supernet import SupernetTraining
-from nasbench_evo.training.supernet_accuracy import Measurement, SupernetAccuracy
-
-
-@dataclass(frozen=True)
-class SupernetPlan:
-    """All that the answers of a supernet depend on, but for the seed and the kind of device."""
-
-    data: DataOptions
-    space: Space
-    recipe: Recipe  # as long as the whole search
-    execution: Execution
-    measurement: Measurement
-    network: tuple[tuple[str, Any], ...] = ()  # options of the space's supernet
-    threads: int = 1
-
-    def identity(self) -> dict[str, Any]:
-        """Return the plan as plain JSON."""
-        return {
-            "data": asdict(self.data),
-            "space": space_identity(self.space),
-            "recipe": recipes.identity(self.recipe),
-            "network": dict(self.network),
-            "execution": {**asdict(self.execution), "threads": self.threads},
-            "measurement": asdict(self.measurement),
-        }
-
-    def supernet(self, dataset: Dataset | Sizes, seed: int) -> Supernet:
-        """Return the untrained supernet of a run, on the CPU."""
-        return networks.build_supernet(
-            self.space,
-            classes=dataset.classes,
-            generator=weights_generator(seed_sequence(seed, "supernet")),
-            in_channels=dataset.shape[0],
-            initialisation=self.recipe.initialisation,
-            **dict(self.network),
-        )
-
-    def accuracy(self, supernet: Supernet, dataset: Dataset) -> SupernetAccuracy:
-        """Return what measures individuals of a supernet."""
-        return SupernetAccuracy(supernet, dataset, self.recipe, self.execution, self.measurement)
+from nasbench_evo.training.individuals import Trained
+from nasbench_evo.training.supernet_accuracy import Measurement
 
 
 class SupernetEvaluator:
@@ -139,16 +89,15 @@ class SupernetEvaluator:
 
         Raises DataError for a journal or a checkpoint that is damaged or of another run.
         """
-        return SupernetSession(self, seed)
-
-    def training(self, seed: int) -> SupernetTraining:
-        """Return the untrained supernet of a run, with all that trains it."""
-        return SupernetTraining(
-            self.plan.supernet(self.data, seed),
+        return SupernetSession(
+            self.plan,
             self.data,
-            self.plan.recipe,
-            seed=seed_sequence(seed, "supernet"),
-            execution=self.plan.execution,
+            seed,
+            identity=self.identity(),
+            folder=self.run_folder(seed),
+            checkpoint_every=self.checkpoint_every,
+            probe=self.probe,
+            origin=self.origin,
         )
 
     def run_folder(self, seed: int) -> Path | None:
@@ -188,6 +137,7 @@ def supernet(
     Raises InputError for settings that do not fit, DataError without the data set.
     """
     chosen = settings or SupernetSettings()
+    chosen.check_search()
     made = chosen.make_space(space, chosen.image_size)
     if len(devices) != 1:
         raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nasbench_evo.errors import DataError, Unsupported
 from nasbench_evo.evaluators import probing
 from nasbench_evo.evaluators.journal import FILE, Journal
+from nasbench_evo.evaluators.supernet_plan import SupernetPlan
 from nasbench_evo.randomness import seed_sequence, stream
 from nasbench_evo.requests import (
     Evaluate,
@@ -24,13 +27,10 @@ from nasbench_evo.requests import (
     TrainPaths,
 )
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.training import checkpoint
+from nasbench_evo.training import Dataset, checkpoint
 from nasbench_evo.training.individuals import threads
 from nasbench_evo.training.results import chance
-
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.supernet import SupernetEvaluator
-    from nasbench_evo.training.supernet import SupernetTraining
+from nasbench_evo.training.supernet import SupernetTraining
 
 CHECKPOINT = "supernet.pt"
 _Measured = list[tuple[float, float]]  # (accuracy in percent, cross-entropy)
@@ -39,20 +39,33 @@ _Measured = list[tuple[float, float]]  # (accuracy in percent, cross-entropy)
 class SupernetSession:
     """One run: its shared weights, its journal, and what was measured along the way."""
 
-    def __init__(self, evaluator: SupernetEvaluator, seed: int) -> None:
+    def __init__(
+        self,
+        plan: SupernetPlan,
+        data: Dataset,
+        seed: int,
+        *,
+        identity: Mapping[str, Any],
+        folder: Path | None = None,
+        checkpoint_every: int = 1,
+        probe: probing.Probe | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
         self.notes: dict[str, Any] = {
             "weights": "shared",
-            "batch_norm": evaluator.plan.measurement.batch_norm,
+            "batch_norm": plan.measurement.batch_norm,
         }
-        self._evaluator = evaluator
-        self._plan = evaluator.plan
+        self._plan = plan
+        self._data = data
         self._seed = seed
-        folder = evaluator.run_folder(seed)
+        self._checkpoint_every = checkpoint_every
+        self._probe = probe
+        self._origin = dict(origin or {})
         path = None if folder is None else folder / FILE
-        self._journal = Journal(path, {"seed": seed, **evaluator.identity()})
+        self._journal = Journal(path, {"seed": seed, **identity})
         self._checkpoint = None if folder is None else folder / CHECKPOINT
         self._training = self._restored()
-        self._accuracy = self._plan.accuracy(self._training.model, evaluator.data)
+        self._accuracy = plan.accuracy(self._training.model, data)
         self._epoch = 0  # of the search; the restored weights may be ahead of it
         self._asked = 0
         self._unpaid = 0.0  # seconds of training since the last individuals were measured
@@ -65,16 +78,16 @@ class SupernetSession:
         New also where the journal was lost, or cut back to before that checkpoint: what was
         measured on the way to it has to be measured again.
         """
-        made = self._evaluator.training(self._seed)
+        made = self._plan.training(self._data, self._seed)
         if self._checkpoint is None or not self._checkpoint.exists():
             return made
         made.load(self._checkpoint)
         if self._journal.answer(_key(made.epoch)) is not None:
             return made
-        return self._evaluator.training(self._seed)
+        return self._plan.training(self._data, self._seed)
 
     def answer(self, request: Request) -> Any:
-        """Train or measure, or replay that; return evaluations, or the alpha of a TrainBilevel.
+        """Train or measure, or replay that; return evaluations, or what a TrainBilevel moved.
 
         Raises Unsupported for landmarks, teachers, and what the supernet cannot do; DataError where
         a replay differs.
@@ -110,31 +123,36 @@ class SupernetSession:
             self.notes[probing.NOTE] = list(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
-        return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
+        if not isinstance(request, TrainBilevel):
+            return []
+        alpha = np.array(answer["alpha"])
+        return alpha if request.edges is None else (alpha, np.array(answer["edges"]))
 
     def _trained(self, request: TrainPaths | TrainMixture | TrainBilevel) -> dict[str, Any]:
         """Train for an epoch; return what the journal keeps of it."""
-        training, alpha = self._training, None
+        training = self._training
+        logits: dict[str, Any] = {"alpha": None}
         if isinstance(request, TrainPaths):
             rng = stream(self._seed, "paths", self._epoch)
             report = training.train_paths(lambda: request.sample(rng))
         elif isinstance(request, TrainMixture):
-            report = training.train_mixture(request.alpha)
+            report = training.train_mixture(*request)
         else:
-            report, found = training.train_bilevel(*request)
-            alpha = found.tolist()
+            report, *moved = training.train_bilevel(*request)
+            pairs = zip(("alpha", "edges"), moved, strict=False)
+            logits = {name: values.tolist() for name, values in pairs}
         return {
             "seconds": report.seconds,
             "train_accuracy": _finite(report.train_accuracy),
             "train_loss": _finite(report.train_loss),
-            "alpha": alpha,
-            "probe": self._probe(),
+            **logits,
+            "probe": self._probed(),
             "problem": training.problem,
         }
 
-    def _probe(self) -> list[float] | None:
+    def _probed(self) -> list[float] | None:
         """Return the accuracies of the probed genotypes, where they are due."""
-        probe = self._evaluator.probe
+        probe = self._probe
         if probe is None or not probe.due(self._epoch, round(self._plan.recipe.length)):
             return None
         genotypes = probing.genotypes(self._plan.space, probe.cells)
@@ -146,9 +164,9 @@ class SupernetSession:
     def _save(self) -> None:
         """Write the checkpoint, with what is needed to measure genotypes with its weights."""
         last = self._epoch >= self._plan.recipe.length
-        due = last or self._epoch % self._evaluator.checkpoint_every == 0
+        due = last or self._epoch % self._checkpoint_every == 0
         if self._checkpoint is not None and due:
-            origin = {**self._evaluator.origin, "seed": self._seed}
+            origin = {**self._origin, "seed": self._seed}
             checkpoint.save({**self._training.state(), "origin": origin}, self._checkpoint)
 
     # -- measuring -------------------------------------------------------------------------
@@ -167,7 +185,7 @@ class SupernetSession:
         if how:
             own = self._plan.measurement.changed(whole=request.whole, running=request.running)
             plan = replace(self._plan, measurement=own)
-            accuracy = plan.accuracy(self._training.model, self._evaluator.data)
+            accuracy = plan.accuracy(self._training.model, self._data)
         if not request.running:
             return self._answers(genotypes, lambda seed: accuracy.of_paths(genotypes, seed))
         return self._answers(
@@ -176,10 +194,15 @@ class SupernetSession:
         )
 
     def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
-        self._journal.ask(["evaluate mixtures", _digest(request.alphas)])
-        genotypes = self._plan.space.discretize(request.alphas)  # type: ignore[attr-defined]
+        self._journal.ask(["evaluate mixtures", _digest(request.alphas), *_weighed(request)])
+        genotypes = request.discretized(self._plan.space)
         weights = self._training.weights(request.alphas)
-        return self._answers(genotypes, lambda seed: self._accuracy.of_mixtures(weights, seed))
+        if request.edges is None:
+            return self._answers(genotypes, lambda seed: self._accuracy.of_mixtures(weights, seed))
+        edges = self._training.edge_weights(request.edges)
+        return self._answers(
+            genotypes, lambda seed: self._accuracy.of_weighed(weights, edges, seed)
+        )
 
     def _answers(self, genotypes: list[Genotype], measure: Any) -> list[Evaluation]:
         """Return the evaluations, from the journal or measured now."""
@@ -208,7 +231,7 @@ class SupernetSession:
 
     def _measured(self, measure: Any, n: int) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
-        lost = chance(self._evaluator.data.classes)
+        lost = chance(self._data.classes)
         if self._training.problem:
             return [lost] * n
         sequence = seed_sequence(self._seed, "validation", self._asked)
@@ -236,8 +259,13 @@ def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
         return ["paths"]
     alpha = _digest(request.alpha)
     if isinstance(request, TrainMixture):
-        return ["mixture", alpha]
-    return ["bilevel", alpha, request.learning_rate, request.weight_decay]
+        return ["mixture", alpha, *_weighed(request)]
+    return ["bilevel", alpha, request.learning_rate, request.weight_decay, *_weighed(request)]
+
+
+def _weighed(request: TrainMixture | TrainBilevel | EvaluateMixtures) -> list[str]:
+    """Return what tells the weights of edges; nothing where they are not weighed."""
+    return [] if request.edges is None else [_digest(request.edges)]
 
 
 def _digest(values: Any) -> str:

@@ -20,7 +20,7 @@ from nasbench_evo.spaces import isomorphism
 from nasbench_evo.spaces.nasbench201 import SIZE, Cell, NASBench201
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.trainings import Trial
-from nasbench_evo.training.individuals import Job
+from nasbench_evo.training.individuals import Job, training_seed
 
 # Hard enough that cells differ (a study of 60 cells: Spearman 0.73 between two trials, accuracies
 # of 29 to 83 %), and short enough for thousands of them: few images, few steps, narrow networks.
@@ -77,6 +77,7 @@ def build(
         raise InputError("A table's curves have every epoch: use valid_every=1 and whole epochs.")
     if not 1 <= trials <= _MOST_TRIALS:
         raise InputError(f"trials is 1..{_MOST_TRIALS}; got {trials}.")
+    evaluator.require_validation()
     journal = _opened(evaluator, log)
     wanted = [(index, trial) for trial in range(trials) for index in cells]
     missing = [key for key in wanted if journal.answer(_name(*key)) is None]
@@ -101,7 +102,7 @@ def _name(index: int, trial: int) -> str:
 
 def _job(evaluator: StandaloneEvaluator, index: int, trial: int) -> Job:
     genotype = NASBench201().from_index(index)
-    return Job(genotype, evaluator.training_seed(genotype, trial, 0, _PURPOSE), test=True)
+    return Job(genotype, training_seed(0, genotype, trial, _PURPOSE), test=True)
 
 
 def collect(evaluator: StandaloneEvaluator, log: Path, *, share: bool) -> Collector:

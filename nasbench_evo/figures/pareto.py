@@ -79,7 +79,7 @@ def _panel(
 ) -> None:
     d = table.row(dataset)
     there = np.flatnonzero(table.trials[d] > 0)
-    accuracy = table.mean_accuracy[d][there]
+    accuracy = table.quality[d][there]
     cost = costs(table, dataset, rows[0].objective)[there]
     # One image instead of thousands of shapes in a vector file.
     axes.plot(cost, accuracy, ".", color=style.OTHER, markersize=1, alpha=0.25, rasterized=True)

@@ -46,7 +46,7 @@ class Baseline:
 def of(measured: Mapping[Key, Measured], manifest: Mapping[str, Any]) -> Baseline:
     """Return the baseline that accepts what was measured."""
     entries = {
-        key: Entry(m.unit.row.configured.hyperparameters(), m.sample, m.traces)
+        key: Entry(m.unit.row.configured.identity(), m.sample, m.traces)
         for key, m in measured.items()
     }
     return Baseline(manifest, entries)

@@ -14,7 +14,7 @@ from nasbench_evo import tables
 from nasbench_evo.analysis import statistics
 from nasbench_evo.errors import InputError
 from nasbench_evo.gate.baseline import Baseline
-from nasbench_evo.gate.measured import Key, Measured, Sample, Scale, scale
+from nasbench_evo.gate.measured import Key, Measured, Sample, Scale, length, scale
 from nasbench_evo.randomness import stream
 
 ALPHA = 0.005  # level of layer B over all its tests together; layer C's over its presets
@@ -130,7 +130,7 @@ def distribution(
             p,
             regrets[dataset],
             margin[dataset],
-            int(measured[label, dataset].unit.budget.evaluations or 1),
+            length(measured[label, dataset].unit),
         )
         for (label, dataset), pair, p in zip(samples, pairs, p_values, strict=True)
     ]

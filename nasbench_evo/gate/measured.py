@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import engines, runner, tables
-from nasbench_evo.engines import Task
+from nasbench_evo.engines import in_tasks
 from nasbench_evo.errors import RunsFailed
 from nasbench_evo.results.runs import decode
 from nasbench_evo.store import Record
@@ -25,7 +25,6 @@ Key = tuple[str, str]  # row label, data set
 GOLDEN_SEEDS = 5  # traces kept of each unit, of the first seeds
 SHOWN = 12  # genotypes kept of the start of a golden trace
 BLOCK = 50  # evaluations between the prefix hashes of a golden trace
-_SEEDS_PER_TASK = 20
 _SLACK = 1e-9  # as the runner's: fractions add up to just about whole evaluations
 
 
@@ -91,8 +90,13 @@ def scale(table: Table, dataset: str) -> Scale:
     d = table.row(dataset)
     parts = lcm(*range(1, table.correct.shape[2] + 1))
     correct = np.where(table.present[d], table.correct[d], 0).sum(axis=1, dtype=np.int64)
-    counts = correct * (parts // table.trials[d])
+    counts = correct * (parts // np.maximum(table.trials[d], 1))
     return Scale(counts.max() - counts, 100.0 / (parts * table.images[d]))
+
+
+def length(unit: Unit) -> int:
+    """Return the end of a unit's runs: evaluations, or seconds where they end them."""
+    return int(unit.budget.seconds or unit.budget.evaluations or 0)
 
 
 def sample(
@@ -100,14 +104,15 @@ def sample(
 ) -> Sample:
     """Return the runs of a unit as integers; with `until`, what they had by that evaluation."""
     space = tables.load(unit.table).space
-    end = int(unit.budget.evaluations or 0)
+    end = length(unit)
     final, area = [], []
     for record in records:
         points = [
-            (max(1, int(np.ceil(point.spent - _SLACK))), space.index(point.genotype))
-            for point in decode(record).curve
+            (max(1, int(np.ceil(spent - _SLACK))), space.index(point.genotype))
+            for i, point in enumerate(decode(record).curve)
+            for spent in [point.spent if point.seconds is None else point.seconds]
+            if not i or until is None or np.ceil(point.spent - _SLACK) <= until
         ]
-        points = [p for i, p in enumerate(points) if not i or until is None or p[0] <= until]
         starts = np.array([1, *(start for start, _ in points[1:]), end + 1])
         cells = np.array([cell for _, cell in points])
         final.append(cells[-1])
@@ -170,8 +175,7 @@ def _records(
     units: Sequence[Unit], seeds: range, engine: str, workers: int, progress: Callable[[int], None]
 ) -> dict[str, list[Record]]:
     """Return the records of every unit in seed order."""
-    parts = [tuple(seeds[i : i + _SEEDS_PER_TASK]) for i in range(0, len(seeds), _SEEDS_PER_TASK)]
-    tasks = [Task(unit, unit.key(), part) for unit in units for part in parts]
+    tasks = [task for unit in units for task in in_tasks(unit, unit.key(), seeds)]
     records: defaultdict[str, list[Record]] = defaultdict(list)
     for outcome in engines.get(engine)(tasks, workers):
         if outcome.failures:

@@ -44,7 +44,7 @@ def _check(entry: Entry, measured: Measured) -> TraceCheck:
     n = len(measured.traces)
     if not differences:
         return TraceCheck(label, dataset, n, n, None)
-    changes = _changes(entry.hyperparameters, measured.unit.row.configured.hyperparameters())
+    changes = _changes(entry.hyperparameters, measured.unit.row.configured.identity())
     return TraceCheck(label, dataset, n - len(differences), n, differences[0] + changes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -31,6 +32,32 @@ WIDTHS = {
     "transfer": Widths((64, 128, 256), (1024,)),  # Section 4.2
     "imagenet": Widths((256, 512, 512), (4096, 4096), vgg_stem=True),  # Section 4.3
 }
+_LIST = r"[1-9]\d*(?:,[1-9]\d*)*"
+
+
+def widths_for(space: BinaryStages, widths: str | Widths) -> Widths:
+    """Return the widths that a name in `WIDTHS` or a text "8,8,16/32" stands for.
+
+    The text has the channels of each stage, then the outputs of each hidden layer. Raises
+    InputError for anything else, or a number of channels that is not the number of stages.
+    """
+    found = widths
+    if isinstance(found, str):
+        if match := re.fullmatch(f"({_LIST})/({_LIST})", found, re.ASCII):
+            channels, hidden = (tuple(map(int, part.split(","))) for part in match.groups())
+            found = Widths(channels, hidden)
+        elif found in WIDTHS:
+            found = WIDTHS[found]
+        else:
+            known = unknown("widths", found, WIDTHS)
+            raise InputError(f"{known} Or your own: channels/hidden layers, such as 8,8,16/32.")
+    if len(found.channels) != len(space.nodes) or not found.hidden:
+        raise InputError(
+            f"The space has {len(space.nodes)} stages, so expected as many channels and at least "
+            f"one hidden layer; got widths={widths}. Give your own: channels/hidden layers, such "
+            f"as {','.join(['8'] * len(space.nodes))}/32."
+        )
+    return found
 
 
 class Stage(nn.Module):
@@ -136,20 +163,12 @@ def build(
 ) -> BinaryStagesNetwork:
     """Return the network of a genotype (on the CPU), its weights drawn from `generator`.
 
-    `widths` is a name in `WIDTHS` or widths of your own. Raises InputError for an unknown name, a
-    number of widths that is not the number of stages, or a size below 1.
+    `widths` is what `widths_for` takes. Raises InputError for an unknown name, a number of widths
+    that is not the number of stages, or a size below 1.
     """
-    if isinstance(widths, str):
-        if widths not in WIDTHS:
-            raise unknown("widths", widths, WIDTHS)
-        widths = WIDTHS[widths]
-    if len(widths.channels) != len(space.nodes) or not widths.hidden:
-        raise InputError(
-            f"The space has {len(space.nodes)} stages, so expected as many channels and at least "
-            f"one hidden layer; got {widths}. Pass Widths of your own."
-        )
+    chosen = widths_for(space, widths)
     stages = space.stages(space.validate(genotype))
     return construct(
-        lambda: BinaryStagesNetwork(stages, widths, classes, in_channels, image_size, dropout),
+        lambda: BinaryStagesNetwork(stages, chosen, classes, in_channels, image_size, dropout),
         generator,
     )

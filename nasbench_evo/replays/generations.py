@@ -102,7 +102,7 @@ def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:
         return []
     search(recorder, unit.evaluator(), seed=seed, budget=unit.budget)
     table = tables.reported(unit.table)
-    means, index = table.mean_accuracy[table.row(unit.dataset)], table.space.index
+    means, index = table.quality[table.row(unit.dataset)], table.space.index
     found: list[tuple[str, float, float]] = []
     for kind, parents, child in born:
         mean = float(np.mean([means[index(parent)] for parent in parents]))

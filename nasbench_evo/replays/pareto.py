@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo import runner, tables
+from nasbench_evo.algorithms.stand_ins import StandIn
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.results.rows import mean_intervals
@@ -171,12 +172,15 @@ def visited(unit: Unit, seeds: Sequence[int]) -> list[NDArray[np.int64]]:
 def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) -> Fronts:
     """Repeat every run of a suite and return the fronts of what they visited.
 
-    `progress` takes numbers of finished runs. Raises Unsupported for a suite that trains.
+    Rows of algorithms that are known by name only are left out. `progress` takes numbers of
+    finished runs. Raises Unsupported for a suite that trains.
     """
     require_table(suite)
     seeds = range(suite.first_seed, suite.first_seed + suite.seeds)
     result = Fronts([], [])
     for unit in units(suite):
+        if isinstance(unit.row.configured, StandIn):
+            continue
         runs = visited(unit, seeds)
         table = tables.reported(unit.table)
         for objective in available(table, unit.dataset):
@@ -190,7 +194,7 @@ def _front_rows(
     unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
 ) -> list[FrontRow]:
     cells = np.unique(np.concatenate(runs))
-    accuracy = table.mean_accuracy[table.row(unit.dataset)][cells]
+    accuracy = table.quality[table.row(unit.dataset)][cells]
     cost = costs(table, unit.dataset, objective)[cells]
     row, space = unit.row, table.space
     return [
@@ -211,7 +215,7 @@ def _volume_row(
     unit: Unit, table: Table, objective: str, runs: Sequence[NDArray[np.int64]]
 ) -> VolumeRow:
     d = table.row(unit.dataset)
-    accuracy, cost = table.mean_accuracy[d], costs(table, unit.dataset, objective)
+    accuracy, cost = table.quality[d], costs(table, unit.dataset, objective)
     there = np.flatnonzero(table.trials[d] > 0)
     lowest, highest = float(accuracy[there].min()), float(cost[there].max())
     whole = hypervolume(accuracy[there], cost[there], lowest, highest)

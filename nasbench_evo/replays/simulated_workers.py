@@ -22,7 +22,7 @@ from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import changes, check_rule
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request
-from nasbench_evo.runner import Budget
+from nasbench_evo.runner import Budget, begun, individuals
 from nasbench_evo.spaces.base import Genotype, Space
 
 _SLACK = 1e-9
@@ -32,8 +32,8 @@ class _Generational:
     """Any algorithm as it is: the next request comes when the last one is answered in full."""
 
     def __init__(self, algorithm: Algorithm, space: Space, rng: Stream, session: Session) -> None:
-        self._generator = algorithm.search(space, rng)
-        self._session = session
+        self._generator = begun(algorithm, space, rng)
+        self._session, self._name = session, algorithm.name
         self._answers: list[Evaluation | None] | None = None
         self._waiting: deque[tuple[int, Request]] = deque()
 
@@ -50,6 +50,7 @@ class _Generational:
             if isinstance(request, Note):
                 self._answers = []
                 continue
+            individuals(request, self._name)
             self._waiting = deque(enumerate(_singles(request)))
             self._answers = [None] * len(self._waiting)
             if not self._waiting:  # training on shared weights: a table has nothing to do
@@ -69,7 +70,7 @@ def _singles(request: Request) -> Iterator[Request]:
             yield request._replace(genotypes=(genotype,), continues=(number,))
     elif isinstance(request, EvaluateMixtures):
         for i in range(len(request.alphas)):
-            yield EvaluateMixtures(request.alphas[i : i + 1])
+            yield request.only(i)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def _events(
     running: list[tuple[float, int, int, Evaluation]] = []
     now, number, open_ = 0.0, 0, True
     while True:
+        # A spent budget leaves about one slack, by how `left` began.
         while open_ and len(running) < workers and left > 2 * _SLACK:
             try:
                 proposed = schedule.propose()
@@ -150,6 +152,8 @@ def _events(
             if proposed is None:
                 break
             ticket, request = proposed
+            # The table knows the answer at once; the schedule learns it when the training ends on
+            # the clock.
             (answer,) = session.answer(request)
             if answer.cost > left:
                 open_ = False
@@ -160,6 +164,7 @@ def _events(
         if not running:
             return
         now, _, ticket, answer = heapq.heappop(running)
+        # the earliest of all that run: no other ends in time
         if now > deadline:
             return
         schedule.absorb(ticket, answer)

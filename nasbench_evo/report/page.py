@@ -13,6 +13,7 @@ from nasbench_evo.files import write_text
 from nasbench_evo.replays import pareto
 from nasbench_evo.report import page_runs, rankings, sections
 from nasbench_evo.results import comparison
+from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.columns import ResultRow, known
 from nasbench_evo.results.folder import Stored, read
@@ -85,7 +86,8 @@ def command(suite: Suite, *, devices: bool) -> str:
 def _table(stored: Stored) -> dict[str, Any]:
     """Return the result table: every row, with what it can be filtered by."""
     choice, rows = stored.kind.choice(stored.suite), list(stored.found.rows)
-    columns = [c for c in stored.kind.columns if c.header and any(map(c.text, rows))]
+    there = of_kind.columns_of(stored.kind, stored.suite)
+    columns = [c for c in there if c.header and any(map(c.text, rows))]
     sheets = stored.kind.sheets(stored.found, every=True)
     judged = {row: sheet for sheet in sheets for row in sheet.rows}
     return {
@@ -135,7 +137,7 @@ def _gate(path: Path | None) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: expected what `nasbench-evo check --json` prints: {error}."
         ) from error

@@ -9,7 +9,7 @@ from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.runs import Run, UnitRuns
+from nasbench_evo.results.runs import Run, UnitRuns, spent_at, used
 from nasbench_evo.spaces import NASBench201, Space
 
 
@@ -27,20 +27,19 @@ def _unit(stored: Stored, runs: UnitRuns, label: str, most: int) -> dict[str, An
         "label": f"{label}{', on the table' if unit.row.on_table else ''}",
         "dataset": unit.dataset,
         "command": kind.command(suite, unit),
-        "evaluations": max(run.evaluations for run in runs.records),
+        "end": max(used(runs, run) for run in runs.records),
         "measure": track.title,
         "axis": track.axis,
         "log": track.logarithmic,
-        "spent": "evaluations" if suite.by_epochs else "evaluations (full trainings)",
+        "spent": of_kind.spent(suite),
         "runs": [_run(stored, runs, track, space, run) for run in runs.records[:most]],
     }
 
 
 def _run(stored: Stored, runs: UnitRuns, track: Track, space: Space, run: Run) -> dict[str, Any]:
     """Return one run: its curve, what it found, and what is to be told of it."""
-    values = [(point.spent, track.value(point)) for point in run.curve]
-    # a truth table may lack some cells
-    curve = [[spent, round(v, 4)] for spent, v in values if v is not None and isfinite(v)]
+    spent = spent_at(runs, run)
+    curve = [(at, track.value(point)) for at, point in zip(spent, run.curve, strict=True)]
     shown = run.curve[-1].genotype if track.logarithmic else run.genotype
     said = stored.kind.told(stored.suite, runs.unit, run)
     return {

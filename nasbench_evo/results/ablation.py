@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +26,7 @@ from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.runs import UnitRuns, used
 from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]
@@ -54,9 +55,10 @@ class Factor:
 
     @property
     def key(self) -> str:
-        """Return a name for files, such as "eigen_paper_primary_step"."""
+        """Return a name for files, such as "eigen_paper_primary_step"; of letters that all take."""
         preset = self.preset.split(",")[0]
-        return "_".join((self.algorithm, preset, *(self.names or ("variants",))))
+        parts = (self.algorithm, preset, *(self.names or ("variants",)))
+        return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts))
 
     @property
     def generational(self) -> Generational | None:
@@ -90,7 +92,7 @@ class Effect:
     dataset: str
     level: str
     reference: str
-    evaluations: float
+    evaluations: float | None  # the most of a run; None: a budget in seconds ends it
     n: int
     regret: float
     reference_regret: float
@@ -148,8 +150,10 @@ def _of_variants(algorithm: str, entries: list[tuple[Entry, str]]) -> Factor:
         own = {k: v for k, v in entry.set.items() if (k, v) not in shared}
         terms = [_TERMS[k] for k, v in own.items() if k in _TERMS and v == 0]
         changes = terms or [f"{k} = {show(v)}" for k, v in own.items()]
-        both = "L1 and L2" if algorithm == "eg_nas" else "unchanged"
-        levels.append(Level((), ", ".join(changes) or both, label))
+        levels.append(Level((), ", ".join(changes), label))
+    split = any(level.text in _TERMS.values() for level in levels)
+    whole = "L1 and L2" if split else "unchanged"
+    levels = [level if level.text else replace(level, text=whole) for level in levels]
     preset = entries[0][0].preset
     text = ", ".join([preset, *(f"{k}={show(v)}" for k, v in sorted(shared))])
     return Factor(algorithm, text, (), tuple(levels), 0)
@@ -159,6 +163,8 @@ def show(value: Any) -> str:
     """Return a hyper-parameter's value for people: 0.3, 100, on, off, zeros."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return "; ".join(value)
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
@@ -178,7 +184,7 @@ class Runs:
         if key not in self.units:
             return np.empty(0)
         if key not in self._final:
-            self._final[key] = regret_curves(self.units[key], [self.suite.evaluations])[:, 0]
+            self._final[key] = regret_curves(self.units[key], [self.suite.end])[:, 0]
         return self._final[key]
 
     def seeds(self, label: str, dataset: str) -> list[int]:
@@ -196,8 +202,9 @@ class Runs:
         return [np.array([some[seed] for seed in shared]) for some in values]
 
     def spent(self, label: str, dataset: str) -> float:
-        """Return the mean number of evaluations that a run used."""
-        return float(np.mean([run.evaluations for run in self.units[label, dataset].records]))
+        """Return the mean of what a run used: evaluations, or seconds where they end it."""
+        runs = self.units[label, dataset]
+        return float(np.mean([used(runs, run) for run in runs.records]))
 
     def baseline(self, dataset: str) -> UnitRuns | None:
         """Return the runs of random search, if the suite has them."""
@@ -234,7 +241,7 @@ def _effect(
         dataset=dataset,
         level=level.text,
         reference=reference.text,
-        evaluations=runs.suite.evaluations,
+        evaluations=runs.suite.budget.evaluations,
         n=len(a),
         regret=float(a.mean()),
         reference_regret=float(b.mean()),

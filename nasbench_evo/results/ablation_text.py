@@ -20,19 +20,19 @@ def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
     for dataset in runs.suite.datasets:
         mine = [effect for effect in found if effect.dataset == dataset]
         if mine:
-            said.append(_of_dataset(factor, mine))
+            said.append(_of_dataset(factor, mine, runs.suite.length))
             if line := _against_random(factor, dataset, runs):
                 said.append(line)
             said += _main_effects(factor, dataset, runs) if factor.crossed else []
     return said
 
 
-def _of_dataset(factor: Factor, found: Sequence[Effect]) -> str:
+def _of_dataset(factor: Factor, found: Sequence[Effect], length: str) -> str:
     one = found[0]
     head = (
         f"{one.dataset}, {factor.algorithm} ({factor.preset}): against {one.reference} (mean "
-        f"regret {one.reference_regret:.3f} percentage points after at most {one.evaluations:g} "
-        f"evaluations, {_seeds(found)} paired seeds), "
+        f"regret {one.reference_regret:.3f} percentage points after at most {length}, "
+        f"{_seeds(found)} paired seeds), "
     )
     if factor.crossed:
         return head + _of_grid(found)

@@ -6,49 +6,53 @@ sees of a candidate. Everything that differs is named.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from nasbench_evo import tables
 from nasbench_evo.analysis.statistics import Interval
-from nasbench_evo.results.columns import ResultRow
+from nasbench_evo.results.columns import ResultRow, known
 from nasbench_evo.results.published import PublishedRow, compare, load_published
 from nasbench_evo.suite import Suite, rows
 
-COLUMNS = ("data set", "published", "source", "mean", "n", "ours", "ours [95%]", "judgement", "why")
+COLUMNS = (
+    "data set", "split", "published", "source", "mean", "n",
+    "ours", "ours [95%]", "judgement", "why",
+)  # fmt: skip
 Line = tuple[str, ...]  # one text for each of COLUMNS
+Key = tuple[str, str, str]  # row label, data set, split
 NOTE = (
-    "Validation accuracy, percent; ours with the bootstrap 95% interval of the mean over runs. A "
-    "match is a published mean inside our interval widened by the published standard error."
+    "Accuracy in percent; ours with the bootstrap 95% interval of the mean over runs. A match is a "
+    "published mean inside our interval widened by the published standard error."
 )
 _OPTIMAL = "Optimal"  # no method: the best cell of the benchmark
 _ROUNDING = 0.005  # published with two digits
 
 
 def best_accuracy(suite: Suite, dataset: str) -> float:
-    """Return the highest mean accuracy of a suite's data set, percent."""
-    table = tables.load(suite.table)
+    """Return the highest mean accuracy of a suite's data set at the reported length, percent."""
+    table = tables.reported(suite.table)
     return float(table.best[table.row(dataset)])
 
 
-def compare_all(suite: Suite, ours: Mapping[tuple[str, str], Interval]) -> list[Line]:
+def compare_all(suite: Suite, ours: Mapping[Key, Interval]) -> list[Line]:
     """Return a line of text, in the order of COLUMNS, for each published row beside each of ours.
 
-    `ours` has the interval of the mean validation accuracy (percent) by row label and data set.
+    `ours` has the interval of the mean accuracy (percent) by row label, data set and split.
     """
-    space = tables.load(suite.table).space.name
+    table = tables.reported(suite.table)
     lines = []
     for row in load_published():
-        if row.space != space or row.dataset not in suite.datasets or row.split != "valid":
+        if row.space != table.space.name or row.dataset not in suite.reported:
             continue
-        if row.method == _OPTIMAL:
+        split = "test" if table.by_test(row.dataset) else "valid"
+        if row.method == _OPTIMAL and row.split == split:
             lines.append(_optimal(suite, row))
         for mine in rows(suite):
-            if mine.algorithm == row.algorithm and (mine.label, row.dataset) in ours:
+            if mine.algorithm == row.algorithm and (mine.label, row.dataset, row.split) in ours:
                 why = differences(suite, row)
-                interval = ours[mine.label, row.dataset]
+                interval = ours[mine.label, row.dataset, row.split]
                 lines.append(_line(row, mine.label, interval, why))
     return lines
 
@@ -58,13 +62,15 @@ def beside(suite: Suite, summary: Sequence[ResultRow]) -> list[Line]:
 
     Rows of one run have no interval and are left out.
     """
-    ours = {
-        (f"{row.algorithm} ({row.preset})", row.dataset): Interval(
-            row.mean_accuracy, row.accuracy_low, row.accuracy_high
-        )
-        for row in summary
-        if row.evaluations == suite.checkpoints[-1] and row.n > 1
-    }
+    ours: dict[Key, Interval] = {}
+    for row in summary:
+        if row[suite.column] == suite.marks[-1] and row.n > 1:
+            head = (f"{row.algorithm} ({row.preset})", row.dataset)
+            valid = (row.mean_accuracy, row.accuracy_low, row.accuracy_high)
+            test = (row.mean_test, row.test_low, row.test_high)
+            for split, interval in (("valid", valid), ("test", test)):
+                if all(map(known, interval)):
+                    ours[*head, split] = Interval(*interval)
     return compare_all(suite, ours)
 
 
@@ -74,15 +80,16 @@ def of_summary(suite: Suite, summary: Sequence[ResultRow]) -> list[str]:
 
 
 def published(suite: Suite) -> list[PublishedRow]:
-    """Return the published validation accuracies of this suite's space and data sets."""
-    space = tables.load(suite.table).space.name
+    """Return the published accuracies of this suite's space, data sets and splits."""
+    table = tables.reported(suite.table)
     names = {entry.algorithm for entry in suite.rows}
+    splits = {"valid"} if table.test_accuracy is None else {"valid", "test"}
     return [
         row
         for row in load_published()
-        if row.space == space
-        and row.dataset in suite.datasets
-        and row.split == "valid"
+        if row.space == table.space.name
+        and row.dataset in suite.reported
+        and row.split in splits
         and row.algorithm in names
     ]
 
@@ -92,7 +99,7 @@ def _line(row: PublishedRow, label: str, interval: Interval, why: list[str]) -> 
     spread = "" if row.std is None else f" +- {row.std:.2f}"
     estimate, low, high = interval
     return (
-        *(row.dataset, row.method, row.source, f"{row.mean:.2f}{spread}"),
+        *(row.dataset, row.split, row.method, row.source, f"{row.mean:.2f}{spread}"),
         "?" if row.runs is None else str(row.runs),
         *(label, f"{estimate:.2f} [{low:.2f}, {high:.2f}]", verdict.judgement, verdict.reason),
     )
@@ -102,13 +109,16 @@ def _optimal(suite: Suite, row: PublishedRow) -> Line:
     """Compare the best cell of the table with the one published: same data, no search."""
     best = best_accuracy(suite, row.dataset)
     interval = Interval(best, best - _ROUNDING, best + _ROUNDING)
-    table = tables.load(suite.table)
+    table = tables.reported(suite.table)
     d = table.row(row.dataset)
-    trial = np.nanmax(table.valid_accuracy[d, table.mean_accuracy[d].argmax()])
+    trials = table.test_accuracy if row.split == "test" else table.valid_accuracy
     verdict = compare(*interval, row, comparable=True)
-    why = f"; ours is the best mean over trials, that cell's best single trial is {trial:.2f}"
+    why = ""
+    if trials is not None:
+        trial = np.nanmax(trials[d, np.nanargmax(table.quality[d])])
+        why = f"; ours is the best mean over trials, that cell's best single trial is {trial:.2f}"
     return (
-        *(row.dataset, row.method, row.source, f"{row.mean:.2f}", ""),
+        *(row.dataset, row.split, row.method, row.source, f"{row.mean:.2f}", ""),
         *("best cell of the table", f"{best:.3f}", verdict.judgement, verdict.reason + why),
     )
 
@@ -116,31 +126,36 @@ def _optimal(suite: Suite, row: PublishedRow) -> Line:
 def differences(suite: Suite, row: PublishedRow) -> list[str]:
     """Return what a published row's search had otherwise than the suite's; empty: comparable."""
     found = []
-    if "not stated" in row.budget + row.protocol:
+    if not row.stated:
         found.append("its protocol is not stated in the source")
-    if "supernet" in row.protocol + row.budget:
+    if row.weights == "shared":
         found.append("it searched with a weight-sharing supernet, ours reads trained accuracies")
-    if match := re.search(r"(\d+)-epoch accuracy", row.protocol):
-        found.append(f"it searched by accuracy after {match[1]} epochs, ours after full training")
-    seconds = re.search(r"(\d+) simulated seconds", row.budget)
-    if seconds and suite.simulated_seconds != float(seconds[1]):
-        found.append(f"its budget was {seconds[1]} simulated seconds, ours is {_budget(suite)}")
-    if "on CIFAR-10" in row.budget + row.protocol and row.dataset != "cifar10":
-        found.append(f"it searched on cifar10, ours on {row.dataset}")
+    epochs = tables.load(suite.table).epochs
+    if row.searched_epochs is not None and row.searched_epochs != epochs:
+        ours = "full training" if epochs is None else f"{epochs} epochs"
+        found.append(
+            f"it searched by accuracy after {row.searched_epochs} epochs, ours after {ours}"
+        )
+    limits = suite.budget
+    if row.seconds is not None and (limits.seconds, limits.evaluations) != (row.seconds, None):
+        found.append(f"its budget was {row.seconds} simulated seconds, ours is {_budget(suite)}")
+    source = suite.datasets[0] if suite.report_on else row.dataset
+    if row.searched_on not in (None, source):
+        found.append(f"it searched on {row.searched_on}, ours on {source}")
     return found
 
 
 def _budget(suite: Suite) -> str:
-    if suite.simulated_seconds is not None:
-        return f"{suite.simulated_seconds:g} simulated seconds"
-    return f"{suite.evaluations} evaluations"
+    most = suite.budget.evaluations
+    more = f" and {most:g} evaluations" if suite.by_seconds and most is not None else ""
+    return f"{suite.length}{more}"
 
 
 def sentences(lines: Iterable[Line]) -> list[str]:
     """Return each line of `compare_all` as a sentence; rows with the same reason share one."""
     shared: dict[tuple[str, ...], list[str]] = {}
-    for dataset, method, source, mean, n, ours, interval, judgement, why in lines:
-        head = (dataset, f"{method} {mean} (n={n or '-'}; {source})", judgement, why)
+    for dataset, split, method, source, mean, n, ours, interval, judgement, why in lines:
+        head = (f"{dataset} {split}", f"{method} {mean} (n={n or '-'}; {source})", judgement, why)
         shared.setdefault(head, []).append(f"{ours} {interval}")
     return [
         f"{dataset}: published {published}; ours {', '.join(ours)}: {judgement}; {why}."

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nasbench_evo.claim import read_by_name
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.execution import MANIFEST
 from nasbench_evo.results import kinds
@@ -44,6 +45,9 @@ class Stored:
 def read(folder: Path) -> Stored:
     """Return what a results folder holds.
 
+    Nothing that it names is imported: algorithms of other people's code are read by name, unless
+    their modules are imported already.
+
     Raises InputError where there are no stored runs, DataError where they cannot be read or are
     of another result format.
     """
@@ -67,6 +71,7 @@ def read(folder: Path) -> Stored:
         manifest = _json(folder / MANIFEST)
         if "devices" in manifest:  # those that the runs were made on
             suite = suite.model_copy(update={"devices": manifest["devices"]})
+        read_by_name(suite, store)
         collected = collect(suite, store)
     if not any(runs.records for runs in collected):
         raise InputError(f"{folder} holds no finished run of {suite.name}. Run the suite first.")
@@ -82,13 +87,13 @@ def _suite(folder: Path, identity: str, seeds: int, description: str) -> Suite:
     try:
         content = {**json.loads(identity), "seeds": seeds, "description": description}
         return Suite.model_validate(content)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         raise DataError(f"{folder} names a suite that cannot be read: {error}.") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}. Run the suite again.") from error
     return content if isinstance(content, dict) else {}

@@ -122,20 +122,19 @@ class Kind(ABC):
 
     def groups(self, suite: Suite) -> tuple[str, ...]:
         """Return the keys by which rows are split into tables."""
-        return ("dataset", "evaluations")
+        return ("dataset", suite.column)
 
     def choice(self, suite: Suite) -> Choice | None:
         """Return what else a page lets one choose."""
-        last = suite.checkpoints[-1]
-        return Choice("Evaluations", "evaluations", suite.checkpoints, last)
+        return Choice(suite.unit.capitalize(), suite.column, suite.marks, suite.marks[-1])
 
     def title(self, suite: Suite, row: ResultRow) -> str:
         """Return the title of the table that a row is in."""
-        return f"{row.dataset}, {row.evaluations} evaluations"
+        return f"{row.dataset}, {row[suite.column]:.10g} {suite.unit}"
 
     def shown(self, suite: Suite, row: ResultRow) -> bool:
         """Whether a row is in the tables of console and exports: the end of the runs."""
-        return bool(row.evaluations == suite.checkpoints[-1])
+        return bool(row[suite.column] == suite.marks[-1])
 
     def more(self, found: Findings) -> dict[str, Any]:
         """Return what summary.json holds behind its rows."""
@@ -217,7 +216,12 @@ class Kind(ABC):
         words = ["nasbench-evo", "search", row.algorithm]
         words += ["--dataset", unit.table_dataset or unit.dataset]
         words += ["--preset", row.preset] if row.preset != "paper" else []
-        words += settings("--set", dict(row.changes))
+        changes = dict(row.changes)
+        changes.pop("incumbent", None)  # no hyper-parameter, see `suite.units.rows`
+        words += settings("--set", changes)
+        shared = suite.by_epochs and not row.on_table  # there is one rule for shared weights
+        if row.incumbent != row.configured.incumbent and not shared:
+            words += ["--incumbent", row.incumbent]
         return shlex.join(words + self.options(suite, unit))
 
 
@@ -251,6 +255,36 @@ def described(space: Space, genotype: Genotype) -> str:
     return printed if draw is None else f"{printed}\n\n{draw(genotype)}"
 
 
+def columns_of(kind: Kind, suite: Suite) -> list[Column]:
+    """Return the columns that the rows of a suite have."""
+    absent = set() if suite.by_seconds else {SECONDS.key}
+    absent |= set() if suite.report_on else {SEARCHED_ON.key}
+    return [column for column in kind.columns if column.key not in absent]
+
+
+def spent(suite: Suite) -> str:
+    """Return the title of an axis of what a run has spent."""
+    return suite.unit if suite.by_seconds or suite.by_epochs else "evaluations (full trainings)"
+
+
+def within(suite: Suite) -> str:
+    """Return in words how long a run is."""
+    if not suite.by_seconds:
+        return f"up to {suite.evaluations} evaluations (full trainings) a run"
+    most = suite.budget.evaluations
+    more = "" if most is None else f" and up to {most:g} evaluations"
+    return f"up to {suite.end:.10g} simulated seconds{more} a run"
+
+
+def _evaluations(g: Group) -> float | None:
+    """Return what a group had spent; with a budget in seconds it is known at its end only."""
+    if g.runs.unit.budget.seconds is None:
+        return g.checkpoint
+    if g.checkpoint < g.runs.unit.budget.seconds:
+        return None
+    return round(sum(run.evaluations for run in g.runs.records) / g.n, 1)
+
+
 # The columns that every kind begins and ends with.
 ROW = (
     Column("algorithm", lambda g: g.runs.unit.row.algorithm, kind="text"),
@@ -267,12 +301,27 @@ LABEL = Column(
 DATASET = Column(
     "dataset", lambda g: g.runs.unit.dataset, "data set", meaning="Searched on.", kind="text"
 )
+SEARCHED_ON = Column(  # of suites that report on other data sets
+    "searched_on",
+    lambda g: g.runs.unit.dataset,
+    "searched on",
+    meaning="Data set that the search saw.",
+    kind="text",
+    width=6,
+)
 EVALUATIONS = Column(
     "evaluations",
-    lambda g: g.checkpoint,
+    lambda g: _evaluations(g),
     "evaluations",
-    meaning="Full-training equivalents spent.",
-    form="d",
+    meaning="Full-training equivalents spent; with a budget in seconds the mean over the runs.",
+    form=".10g",
+)
+SECONDS = Column(  # of suites whose budget is one in seconds
+    "seconds",
+    lambda g: g.checkpoint,
+    "simulated seconds",
+    meaning="Simulated seconds of training and validation spent.",
+    form=".10g",
 )
 COUNT = Column(
     "n",

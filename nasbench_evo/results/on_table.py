@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,24 @@ MEASURED = "mean_measured"
 DEFAULT_TABLE = "nasbench201"  # of `nasbench-evo search`
 
 
-def _best(g: Group) -> float:
-    return float(g.facts["best"])
+def _valid(g: Group, regret: float) -> float | None:
+    """Return the validation accuracy of a regret; None where regrets are of test accuracies."""
+    return None if g.facts["by_test"] else float(g.facts["best"]) - regret
+
+
+def _test(g: Group) -> statistics.Interval:
+    """Return the mean test accuracy and its interval, NaN where there is none."""
+    found: statistics.Interval = g.facts["test"]
+    return found
+
+
+def _regret_by(rule: str, g: Group) -> float | None:
+    """Return the mean regret of what a rule of recommendation takes at the end of the runs."""
+    cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
+    if None in cells:
+        return None
+    table = tables.reported(g.runs.unit.table)
+    return float(np.mean([table.regret(g.dataset, cell) for cell in cells]))
 
 
 class OnTable(Kind):
@@ -36,7 +53,7 @@ class OnTable(Kind):
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto")
+    figures = ("regret", "final", "pareto", "relaxation")
     meaning = (
         "Accuracy: validation, percent, of the mean over the found cell's trials, which the search "
         "did not see; mean ± standard deviation over runs. Regret: distance to the best cell of "
@@ -45,12 +62,16 @@ class OnTable(Kind):
     columns = (
         *kind.ROW,
         kind.LABEL,
-        dataclasses.replace(kind.DATASET, meaning="Data set of the table."),
+        dataclasses.replace(
+            kind.DATASET, of=lambda g: g.dataset, meaning="Data set of the table that is reported."
+        ),
+        kind.SEARCHED_ON,
         kind.EVALUATIONS,
+        kind.SECONDS,
         kind.COUNT,
         Column(
             "mean_accuracy",
-            lambda g: _best(g) - float(g.losses.mean()),
+            lambda g: _valid(g, float(g.losses.mean())),
             "accuracy",
             "%",
             "Mean and standard deviation over runs of the found cell's mean.",
@@ -58,9 +79,9 @@ class OnTable(Kind):
             form=".3f",
             width=3,
         ),
-        Column("std_accuracy", lambda g: g.std),
-        Column("accuracy_low", lambda g: _best(g) - g.interval.high),
-        Column("accuracy_high", lambda g: _best(g) - g.interval.low),
+        Column("std_accuracy", lambda g: None if g.facts["by_test"] else g.std),
+        Column("accuracy_low", lambda g: _valid(g, g.interval.high)),
+        Column("accuracy_high", lambda g: _valid(g, g.interval.low)),
         Column(
             "mean_regret",
             lambda g: float(g.losses.mean()),
@@ -91,15 +112,35 @@ class OnTable(Kind):
             form=".3f",
             width=4,
         ),
+        *(
+            Column(
+                f"regret_{rule}",
+                partial(_regret_by, rule),
+                f"by {rule}",
+                "points",
+                f"Mean regret where the run recommends the best {told} (the rule {rule}), whatever "
+                "rule the row has.",
+                form=".3f",
+                width=5,
+            )
+            for rule, told in (
+                ("seen", "single answer"), ("mean", "average over a cell's answers")
+            )
+        ),
         Column(
             "mean_test",
-            lambda g: g.facts["test"],
+            lambda g: _test(g).estimate,
             "test",
             "%",
-            "Mean test accuracy of the found cells, where the table has it.",
+            "Mean and standard deviation over runs of the found cell's mean test accuracy, where "
+            "the table has it.",
+            std="std_test",
             form=".3f",
-            width=3,
+            width=0,
         ),
+        Column("std_test", lambda g: g.facts["std_test"]),
+        Column("test_low", lambda g: _test(g).low),
+        Column("test_high", lambda g: _test(g).high),
         Column(  # of tables whose accuracy is a score of something else
             MEASURED,
             lambda g: g.facts[MEASURED],
@@ -116,19 +157,25 @@ class OnTable(Kind):
     def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
         """Return the rows, with comparisons at the last checkpoint, and published figures."""
         groups: list[Group] = []
-        for dataset in suite.datasets:
-            present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-            paths = [regret_curves(runs, suite.checkpoints) for runs in present]
-            for c, checkpoint in enumerate(suite.checkpoints):
+        for dataset in suite.reported:
+            present = searched_for(suite, dataset, collected)
+            paths = [regret_curves(runs, suite.marks, dataset) for runs in present]
+            tests = [_test_curves(runs, suite.marks, dataset) for runs in present]
+            for c, checkpoint in enumerate(suite.marks):
                 losses = [path[:, c] for path in paths]
-                last = checkpoint == suite.checkpoints[-1]
-                some = zip(present, losses, mean_intervals(losses), strict=True)
+                test = [curve[:, c] for curve in tests]
+                bands, shown = mean_intervals(losses), mean_intervals(test)
                 groups += ranked(
-                    [_group(suite, runs, checkpoint, x, band, last) for runs, x, band in some]
+                    [
+                        _group(
+                            suite, runs, dataset, checkpoint, losses[i], bands[i], test[i], shown[i]
+                        )
+                        for i, runs in enumerate(present)
+                    ]
                 )
-        compare([group for group in groups if group.checkpoint == suite.checkpoints[-1]])
+        compare([group for group in groups if group.checkpoint == suite.marks[-1]])
         kind.labelled(groups)
-        rows = made(self.columns, groups)
+        rows = made(kind.columns_of(self, suite), groups)
         return Findings(suite, collected, rows, sentences=comparison.of_summary(suite, rows))
 
     def space(self, suite: Suite) -> Space:
@@ -159,7 +206,7 @@ class OnTable(Kind):
         size = table.size(unit.dataset, last.genotype)
         said = {
             "regret": f"{regret_of(table, unit.dataset)(last):.3f} percentage points",
-            "found after": f"{last.spent:g} of {run.evaluations:g} evaluations",
+            "found after": _found_after(last, run),
         }
         if size is not None:
             said["parameters"] = f"{size / 1e6:.3f} million"
@@ -175,7 +222,8 @@ class OnTable(Kind):
             "description": suite.description,
             "table": table.name,
             "table_label": table.label,
-            "best_mean_accuracy": {d: float(table.best[table.row(d)]) for d in suite.datasets},
+            "best_mean_accuracy": {d: float(table.best[table.row(d)]) for d in suite.reported},
+            **_protocols(suite),
         }
 
     def more(self, found: Findings) -> dict[str, Any]:
@@ -191,49 +239,103 @@ class OnTable(Kind):
     def scope(self, suite: Suite) -> str:
         """Return the budget and the table."""
         table = tables.reported(suite.table)
-        return (
-            f"up to {suite.evaluations} evaluations (full trainings) a run. "
-            f"Table: {table.name}, {table.label}."
-        )
+        return f"{kind.within(suite)}. Table: {table.name}, {table.label}. {protocol(suite)}"
 
     def title(self, suite: Suite, row: ResultRow) -> str:
         """Return data set, budget and the best that there is."""
         table = tables.reported(suite.table)
         d = table.row(row.dataset)
         head, metric = super().title(suite, row), table.metric
+        if suite.report_on:
+            head += f", searched on {suite.datasets[0]}"
         if table.measured is None:
-            return f"{head}, best mean accuracy {float(table.best[d]):.3f} %"
+            which = "test" if table.by_test(row.dataset) else "mean"
+            return f"{head}, best {which} accuracy {float(table.best[d]):.3f} %"
         best = float(table.mean_measured[d, np.nanargmax(table.mean_accuracy[d])])
         return (
             f"{head}, best mean {metric.name} {best:.3g} (accuracy: its score, 100 % at "
             f"{metric.best:g}, 0 % at {metric.worst:g})"
         )
 
+    def notes(self, found: Findings) -> list[str]:
+        """Return also what the accuracies are of."""
+        return [protocol(found.suite), *super().notes(found)]
+
+
+def protocol(suite: Suite) -> str:
+    """Return what a suite's searches see and what of their finds is reported, from the tables."""
+    searched, table = tables.load(suite.table), tables.reported(suite.table)
+    said = [f"Searched on {_list(suite.datasets)} by {_length(searched)}."]
+    for dataset in suite.reported:
+        split = table.valid_split[table.row(dataset)] if table.valid_split else "validation"
+        test = (table.test_split[table.row(dataset)] if table.test_split else "") or "none"
+        regret = "; regret is of test accuracies" if table.by_test(dataset) else ""
+        said.append(
+            f"{dataset}: reported after {_epochs(table)}, validation {split or 'none'}, "
+            f"test {test}{regret}."
+        )
+    return " ".join(said)
+
+
+def _length(table: Table) -> str:
+    return f"{table.metric.name} after {_epochs(table)}"
+
+
+def _epochs(table: Table) -> str:
+    return "full training" if table.epochs is None else f"{table.epochs} epochs"
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _protocols(suite: Suite) -> dict[str, Any]:
+    """Return the lengths of training that are searched and reported, and on what."""
+    searched, table = tables.load(suite.table), tables.reported(suite.table)
+    return {
+        "searched": {"datasets": suite.datasets, "epochs": searched.epochs},
+        "reported": {d: table.protocol(d) for d in suite.reported},
+    }
+
+
+def _found_after(last: Point, run: Run) -> str:
+    if last.seconds is None:
+        return f"{last.spent:g} of {run.evaluations:g} evaluations"
+    return f"{last.seconds:,.0f} of {run.simulated_seconds:,.0f} simulated seconds"
+
+
+def searched_for(suite: Suite, dataset: str, collected: Sequence[UnitRuns]) -> list[UnitRuns]:
+    """Return the runs whose finds are reported on a data set."""
+    source = suite.datasets[0] if suite.report_on else dataset
+    return [runs for runs in collected if runs.unit.dataset == source and runs.records]
+
 
 def _group(
     suite: Suite,
     runs: UnitRuns,
-    checkpoint: int,
+    dataset: str,
+    checkpoint: float,
     losses: Array,
     interval: statistics.Interval,
-    last: bool,
+    tests: Array,
+    test: statistics.Interval,
 ) -> Group:
     table = tables.reported(runs.unit.table)
-    dataset = runs.unit.dataset
-    facts: dict[str, float | None] = {
-        "best": float(table.best[table.row(dataset)]), "returned": None, "test": None,
+    facts: dict[str, Any] = {
+        "best": float(table.best[table.row(dataset)]),
+        "by_test": table.by_test(dataset),
+        "returned": None,
+        "test": test,
+        "std_test": float(tests.std(ddof=1)) if len(tests) > 1 else math.nan,
         MEASURED: None,
-    }  # fmt: skip
+        "last": checkpoint == suite.marks[-1],
+    }
     if table.measured is not None:
         means, index = table.mean_measured[table.row(dataset)], table.space.index
         ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
         facts[MEASURED] = float(ends.mean())
-    if last:
-        found = [run.curve[-1].genotype for run in runs.records]
-        known = [table.mean_test(dataset, genotype) for genotype in found]
-        tests = [test for test in known if test is not None]
+    if facts["last"]:
         ended = [run.returned for run in runs.records if run.returned is not None]
-        facts["test"] = float(np.mean(tests)) if tests else None
         if ended:
             facts["returned"] = float(np.mean([table.regret(dataset, cell) for cell in ended]))
     return Group(runs, dataset, checkpoint, losses, interval, facts, asked=suite.seeds)
@@ -242,7 +344,7 @@ def _group(
 def regrets(table: Table, dataset: str) -> Array:
     """Return the regret of every genotype of a data set, percentage points; [G]."""
     d = table.row(dataset)
-    return np.asarray(table.best[d] - table.mean_accuracy[d])
+    return np.asarray(table.best[d] - table.quality[d])
 
 
 def regret_of(table: Table, dataset: str) -> Callable[[Point], float]:
@@ -251,12 +353,24 @@ def regret_of(table: Table, dataset: str) -> Callable[[Point], float]:
     return lambda point: float(known[index(point.genotype)])
 
 
-def regret_curves(runs: UnitRuns, points: Sequence[float]) -> Array:
-    """Return the regret of each run's incumbent after each number of evaluations; [n, points].
+def regret_curves(runs: UnitRuns, points: Sequence[float], dataset: str | None = None) -> Array:
+    """Return the regret of each run's incumbent at each point; [n, points].
 
-    A point before the first evaluation takes the first incumbent.
+    Points are evaluations, or simulated seconds where the budget is one; `dataset` is the one
+    that is reported (default: the one that was searched on). A point before the first evaluation
+    takes the first incumbent.
     """
-    return curves(runs, points, regret_of(tables.reported(runs.unit.table), runs.unit.dataset))
+    table = tables.reported(runs.unit.table)
+    return curves(runs, points, regret_of(table, dataset or runs.unit.dataset))
+
+
+def _test_curves(runs: UnitRuns, points: Sequence[float], dataset: str) -> Array:
+    """Return the mean test accuracy of each run's incumbent, percent; [n, points], NaN without."""
+    table = tables.reported(runs.unit.table)
+    if table.mean_test_accuracy is None:
+        return np.full((len(runs.records), len(points)), math.nan)
+    means, index = table.mean_test_accuracy[table.row(dataset)], table.space.index
+    return curves(runs, points, lambda point: float(means[index(point.genotype)]))
 
 
 def budget_options(unit: Unit) -> list[str]:

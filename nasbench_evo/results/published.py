@@ -15,7 +15,14 @@ from nasbench_evo.suite import PUBLISHED, bundled_folders
 Judgement = Literal["match", "differs", "not comparable"]
 
 _TABLE_KEYS = {"source", "space", "budget", "protocol", "columns", "methods"}
-_OPTIONAL_KEYS = {"runs", "printed"}
+_PROTOCOL = {
+    "stated": bool,
+    "weights": str,
+    "searched_epochs": int,
+    "seconds": int,
+    "searched_on": str,
+}
+_OPTIONAL_KEYS = {"runs", "printed", *_PROTOCOL}
 _SPLITS = ("valid", "test")
 _NORMAL_95 = 1.96
 
@@ -25,7 +32,9 @@ class PublishedRow:
     """One published accuracy in percent.
 
     `std` and `runs` are None where the source gives none; `algorithm` is the name of ours that
-    the method corresponds to, None for a method that we do not have.
+    the method corresponds to, None for a method that we do not have. The last fields are
+    what `budget` and `protocol` say in words: whether the source states them, "shared" weights, the
+    epochs and the data set that the search saw, and its simulated seconds; None where unknown.
     """
 
     method: str
@@ -39,6 +48,11 @@ class PublishedRow:
     budget: str
     protocol: str
     source: str
+    stated: bool = True
+    weights: str | None = None
+    searched_epochs: int | None = None
+    seconds: int | None = None
+    searched_on: str | None = None
 
     @property
     def standard_error(self) -> float | None:
@@ -143,6 +157,12 @@ def _rows_of_method(
         raise ValueError(f"{where}: runs must be a whole number from 1, got {runs!r}")
     if table.get("printed", "accuracy") not in ("accuracy", "error"):
         raise ValueError(f"{where}: printed must be 'accuracy' or 'error'")
+    protocol = {key: table[key] for key in _PROTOCOL if key in table}
+    for key, value in protocol.items():
+        if type(value) is not _PROTOCOL[key]:
+            raise ValueError(
+                f"{where}: {key} must be of type {_PROTOCOL[key].__name__}, got {value!r}"
+            )
     for column, cell in zip(table["columns"], cells, strict=True):
         dataset, split = column.split(" ")
         if len(cell) > 2 or not all(0 <= value <= 100 for value in cell) or split not in _SPLITS:
@@ -154,7 +174,14 @@ def _rows_of_method(
             std = float(cell[1]) if len(cell) == 2 else None
             names = (method, algorithm, table["space"], dataset, split)
             yield PublishedRow(
-                *names, mean, std, runs, table["budget"], table["protocol"], table["source"]
+                *names,
+                mean,
+                std,
+                runs,
+                table["budget"],
+                table["protocol"],
+                table["source"],
+                **protocol,
             )
 
 

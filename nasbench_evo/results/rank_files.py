@@ -1,9 +1,10 @@
 """What `rank-correlation` reads: values of genotypes from CSV, JSON, a table or a supernet.
 
 CSV has a column of architectures and one of values, either under a header that has `arch`, or
-architectures first and no header; JSON is an object of architecture -> value. The truth may have
-several values of a genotype, its trials: further columns, or a list. Every spelling of an
-architecture that the space accepts will do.
+architectures first and no header; JSON is an object of architecture -> value. Under a header the
+values are the only other column, or the one that is called value, accuracy or valid. The truth may
+have several values of a genotype, its trials: numbered columns (value_0, value_1), or a list. Every
+spelling of an architecture that the space accepts will do.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
 from nasbench_evo.errors import InputError
 from nasbench_evo.spaces import Genotype, NASBench201, Space, isomorphism
+from nasbench_evo.tables.importing import columns
 
 HEADER = "arch"  # in the first line of a CSV file: it names the columns
+VALUES = ("value", "accuracy", "valid")  # what a column of values is called
 _FEWEST = 3  # genotypes that can be ranked
 
 Row = tuple[str, str, Sequence[Any]]  # where it stands, its architecture, its values
@@ -184,21 +187,47 @@ def _csv(path: Path) -> Iterator[Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         rows = ((f"line {reader.line_num}", fields) for fields in reader if fields)
-        arch, width = 0, 0
+        arch, width, chosen = 0, 0, [1]
         for place, fields in rows:
             if not width:
                 width = len(fields)
                 names = [field.strip().lower() for field in fields]
                 if HEADER in names:
-                    arch = names.index(HEADER)
+                    arch, chosen = names.index(HEADER), _chosen(names, path)
                     continue
+                if width > 2:
+                    raise InputError(
+                        f"{path}, {place}: {width} columns without names. Put a header above: "
+                        f"{HEADER},{VALUES[0]}, or {HEADER},{VALUES[0]}_0,{VALUES[0]}_1 for trials."
+                    )
             if len(fields) != width or width < 2:
                 raise InputError(
                     f"{path}, {place}: expected {max(width, 2)} columns ({HEADER},value); got "
                     f"{len(fields)}. Put an architecture that has a comma in quotes."
                 )
-            values = [field for i, field in enumerate(fields) if i != arch and field.strip()]
+            values = [fields[i] for i in chosen if fields[i].strip()]
             yield place, fields[arch], values or [""]
+
+
+def _chosen(names: Sequence[str], path: Path) -> list[int]:
+    """Return the positions of the columns of values; InputError where that is not plain."""
+    others = [
+        name for name in names if name != HEADER and not columns.INDEX.fullmatch(name.capitalize())
+    ]
+    if len(others) == 1:
+        return [names.index(others[0])]
+    stems: dict[str, list[str]] = {name: [name] for name in others}
+    for stem in {name.rstrip("0123456789").removesuffix("_") for name in others} - {""}:
+        stems[stem] = columns.trial_columns(stem, others)
+    found = [stem for stem in VALUES if stems.get(stem)]
+    if not found and others:  # all are trials of one thing
+        found = [stem for stem, members in stems.items() if len(members) == len(others)]
+    if len(found) != 1 and others:
+        raise InputError(
+            f"{path}: which of the columns {', '.join(others)} has the values? Call it "
+            f"{VALUES[0]}, or {VALUES[0]}_0, {VALUES[0]}_1 and so on if they are trials."
+        )
+    return [names.index(name) for stem in found for name in stems[stem]]
 
 
 def _json(path: Path) -> Iterator[Row]:

@@ -68,6 +68,9 @@ def mean_intervals(samples: Sequence[Array]) -> list[statistics.Interval]:
             some = [statistics.Interval(float(v), math.nan, math.nan) for v in values[:, 0]]
         else:
             rng = stream(0, "bootstrap of the summary").generator
+            if not np.isfinite(values).any():  # nothing is known: no resampling
+                intervals |= dict.fromkeys(chosen, statistics.Interval(*[math.nan] * 3))
+                continue
             with warnings.catch_warnings():  # all runs equal: an interval of no width is right
                 warnings.simplefilter("ignore", statistics.StatisticsWarning)
                 some = statistics.bootstrap_intervals(values, "mean", rng=rng)

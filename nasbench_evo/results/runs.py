@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nasbench_evo.analysis.bootstrap import Array
-from nasbench_evo.engines import REPORT
+from nasbench_evo.engines import CLOCK, INCUMBENTS, REPORT
 from nasbench_evo.evaluators import probing
 from nasbench_evo.spaces import Genotype
 from nasbench_evo.store import Record, Store
@@ -24,12 +24,14 @@ class Point(NamedTuple):
     """Where the incumbent of a run changed.
 
     `spent` in full-training equivalents; `seen` is its accuracy as the search saw it, percent,
-    None where a table was searched, which stores none.
+    None where a table was searched, which stores none; `seconds` is the simulated time, None where
+    the budget is none in seconds.
     """
 
     spent: float
     genotype: Genotype
     seen: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ class Run:
         value = self.data.get("returned")
         return None if value is None else frozen(value)
 
+    def recommended(self, rule: str) -> Genotype | None:
+        """Return the last incumbent by a rule, "seen" or "mean"; None where no record says it.
+
+        Runs of earlier versions know only that of the rule that they were run with.
+        """
+        value = self.data.get(INCUMBENTS, {}).get(rule)
+        return None if value is None else frozen(value)
+
 
 @dataclass(frozen=True)
 class UnitRuns:
@@ -89,10 +99,7 @@ def decode(record: Record) -> Run:
         unit=record.unit,
         seed=record.seed,
         genotype=frozen(json.loads(record.genotype)),
-        curve=tuple(
-            Point(spent, frozen(genotype), *seen)
-            for spent, genotype, *seen in json.loads(record.curve)
-        ),
+        curve=_curve(json.loads(record.curve), notes.pop(CLOCK, None)),
         evaluations=record.evaluations,
         simulated_seconds=record.simulated_seconds,
         wall_seconds=record.wall_seconds,
@@ -108,6 +115,15 @@ def decode(record: Record) -> Run:
 def frozen(value: Any) -> Any:
     """Return JSON lists as tuples, however deep: genotypes are hashable."""
     return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def _curve(points: Sequence[Any], clock: Sequence[float] | None) -> tuple[Point, ...]:
+    """Return a stored curve; `clock` has the simulated seconds of each point."""
+    times: Sequence[float | None] = clock or [None] * len(points)
+    return tuple(
+        Point(spent, frozen(genotype), seen[0] if seen else None, seconds)
+        for (spent, genotype, *seen), seconds in zip(points, times, strict=True)
+    )
 
 
 def collect(suite: Suite, store: Store) -> list[UnitRuns]:
@@ -137,16 +153,29 @@ def shortfalls(suite: Suite, collected: Sequence[UnitRuns]) -> list[str]:
 def curves(
     runs: UnitRuns, points: Sequence[float], value: Callable[[Point], float | None]
 ) -> Array:
-    """Return `value` of each run's incumbent after each number of evaluations; [n, points].
+    """Return `value` of each run's incumbent at each point; [n, points].
 
-    A point before the first evaluation takes the first incumbent.
+    Points are evaluations, or simulated seconds where the unit's budget is one. A point before the
+    first evaluation takes the first incumbent.
     """
     ends = np.asarray(points) + _SLACK
     found = np.empty((len(runs.records), len(points)))
     for i, run in enumerate(runs.records):
-        at = np.array([point.spent for point in run.curve]).searchsorted(ends, side="right") - 1
+        at = np.array(spent_at(runs, run)).searchsorted(ends, side="right") - 1
         found[i] = np.array([value(point) for point in run.curve], dtype=float)[np.maximum(at, 0)]
     return found
+
+
+def spent_at(runs: UnitRuns, run: Run) -> list[float]:
+    """Return what had been spent at each point of a run, in the unit of its budget."""
+    if runs.unit.budget.seconds is None:
+        return [point.spent for point in run.curve]
+    return [point.spent if point.seconds is None else point.seconds for point in run.curve]
+
+
+def used(runs: UnitRuns, run: Run) -> float:
+    """Return what a run spent in all, in the unit of its budget."""
+    return run.evaluations if runs.unit.budget.seconds is None else run.simulated_seconds
 
 
 def as_seen(point: Point) -> float | None:

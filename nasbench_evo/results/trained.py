@@ -36,8 +36,7 @@ def finals(runs: UnitRuns) -> list[Mapping[str, Any]]:
 
 def final_mean(runs: UnitRuns, part: str) -> float | None:
     """Return the mean accuracy ("valid" or "test") of the fresh trainings, percent."""
-    values = [one[f"{part}_accuracy"] for one in finals(runs)]
-    return float(np.mean(values)) if values else None
+    return mean_or_none([one[f"{part}_accuracy"] for one in finals(runs)])
 
 
 def final_std(runs: UnitRuns) -> float | None:
@@ -125,9 +124,7 @@ class Training(Kind):
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
         """Return what was seen of the result, and its fresh trainings."""
         final = {
-            f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
-            if run.final
-            else None
+            f"final_{part}": mean_or_none([one[f"{part}_accuracy"] for one in run.final])
             for part in ("valid", "test")
         }
         return {
@@ -167,7 +164,7 @@ class Standalone(Training):
 
     name = "standalone"
     judged = ("final_test", "seen_mean")
-    figures = ("accuracy", "final_accuracy")
+    figures = ("accuracy", "final_accuracy", "relaxation")
     meaning = (
         "Accuracies are percent. Seen: validation accuracy of the incumbent in its search, the "
         "best of many noisy values and so too high; mean with its 95% bootstrap interval. "
@@ -221,10 +218,10 @@ class Standalone(Training):
         groups: list[Group] = []
         for dataset in suite.datasets:
             present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-            paths = [curves(runs, suite.checkpoints, as_seen) for runs in present]
-            for c, checkpoint in enumerate(suite.checkpoints):
+            paths = [curves(runs, suite.marks, as_seen) for runs in present]
+            for c, checkpoint in enumerate(suite.marks):
                 losses = [-path[:, c] for path in paths]
-                facts = {"last": checkpoint == suite.checkpoints[-1]}
+                facts = {"last": checkpoint == suite.marks[-1]}
                 groups += ranked(
                     [
                         Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
@@ -251,8 +248,7 @@ class Standalone(Training):
     def scope(self, suite: Suite) -> str:
         """Return the budget and that every candidate is trained."""
         return (
-            f"up to {suite.evaluations} evaluations (full trainings) a run. Every candidate is a "
-            f"network of its own: {self.where(suite)}."
+            f"{kind.within(suite)}. Every candidate is a network of its own: {self.where(suite)}."
         )
 
 
@@ -269,7 +265,7 @@ def trained_anew(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     said = {
         f"final trainings, {name}": ", ".join(f"{one[key]:.2f}" for one in found) + " %"
         for name, key in (("test", "test_accuracy"), ("validation", "valid_accuracy"))
-        if found
+        if found and all(one[key] is not None for one in found)
     }
     return {**said, "failed trainings": "; ".join(failed)} if failed else said
 

@@ -118,5 +118,19 @@ RESNET = "1-01-101"  # a chain, and the first node added to what leaves two conv
 DENSENET_VARIANT = "1-11-111"  # every earlier node summed (DenseNet itself concatenates)
 EXAMPLES = {"vgg": VGG, "resnet": RESNET, "densenet": DENSENET_VARIANT}
 
+
+def residual(nodes: int) -> str:
+    """Return a stage of residual blocks, as it is printed: RESNET goes on for `nodes` nodes.
+
+    Two convolutions are a block: an even node sums the first node and what every block before it
+    added (all odd nodes), an odd node follows the node before it.
+    """
+    groups = []
+    for target in range(2, nodes + 1):
+        sources = range(1, target, 2) if target % 2 == 0 else [target - 1]
+        groups.append("".join(str(int(node in sources)) for node in range(1, target)))
+    return "-".join(groups)
+
+
 # The best structure after 50 generations (Table 1).
 TABLE_1_BEST = "1-01 0-01-100 0-11-101-0001"

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled_folders, find, load
+from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
 from nasbench_evo.suite.kinds import identity, require_table, sha256, table_of, units
 from nasbench_evo.suite.kinds import of as kind_of
 from nasbench_evo.suite.model import Entry, Suite
-from nasbench_evo.suite.units import Row, Unit, change_text, lookup, rows, search_epochs
+from nasbench_evo.suite.units import (
+    Row,
+    Unit,
+    change_text,
+    lookup,
+    named,
+    resolved,
+    rows,
+    search_epochs,
+)
 
 __all__ = [
     "PUBLISHED",
@@ -14,6 +23,7 @@ __all__ = [
     "Row",
     "Suite",
     "Unit",
+    "bundled",
     "bundled_folders",
     "change_text",
     "find",
@@ -21,7 +31,9 @@ __all__ = [
     "kind_of",
     "load",
     "lookup",
+    "named",
     "require_table",
+    "resolved",
     "rows",
     "search_epochs",
     "sha256",

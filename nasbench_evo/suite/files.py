@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from nasbench_evo.errors import InputError, Unsupported, unknown
 from nasbench_evo.suite.kinds import of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
-from nasbench_evo.suite.units import rows
+from nasbench_evo.suite.units import named, rows
 
 PUBLISHED = "published.toml"  # lies among the suites, but holds published results
 # The keys of what is nested in a suite.
@@ -21,8 +21,8 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 
 
-def load(path: Path) -> Suite:
-    """Return the suite in a TOML file.
+def load(path: Path, *, by_name: bool = False) -> Suite:
+    """Return the suite in a TOML file; `by_name`: without importing `package.module:Class`.
 
     Raises InputError where it cannot be read or its content is wrong: an unknown key names its
     near miss.
@@ -37,6 +37,8 @@ def load(path: Path) -> Suite:
         suite = Suite.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
+    if by_name:
+        named(suite, None)
     rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
     try:
         of(suite).check(suite)
@@ -55,7 +57,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         model = _MODELS.get(str(first["loc"][0]), Suite)
         return f"{unknown('key', str(first['loc'][-1]), model.model_fields)} (at {place})"
-    came = "" if first["type"] == "missing" else f"; got {first['input']!r}"
+    came = "" if first["type"] == "missing" else f"; got {first['input']!a:.80}"
     return f"{place}: {first['msg']}{came}."
 
 
@@ -67,11 +69,16 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
         return path
-    files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
-    known = {file.stem: file for file in files if file.name != PUBLISHED}
+    known = bundled()
     if name not in known:
         raise unknown("suite", name, known)
     return known[name]
+
+
+def bundled() -> dict[str, Path]:
+    """Return the suites that the package brings, by name."""
+    files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
+    return {file.stem: file for file in files if file.name != PUBLISHED}
 
 
 def bundled_folders() -> list[Path]:

@@ -17,7 +17,7 @@ from nasbench_evo.files import canonical
 from nasbench_evo.runner import Budget
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Suite
-from nasbench_evo.suite.units import Row, Unit, rows, search_epochs
+from nasbench_evo.suite.units import Row, Unit, lookup, rows, search_epochs
 
 Specification: TypeAlias = specifications.TrainingOptions | specifications.SupernetOptions
 NO_LIMIT = 10**9  # evaluations of a search that ends with its epochs
@@ -65,7 +65,7 @@ class SuiteKind(ABC):
 
     def length(self, suite: Suite) -> str:
         """Return how long a run is, for `run --dry-run`."""
-        return f" x {suite.evaluations} evaluations"
+        return f" x {suite.length}"
 
 
 class LookupSuite(SuiteKind):
@@ -81,13 +81,15 @@ class LookupSuite(SuiteKind):
             raise InputError(
                 'space and evaluator_set need evaluator = "standalone"; a lookup has a table.'
             )
-        table = tables.load(suite.table)
+        table = _searched(suite)
         for row in rows(suite):
             row.configured.check_space(table.space)
         for dataset in suite.datasets:
-            table.row(dataset)
+            lookup(suite.table, dataset)  # refuses a data set without validation accuracies
             if suite.simulated_seconds is not None:
                 table.require_times(dataset)
+        for dataset in suite.reported:
+            tables.reported(suite.table).row(dataset)
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set."""
@@ -137,13 +139,16 @@ class SupernetSuite(SuiteKind):
     def specification(self, search: TrainedSearch) -> Specification:
         """Return how the shared weights are trained, and what was found after it."""
         epochs = search_epochs(search.algorithm)
+        values = specifications.shared_settings(
+            search.algorithm.shared_settings(search.space), search.values, search.dataset
+        )
         space = specifications.check_supernet(
-            search.space, search.values, search.final, [search.dataset], search.devices
+            search.space, values, search.final, [search.dataset], search.devices
         )
         search.algorithm.check_space(space)
         last = None if search.final is None else canonical(search.final)
         return specifications.SupernetOptions(
-            search.space, canonical(search.values), search.devices, epochs, None, last
+            search.space, canonical(values), search.devices, epochs, None, last
         )
 
     def check(self, suite: Suite) -> None:
@@ -155,6 +160,9 @@ class SupernetSuite(SuiteKind):
         for row in rows(suite):
             row.configured.check_space(space)
             search_epochs(row.configured)
+            for dataset in suite.datasets:
+                values = self._settings(suite, row, dataset)
+                specifications.check_supernet(suite.space, values, None, [dataset], suite.devices)
 
     def _check_truth(self, suite: Suite, space: Space) -> None:
         if suite.truth is None:
@@ -180,13 +188,18 @@ class SupernetSuite(SuiteKind):
         probe = suite.rank_correlation
         training = specifications.SupernetOptions(
             suite.space,
-            canonical(suite.evaluator_set),
+            canonical(self._settings(suite, row, dataset)),
             tuple(suite.devices),
             search_epochs(row.configured),
             None if probe is None else Probe(probe.cells, probe.every),
             None if suite.final_set is None else canonical(suite.final_set),
         )
         return Unit(row, dataset, table, budget, training)
+
+    def _settings(self, suite: Suite, row: Row, dataset: str) -> dict[str, Any]:
+        """Return the settings of a row's shared weights."""
+        asked = row.configured.shared_settings(suite.space)
+        return specifications.shared_settings(asked, suite.evaluator_set, dataset)
 
     def table(self, suite: Suite) -> str | None:
         """Return the truth table."""
@@ -200,6 +213,22 @@ class SupernetSuite(SuiteKind):
 KINDS: dict[str, SuiteKind] = {
     kind.name: kind for kind in (LookupSuite(), StandaloneSuite(), SupernetSuite())
 }
+
+
+def _searched(suite: Suite) -> tables.Table:
+    """Return the table of a suite; raise InputError that says how to bring one that is missing."""
+    name, _, epochs = suite.table.partition("@")
+    try:
+        return tables.load(suite.table)
+    except InputError as error:
+        if name in tables.EMBEDDED or name not in tables.known():
+            length = f" with trainings of {epochs} epochs" if epochs else ""
+            raise InputError(
+                f"{error} {suite.name} searches the table {name}{length}; those that come with the "
+                f"package are {', '.join(tables.EMBEDDED)}. Import it: nasbench-evo table import "
+                f"FILE --name {name}. {suite.description}"
+            ) from error
+        raise
 
 
 def of(suite: Suite) -> SuiteKind:
@@ -227,9 +256,8 @@ def require_table(suite: Suite) -> None:
 
 
 def _budgeted(suite: Suite, training: specifications.TrainingOptions | None) -> list[Unit]:
-    budget = Budget(suite.evaluations, suite.simulated_seconds)
     return [
-        Unit(row, dataset, suite.table, budget, training)
+        Unit(row, dataset, suite.table, suite.budget, training)
         for dataset in suite.datasets
         for row in rows(suite)
     ]
@@ -244,8 +272,11 @@ def identity(suite: Suite) -> str:
     kind = of(suite)
     content = suite.model_dump(exclude={"seeds", "description", "devices", *kind.unused})
     for part in (content, *content["rows"]):  # what is not given must not change older folders
-        if part.get("incumbent") is None:
-            part.pop("incumbent", None)
+        for key in ("incumbent", "report_on"):
+            if not part.get(key):
+                part.pop(key, None)
+    if suite.by_seconds and suite.budget.evaluations is None:
+        content.pop("evaluations", None)  # read back, it would be a limit
     if not suite.by_epochs:  # what only supernets have must not change older folders
         for row in content["rows"]:
             del row["evaluator"]

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent"}
+from nasbench_evo import names
+from nasbench_evo.runner import Budget
+
+OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent", "report_on"}
 OF_SUPERNETS = {"truth", "rank_correlation", "final_set"}
+OF_TABLES = {"report_on"}
 FOREIGN = {  # by evaluator: the keys that do not go with it
     "lookup": OF_SUPERNETS,
-    "standalone": OF_SUPERNETS,
+    "standalone": OF_SUPERNETS | OF_TABLES,
     "supernet": OF_BUDGETS,
 }
+
+
+def _values(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what is set of an algorithm or a training; names and texts are short."""
+    for key, value in content.items():
+        names.checked("a key", key)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                names.checked(key, one, _LONGEST_TEXT)
+    return content
+
+
+Name = Annotated[str, AfterValidator(lambda text: names.checked("a name", text, _LONGEST))]
+Values = Annotated[dict[str, Any], AfterValidator(_values)]
+_LONGEST = 200  # characters: package.module:Class is a name, too
+_LONGEST_TEXT = 1000  # characters of a value: genotypes are long
+_MOST = 10**9  # evaluations
 
 
 class _Strict(BaseModel):
@@ -25,12 +46,27 @@ class Entry(_Strict):
     In a suite on supernets `evaluator = "lookup"` searches the truth table instead.
     """
 
-    algorithm: str
-    preset: str = "paper"
-    set: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
+    algorithm: Name
+    preset: Name = "paper"
+    set: Values = {}
+    grid: Annotated[dict[str, list[Any]], AfterValidator(_values)] = {}
     evaluator: Literal["lookup"] | None = None
     incumbent: Literal["seen", "mean"] | None = None  # rule of recommendation; None: the suite's
+
+    @field_validator("set")
+    @classmethod
+    def _lists_of_a_row(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Lists become tuples: rows are compared and keyed by what they set."""
+        return {name: _constant(value) for name, value in values.items()}
+
+    @field_validator("grid")
+    @classmethod
+    def _lists_of_a_grid(cls, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {name: [_constant(value) for value in some] for name, some in values.items()}
+
+
+def _constant(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Truth(_Strict):
@@ -39,15 +75,15 @@ class Truth(_Strict):
     `dataset` is the table's data set that rankings are compared with (default: the suite's own).
     """
 
-    table: str
-    dataset: str | None = None
+    table: Name
+    dataset: Name | None = None
 
 
 class RankCorrelation(_Strict):
     """A sample of cells to measure with shared weights after each `every` epochs."""
 
-    cells: int = Field(ge=3)
-    every: int = Field(ge=1)
+    cells: int = Field(ge=3, le=1_000_000)
+    every: int = Field(ge=1, le=_MOST)
 
 
 class Suite(_Strict):
@@ -55,29 +91,78 @@ class Suite(_Strict):
 
     # Names a folder: no path, nothing hidden, no option.
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
-    description: str = ""
+    description: str = Field(default="", max_length=2000)
     evaluator: Literal["lookup", "standalone", "supernet"] = "lookup"
-    table: str = "nasbench201"  # of a lookup
-    space: str = "nasbench201"  # of trainings; a table has its own
-    evaluator_set: dict[str, Any] = {}  # settings of the trainings
-    devices: list[str] = Field(default=["cpu"], min_length=1)  # of the trainings
-    datasets: list[str] = Field(min_length=1)
+    table: Name = "nasbench201"  # of a lookup
+    space: Name = "nasbench201"  # of trainings; a table has its own
+    evaluator_set: Values = {}  # settings of the trainings
+    devices: list[Name] = Field(default=["cpu"], min_length=1)  # of the trainings
+    datasets: list[Name] = Field(min_length=1, max_length=1000)
     seeds: int = Field(ge=1, le=100_000)  # a plan lists every one
     first_seed: int = Field(default=0, ge=0, le=2**62)  # the store's integers have 64 bits
-    evaluations: int = Field(default=300, ge=1)  # a supernet's search ends with its epochs
+    evaluations: int = Field(
+        default=300, ge=1, le=_MOST
+    )  # a supernet's search ends with its epochs
     simulated_seconds: float | None = Field(default=None, gt=0)
-    checkpoints: list[int] = []
+    # evaluations; seconds where the budget is one in seconds
+    checkpoints: list[int] = Field(default=[], max_length=1000)
+    # data sets of the table; empty: those that are searched on
+    report_on: list[Name] = Field(default=[], max_length=1000)
     incumbent: Literal["seen", "mean"] | None = None  # None: the rule of each algorithm
     # of supernets: standalone truth, ranking along the way, trainings of what was found
     truth: Truth | None = None
     rank_correlation: RankCorrelation | None = None
-    final_set: dict[str, Any] | None = None
-    rows: list[Entry] = Field(min_length=1)
+    final_set: Values | None = None
+    rows: list[Entry] = Field(min_length=1, max_length=1000)
 
     @property
     def by_epochs(self) -> bool:
         """Whether a run ends with the epochs of its search: it has no budget of its own."""
         return FOREIGN[self.evaluator] == OF_BUDGETS
+
+    @property
+    def by_seconds(self) -> bool:
+        """Whether a run ends with simulated seconds: checkpoints and axes are seconds then."""
+        return self.simulated_seconds is not None
+
+    @property
+    def budget(self) -> Budget:
+        """What ends a run. Without `evaluations` a budget in seconds has no other limit."""
+        counted = not self.by_seconds or "evaluations" in self.model_fields_set
+        return Budget(self.evaluations if counted else None, self.simulated_seconds)
+
+    @property
+    def end(self) -> float:
+        """The end of a run, in the unit of its checkpoints."""
+        return self.evaluations if self.simulated_seconds is None else self.simulated_seconds
+
+    @property
+    def unit(self) -> str:
+        """What checkpoints and axes count; `seconds` or `evaluations` is their column."""
+        return "simulated seconds" if self.by_seconds else "evaluations"
+
+    @property
+    def length(self) -> str:
+        """The end of a run in words."""
+        return f"{self.end:.10g} {self.unit}"
+
+    @property
+    def column(self) -> str:
+        """The key of the column that holds the checkpoint of a row."""
+        return "seconds" if self.by_seconds else "evaluations"
+
+    @property
+    def marks(self) -> list[float]:
+        """Where results are taken: checkpoints, and the end of a run in seconds or without any."""
+        ended = self.checkpoints[-1:] == [self.end]
+        if ended or (self.checkpoints and not self.by_seconds):
+            return [*self.checkpoints]
+        return [*self.checkpoints, self.end]
+
+    @property
+    def reported(self) -> list[str]:
+        """The data sets that results are reported on."""
+        return self.report_on or self.datasets
 
     @model_validator(mode="after")
     def _keys_fit_the_evaluator(self) -> Suite:
@@ -100,11 +185,21 @@ class Suite(_Strict):
     def _checkpoints_fit(self) -> Suite:
         if self.by_epochs:
             return self
-        if not self.checkpoints:
-            raise ValueError("checkpoints is missing: the numbers of evaluations to report at")
         rising = self.checkpoints == sorted(set(self.checkpoints))
-        if not rising or self.checkpoints[0] < 1 or self.checkpoints[-1] > self.evaluations:
+        within = all(1 <= checkpoint <= self.end for checkpoint in self.checkpoints)
+        if not rising or not within:
             raise ValueError(
-                f"checkpoints must rise within 1..{self.evaluations}; got {self.checkpoints}"
+                f"checkpoints must rise within 1..{self.end:g} {self.unit}; got {self.checkpoints}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reports_fit(self) -> Suite:
+        if self.report_on and len(self.datasets) != 1:
+            raise ValueError(
+                "report_on says where the finds of one data set are reported; datasets names "
+                f"{len(self.datasets)}"
+            )
+        if len(set(self.report_on)) < len(self.report_on):
+            raise ValueError(f"report_on names a data set twice: {self.report_on}")
         return self

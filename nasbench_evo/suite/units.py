@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasbench_evo import algorithms, tables
+from nasbench_evo.algorithms import stand_ins
 from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
-from nasbench_evo.evaluators.base import Evaluator
+from nasbench_evo.evaluators.base import Evaluator, Trainer
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
 
-if TYPE_CHECKING:
-    from nasbench_evo.evaluators.specifications import Trainer
+_LONGEST = 40  # characters of a value that labels spell out
+_MOST_ROWS = 1000  # of a suite, grids expanded
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ class Row:
 def change_text(change: tuple[str, Any]) -> str:
     """Return a changed hyper-parameter as tables name it, e.g. xi=0.3."""
     name, value = change
-    return f"{name}={value}"
+    text = "; ".join(value) if isinstance(value, tuple) else str(value)
+    if len(text) > _LONGEST:  # genotypes of large spaces
+        text = f"{text[: _LONGEST // 2]}.. (SHA-256 {digest(text)[:6]})"
+    return f"{name}={text}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Unit:
         rule = self.row.incumbent
         return {
             "algorithm": self.row.algorithm,
-            "hyperparameters": self.row.configured.hyperparameters(),
+            "hyperparameters": self.row.configured.identity(),
             "space": evaluator.space.name,
             "evaluator": evaluator.identity(),
             "dataset": self.dataset,
@@ -94,6 +102,8 @@ class Unit:
             "simulated_seconds": self.budget.seconds,
             # What other rules than "seen" have must not change older units.
             **({} if rule == "seen" else {"incumbent": rule}),
+            # Runs that end with seconds keep when each incumbent was found; earlier ones did not.
+            **({} if self.budget.seconds is None else {"clock": "stored"}),
         }
 
     def key(self) -> str:
@@ -112,17 +122,56 @@ def rows(suite: Suite) -> list[Row]:
     result: list[Row] = []
     for entry in suite.rows:
         cls = algorithms.get(entry.algorithm)
+        number = math.prod(map(len, entry.grid.values()))
+        if len(result) + number > _MOST_ROWS:
+            raise InputError(
+                f"The suite {suite.name} has more than {_MOST_ROWS} rows: the grid of "
+                f"{entry.algorithm} alone has {number}. Make it smaller, or several suites."
+            )
         for changes in _combinations(entry):
             configured = cls.configure(entry.preset, changes)
             on_table = entry.evaluator is not None
             own = {} if entry.incumbent is None else {"incumbent": entry.incumbent}
             made, rule = tuple({**changes, **own}.items()), _incumbent(suite, entry, cls)
             result.append(Row(entry.algorithm, entry.preset, configured, on_table, made, rule))
-    labels = [row.label for row in result]
-    for label in labels:
-        if labels.count(label) > 1:
+    for label, number in Counter(row.label for row in result).items():
+        if number > 1:
             raise InputError(f"The suite {suite.name} has the row {label} twice.")
     return result
+
+
+def resolved(suite: Suite) -> list[Resolved]:
+    """Return the rows of algorithms of other people's code, as `named` reads them."""
+    return [
+        Resolved(row.algorithm, row.preset, dict(row.changes), row.configured.identity())
+        for row in rows(suite)
+        if ":" in row.algorithm
+    ]
+
+
+def named(suite: Suite, known: Sequence[Resolved] | None) -> None:
+    """Let the rows of a suite be read by name: no `package.module:Class` of it is imported.
+
+    `known` are the rows as they were run; None where the suite was not run: they are then taken
+    at their word. Raises InputError where `known` lacks a row.
+    """
+    for name in {entry.algorithm for entry in suite.rows if ":" in entry.algorithm}:
+        if known is None:
+            mine = [
+                Resolved(name, entry.preset, {}, {**entry.set, **dict.fromkeys(entry.grid, 0)})
+                for entry in suite.rows
+                if entry.algorithm == name
+            ]
+            stand_ins.stand_in(name, mine, at_their_word=True)
+            continue
+        mine = [row for row in known if row.algorithm == name]
+        missing = {e.preset for e in suite.rows if e.algorithm == name} - {r.preset for r in mine}
+        if missing:
+            raise InputError(
+                f"The results of {name} do not say its hyper-parameters: they are of an earlier "
+                "version. Give their `nasbench-evo run` again, which adds them and repeats nothing."
+            )
+        stand_ins.stand_in(name, mine)
 
 
 def _incumbent(suite: Suite, entry: Entry, cls: type[Algorithm]) -> str:
@@ -143,6 +192,8 @@ def search_epochs(algorithm: Algorithm) -> int:
     Raises Unsupported if it trains none.
     """
     epochs: int | None = getattr(algorithm, "epochs", None)
+    if epochs is None and isinstance(algorithm, stand_ins.StandIn):
+        return 1  # not known, and nothing is trained
     if epochs is None:
         raise Unsupported(
             f"{algorithm.name} trains no shared weights: a supernet would stay as it was drawn. "

@@ -44,9 +44,11 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
 def reported(name: str) -> Table:
     """Return the table that a report reads for searches on `name`: the longest training.
 
-    A search may run on a proxy of few epochs; what it found is judged at full length.
+    A search may run on a proxy of few epochs; what it found is judged at full length. Where the
+    longest lacks a data set (tasks with trainings of different lengths), it is the table itself.
     """
-    return load(name.partition("@")[0])
+    longest, searched = load(name.partition("@")[0]), load(name)
+    return longest if set(searched.datasets) <= set(longest.datasets) else searched
 
 
 def known() -> list[str]:

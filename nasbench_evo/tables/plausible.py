@@ -38,8 +38,8 @@ def plausible(table: Table, dataset: str, label: str) -> list[Check]:
     """Return the checks of a table of NAS-Bench-201 on one data set."""
     if not isinstance(table.space, NASBench201):
         return []
-    means = table.mean_accuracy[table.row(dataset)]
-    cells = np.flatnonzero(~np.isnan(means))
+    means = table.quality[table.row(dataset)]
+    cells = np.flatnonzero(table.known(dataset))
     return [
         _disconnected(means, cells, dataset, label),
         _isomorphic(means, cells, label),

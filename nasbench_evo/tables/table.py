@@ -65,6 +65,7 @@ class Table:
     space: IntegerSpace = dataclasses.field(default_factory=lambda: DEFAULT_SPACE)
     metric: Metric = ACCURACY  # what was measured; `correct` counts its score
     measured: NDArray[np.float32] | None = None  # [D, G, T] the metric itself, where no accuracy
+    infeasible: bool = False  # a genotype without a trial is a failure (0 %), not an error
     epochs: int | None = None  # of the full training behind `correct`; None where not known
     valid_split: tuple[str, ...] | None = None  # [D] the source's name of what `correct` counts
     test_split: tuple[str, ...] | None = None  # [D] the source's name of `test_accuracy`
@@ -127,7 +128,18 @@ class Table:
         images = np.array(self.images)[:, None]
         whole = self.trials * images
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where a genotype has no trial
-            return np.asarray(100 * counts / whole)
+            means = np.asarray(100 * counts / whole)
+        if self.infeasible:
+            there = np.asarray(self.trials.any(axis=1))[:, None]
+            means = np.where(there & (self.trials == 0), 0.0, means)
+        return means
+
+    @cached_property
+    def failure_seconds(self) -> NDArray[np.float64]:
+        """Simulated seconds that an infeasible genotype costs: the mean of the others; [D]."""
+        with np.errstate(invalid="ignore"):
+            known = np.where(self.trials > 0, self.full_seconds, 0).sum(axis=1)
+            return np.asarray(known / np.maximum((self.trials > 0).sum(axis=1), 1))
 
     @cached_property
     def mean_measured(self) -> NDArray[np.float64]:
@@ -136,7 +148,8 @@ class Table:
             return self.mean_accuracy
         total = np.where(self.present, self.measured, 0).sum(axis=2, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            return np.asarray(total / self.trials)
+            means = np.asarray(total / self.trials)
+        return np.where(self.trials == 0, self.metric.worst, means) if self.infeasible else means
 
     @cached_property
     def mean_test_accuracy(self) -> NDArray[np.float64] | None:
@@ -149,6 +162,30 @@ class Table:
             return np.asarray(total / there.sum(axis=2))
 
     @cached_property
+    def quality(self) -> NDArray[np.float64]:
+        """What reports rank genotypes by: mean validation accuracy, percent; [D, G].
+
+        Of data sets that have a test accuracy only, that.
+        """
+        means = self.mean_accuracy
+        tests = self.mean_test_accuracy
+        if tests is None:
+            return means
+        searched = np.asarray(self.trials.any(axis=1))[:, None]
+        return np.where(searched, means, tests)
+
+    def known(self, dataset: str) -> NDArray[np.bool_]:
+        """Return which genotypes have a result on a data set; [G]."""
+        d = self.row(dataset)
+        return np.asarray(
+            ~np.isnan(self.quality[d]) if self.by_test(dataset) else self.trials[d] > 0
+        )
+
+    def by_test(self, dataset: str) -> bool:
+        """Return whether a data set has a test accuracy only, so that reports rank by it."""
+        return not self.trials[self.row(dataset)].any()
+
+    @cached_property
     def full_seconds(self) -> NDArray[np.float64]:
         """Simulated seconds of one full training and its validation; [D, G], 0 where unknown."""
         train = np.nan_to_num(self.train_seconds)
@@ -157,29 +194,31 @@ class Table:
     def has_times(self, dataset: str) -> bool:
         """Return whether the data set has training times, which budgets in seconds need."""
         d = self.row(dataset)
-        return not np.isnan(self.train_seconds[d][self.trials[d] > 0]).any()
+        return not np.isnan(self.train_seconds[d][self.known(dataset)]).any()
 
     def has_curve(self, dataset: str) -> bool:
         """Return whether the data set has learning curves on its validation split."""
         if self.valid_curve is None:
             return False
         d = self.row(dataset)
+        if not self.trials[d].any():
+            return False
         g, t = np.argwhere(self.present[d])[0]
         return not np.isnan(self.valid_curve[d, g, t, 0])
 
     @cached_property
     def best(self) -> NDArray[np.float64]:
-        """Highest mean validation accuracy of each data set, percent; [D]."""
-        return np.asarray(np.nanmax(self.mean_accuracy, axis=1))
+        """Highest `quality` of each data set, percent; [D]."""
+        return np.asarray(np.nanmax(self.quality, axis=1))
 
     def regret(self, dataset: str, genotype: Genotype) -> float:
-        """Return best minus mean accuracy of a cell, percentage points."""
+        """Return the best `quality` minus a cell's, percentage points."""
         d = self.row(dataset)
-        return float(self.best[d] - self.mean_accuracy[d, self.space.index(genotype)])
+        return float(self.best[d] - self.quality[d, self.space.index(genotype)])
 
     def rank(self, dataset: str, genotype: Genotype) -> int:
-        """Return 1 + the number of cells with a higher mean validation accuracy."""
-        means = self.mean_accuracy[self.row(dataset)]
+        """Return 1 + the number of cells with a higher `quality`."""
+        means = self.quality[self.row(dataset)]
         return 1 + int((means > means[self.space.index(genotype)]).sum())
 
     def mean_test(self, dataset: str, genotype: Genotype) -> float | None:
@@ -206,7 +245,7 @@ class Table:
         valid = self.valid_split[d] if self.valid_split else "validation"
         test = self.test_split[d] if self.test_split else ""
         length = "" if self.epochs is None else f" after {self.epochs} epochs"
-        return f"validation: {valid}{length}; test: {test or 'none'}"
+        return f"validation: {valid or 'none'}{length}; test: {test or 'none'}"
 
     def require_times(self, dataset: str) -> None:
         """Raise InputError unless the data set has the times that a budget in seconds needs."""

@@ -70,18 +70,20 @@ def _identity(name: str) -> Check:
 def _dataset(table: Table, dataset: str, label: str) -> list[Check]:
     d = table.row(dataset)
     trials = table.trials[d]
-    covered = int((trials > 0).sum())
+    covered = int(table.known(dataset).sum())
+    by_test = "test accuracies only; " if table.by_test(dataset) else ""
     numbers = ", ".join(f"{(trials == n).sum()} with {n}" for n in np.unique(trials))
     checks = [
         Check(
             f"cells ({label})",
             OK if covered == table.space.size else NOTE,
-            f"{covered} of {table.space.size} cells; trials: {numbers}",
+            f"{by_test}{covered} of {table.space.size} cells; trials: {numbers}",
         )
     ]
     if isinstance(table.space, NASBench201):
         checks += _optimum(table, dataset, label, whole=covered == SIZE)
-        checks += [*plausible(table, dataset, label), _isomorphic(table, d, label)]
+        checks += plausible(table, dataset, label)
+        checks += [] if by_test else [_isomorphic(table, d, label)]
     if table.has_curve(dataset):
         checks.append(_curve(table, d, label))
     size, native = table.parameters[d], isinstance(table.space, NASBench201)
@@ -92,7 +94,12 @@ def _dataset(table: Table, dataset: str, label: str) -> list[Check]:
 
 def _optimum(table: Table, dataset: str, label: str, *, whole: bool) -> list[Check]:
     """Return the comparison with the known best cell, where it applies."""
-    if dataset not in OPTIMA or not whole or table.epochs not in (None, _OPTIMA_EPOCHS):
+    if (
+        dataset not in OPTIMA
+        or not whole
+        or table.by_test(dataset)
+        or table.epochs not in (None, _OPTIMA_EPOCHS)
+    ):
         return []
     best, known = float(table.best[table.row(dataset)]), OPTIMA[dataset]
     right = abs(best - known) <= _TOLERANCE
@@ -170,8 +177,10 @@ def _lengths(every: dict[int, Table]) -> list[Check]:
     checks = []
     for short, long in pairwise(sorted(every)):
         for dataset in set(every[short].datasets) & set(every[long].datasets):
-            a = float(np.nanmean(every[short].mean_accuracy[every[short].row(dataset)]))
-            b = float(np.nanmean(every[long].mean_accuracy[every[long].row(dataset)]))
+            if every[short].by_test(dataset) != every[long].by_test(dataset):
+                continue
+            a = float(np.nanmean(every[short].quality[every[short].row(dataset)]))
+            b = float(np.nanmean(every[long].quality[every[long].row(dataset)]))
             text = f"mean accuracy {a:.2f} % after {short} epochs, {b:.2f} % after {long}"
             checks.append(Check(f"lengths ({dataset})", OK if b >= a else NOTE, text))
     return sorted(checks)

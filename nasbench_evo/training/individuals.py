@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from nasbench_evo.files import digest
 from nasbench_evo.networks import build
+from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Genotype, Space
 from nasbench_evo.training.data.datasets import Dataset, load_dataset
 from nasbench_evo.training.distillation import Ensemble
@@ -40,6 +42,7 @@ class DataOptions:
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = None
     image_size: int = 64  # pixels; only for folders of image files
+    valid_per_class: tuple[int, ...] | None = None
 
     def load(self, device: str = "cpu") -> Dataset:
         """Return the data set on `device`, kept for the next call of this process.
@@ -109,16 +112,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a job gave; diverged and failed trainings have the accuracy and loss of chance."""
+    """What a job gave; diverged and failed trainings have the accuracy and loss of chance.
 
-    valid_accuracy: float  # percent
-    valid_loss: float
+    Without a validation part, as final trainings may be, `valid_*` are None.
+    """
+
+    valid_accuracy: float | None  # percent
+    valid_loss: float | None
     seconds: float  # of this job alone
     status: str  # "ok", "diverged" or "failed"
     reason: str  # of what went wrong; of an "ok" training, that batches were split
     curve: list[dict[str, Any]]  # of the whole training so far, one entry an epoch
     test_accuracy: float | None = None  # percent
     test_loss: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a record keeps it: plain JSON, without its curve."""
+        return {**asdict(self), "curve": None}
+
+
+def training_seed(
+    seed: int, genotype: Genotype, trial: int, purpose: str = "training"
+) -> np.random.SeedSequence:
+    """Return the seed of a training: it depends on run, genotype and trial, not on order."""
+    return seed_sequence(seed, purpose, int(digest([genotype, trial])[:16], 16))
 
 
 def train(plan: TrainingPlan, jobs: Sequence[Job], device: str = "cpu") -> list[Trained]:
@@ -214,12 +231,15 @@ def _trained(
     result: TrainingResult,
     seconds: float,
 ) -> Trained:
-    accuracy, loss, reason = result.valid_accuracy, result.valid_loss, result.reason
+    reason = result.reason
+    valid: tuple[float | None, float | None] = (result.valid_accuracy, result.valid_loss)
     if result.status == "ok" and result.batch_splits > 1:
         reason = f"batches in {result.batch_splits} parts: a whole one does not fit into memory"
     test: tuple[float | None, float | None] = (None, None)
     if result.status != "ok":
-        accuracy, loss = chance(dataset.classes)
+        valid = chance(dataset.classes)
+    if not len(dataset.valid):
+        valid = (None, None)
     if job.test:
         test = chance(dataset.classes)
         if result.status == "ok":
@@ -231,8 +251,7 @@ def _trained(
                 precision=plan.execution.precision,
             )
     return Trained(
-        accuracy,
-        loss,
+        *valid,
         seconds,
         result.status,
         reason,

@@ -187,6 +187,7 @@ class JointTraining:
                 self.pipeline.training(images, stream.generator)
                 for (images, _), stream in zip(batches, self.streams, strict=True)
             ]
+            # Each network has its own batch, in channels of its own.
             self._step(torch.cat(inputs, 1), torch.stack([labels for _, labels in batches]))
             self.iteration += 1
             for progress in self._alive():
@@ -223,6 +224,7 @@ class JointTraining:
         self._images = 0
         epoch = -(-self.iteration // self.per_epoch)
         for progress, (_, loss) in zip(self.progress, figures, strict=True):
+            # before the validation, which counts for those only that are still sound
             if progress.status == "ok" and not math.isfinite(loss):
                 progress.diverge("the training loss is not finite")
         if epoch % self.execution.valid_every == 0 or self.iteration == self.total:
@@ -239,6 +241,7 @@ class JointTraining:
         part, totals = self.dataset.valid, torch.zeros_like(self._totals)
         self.model.eval()
         for images, labels in part.runs(at_once(self.model, part, self.execution.eval_batch_size)):
+            # one batch for all networks: the stem takes that too
             inputs = self.pipeline.evaluation(images)
             with autocast(self.device, self.execution.precision):
                 logits = self.model(inputs.contiguous(memory_format=torch.channels_last))

@@ -39,7 +39,10 @@ class Stacked(nn.Module):
         for name, tensor in [*members[0].named_parameters(), *members[0].named_buffers()]:
             if tensor.dim() == 0:  # BatchNorm's count of batches, which nothing here reads
                 continue
+            # torch allows no dot in a parameter's name
             own = self._names[name] = name.replace(".", "_")
+            # Along the outputs: as a grouped convolution wants its kernels, and per channel as
+            # BatchNorm does.
             value = torch.cat([self._widened(self._of(member, name)) for member in members])
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(own, nn.Parameter(value))
@@ -98,6 +101,7 @@ class Stacked(nn.Module):
             cast(Tensor, getattr(self, prefix + name))
             for name in ("running_mean", "running_var", "weight", "bias")
         )
+        # The default momentum and eps, which those of all members are.
         return F.batch_norm(x, mean, variance, weight, bias, self.training)
 
     def convolve(self, x: Tensor, name: str, groups: int, stride: int = 1) -> Tensor:
@@ -148,6 +152,7 @@ class JointStem(Stacked):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [batch, h, w, K, channels]."""
+        # With one network both readings are the same.
         shared = images.shape[1] == self.in_channels
         y = self.convolve(images, "0_weight", 1 if shared else self.groups)
         return grouped(self.normalise(y, "1_"), self.groups)

@@ -56,6 +56,7 @@ class _Leave(torch.autograd.Function):
             if on:
                 values.relu_()
         ctx.shape, ctx.relu = x.shape, relu
+        # A ReLU's result tells where it was open, so that its input need not be kept.
         kept = [values for values, on in zip(picked, relu, strict=True) if on]
         ctx.save_for_backward(*rows, *kept)
         return tuple(picked)
@@ -103,6 +104,7 @@ class _Edges(nn.Module):
         elif self.pooled:
             pooled = F.avg_pool2d(spatial(x), 3, 1, 1, count_include_pad=False)
             x = grouped(pooled, x.shape[NETWORKS])
+        # Sorted by target, the edges into one are a slice.
         networks = torch.split(self.rows, self.counts)
         return zip(self.targets, networks, torch.split(x, self.counts, NETWORKS), strict=True)
 
@@ -131,6 +133,7 @@ class JointCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output node of every network."""
+        # A network without an edge into a node keeps the zeros there, as it would alone.
         nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
         for source, modules in enumerate(self.sources):
             groups = cast(list[_Edges], list(cast(nn.ModuleList, modules)))
@@ -139,6 +142,8 @@ class JointCell(nn.Module):
             relu = [group.layer is not None for group in groups]
             taken = _leave(nodes[source], relu, *(group.rows for group in groups))
             for group, rows in zip(groups, taken, strict=True):
+                # A network has one edge from a source to a target: no index comes twice, so that
+                # additions have one order. Under autocast values are narrower than the node.
                 for target, networks, values in group(rows):
                     nodes[target].index_add_(NETWORKS, networks, values.to(x.dtype))
         return nodes[3]
@@ -189,6 +194,8 @@ class JointNetwork(nn.Module):
         These are of networks whose cells do not pass their input on: all but their last cell.
         """
         cells = [cast(SearchCell, network.body[-1]) for network in networks]
+        # No edge of the last cell leaves its input, node 0: what comes before cannot change the
+        # logits.
         idle = {k for k, cell in enumerate(cells) if all(source for _, source, _, _ in cell.plan)}
         held = []
         for layer in [self.stem, *self.body[:-1].modules()]:

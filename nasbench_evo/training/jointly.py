@@ -45,7 +45,7 @@ def remember(device: str, speeds: Mapping[int, float]) -> Path:
     return write_json(_file(torch.device(device)), dict(speeds))
 
 
-def sizes(n: int, jointly: Jointly, device: torch.device) -> list[int]:
+def sizes(n: int, jointly: Jointly, device: str) -> list[int]:
     """Return the sizes of the groups that n networks train in.
 
     "auto" makes groups of equal size, none larger than the fastest that was measured, and trains
@@ -53,7 +53,7 @@ def sizes(n: int, jointly: Jointly, device: torch.device) -> list[int]:
     """
     if jointly != "auto":
         return [min(jointly, n - start) for start in range(0, n, jointly)]
-    speeds = measured(device)
+    speeds = measured(torch.device(device))
     best = max(speeds, key=lambda k: speeds[k])
     least = min((k for k, speed in speeds.items() if speed > 1), default=n + 1)
     if n < least:
@@ -62,7 +62,7 @@ def sizes(n: int, jointly: Jointly, device: torch.device) -> list[int]:
     return [n // groups + (i < n % groups) for i in range(groups)]
 
 
-def grouped(items: Sequence[Any], jointly: Jointly, device: torch.device) -> list[list[Any]]:
+def grouped(items: Sequence[Any], jointly: Jointly, device: str) -> list[list[Any]]:
     """Return the items in groups that train as one network each, in order."""
     found, start = [], 0
     for size in sizes(len(items), jointly, device):

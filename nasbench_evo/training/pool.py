@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-from nasbench_evo.lifetime import worker_of
+from nasbench_evo.lifetime import worker
 from nasbench_evo.training.execution import check_device
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, train
-
-# loky restarts a process that grew by 300 MB, with a warning; a training is that large.
-_NO_RESTART = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 
 
 class TrainingPool:
@@ -63,14 +59,8 @@ class TrainingPool:
                 raise
 
     def _start(self) -> None:
-        from loky.process_executor import ProcessPoolExecutor  # imported late: only used here
-
         while len(self._executors) < len(self.slots):
-            self._executors.append(
-                ProcessPoolExecutor(
-                    1, initializer=worker_of, initargs=(os.getpid(),), env=_NO_RESTART
-                )
-            )
+            self._executors.append(worker())
 
     def close(self) -> None:
         """End the processes, whatever they do."""

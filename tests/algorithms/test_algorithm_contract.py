@@ -35,6 +35,8 @@ class TestGeneticCNN(AlgorithmContract):
         "p_crossover": 0.5,
         "q_crossover": 0.5,
         "initial": "zeros",
+        "given": {"initial": "given", "given": ["000000", "333333"]},
+        "flips": {"initial": "zeros", "flips": 2},
     }
 
 

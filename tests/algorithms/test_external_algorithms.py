@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nasbench_evo import algorithms, engines
+from nasbench_evo import algorithms, engines, spaces
 from nasbench_evo import suite as suites
 from nasbench_evo.algorithms import external
 from nasbench_evo.engines import Task
@@ -148,3 +148,13 @@ def test_built_in_names_do_not_look_at_other_packages(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(external, "entry_points", fail)
     assert algorithms.get("eigen").name == "eigen"
+
+
+def test_needs_is_a_protocol_of_spaces() -> None:
+    """It was a tuple of attribute names before it was a protocol."""
+
+    class Old(algorithms.get("random_search")):  # type: ignore[misc]
+        needs = ("cardinalities",)
+
+    with pytest.raises(InputError, match="must be a protocol"):
+        Old().check_space(spaces.get("nasbench201"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -99,29 +100,51 @@ def test_one_seed_one_trace(name: str, cifar10: LookupEvaluator) -> None:
     assert first.evaluations == 90
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("genetic_cnn", {"population_size": 10}),
-        ("genetic_cnn", {"generations": 2}),
-        ("genetic_cnn", {"p_mutation": 0.5}),
-        ("genetic_cnn", {"q_mutation": 0.3}),
-        ("genetic_cnn", {"p_crossover": 0.8}),
-        ("genetic_cnn", {"q_crossover": 0.8, "p_crossover": 0.9}),
-        ("genetic_cnn", {"initial": "zeros"}),
-        ("genetic_nas", {"generation_size": 11}),
-        ("genetic_nas", {"population_size": 5}),
-        ("genetic_nas", {"generations_per_epoch": 1, "epochs": 2}),
-        ("genetic_nas", {"p_mutation": 0.3}),
-        ("genetic_nas", {"p_crossover": 0.2}),
-        ("genetic_nas", {"q_crossover": 0.1}),
-        ("genetic_nas", {"mutation": "step", "p_mutation": 0.3}),
-        ("regularized_evolution", {"population_size": 20}),
-        ("regularized_evolution", {"sample_size": 2}),
-    ],
-)
+ACTING: list[tuple[str, dict[str, Any]]] = [
+    ("genetic_cnn", {"population_size": 10}),
+    ("genetic_cnn", {"generations": 2}),
+    ("genetic_cnn", {"p_mutation": 0.5}),
+    ("genetic_cnn", {"q_mutation": 0.3}),
+    ("genetic_cnn", {"p_crossover": 0.8}),
+    ("genetic_cnn", {"q_crossover": 0.8, "p_crossover": 0.9}),
+    ("genetic_cnn", {"initial": "zeros"}),
+    ("genetic_cnn", {"initial": "given", "given": ["333333"]}),
+    ("genetic_cnn", {"initial": "zeros", "flips": 2}),
+    ("genetic_nas", {"generation_size": 11}),
+    ("genetic_nas", {"population_size": 5}),
+    ("genetic_nas", {"generations_per_epoch": 1, "epochs": 2}),
+    ("genetic_nas", {"p_mutation": 0.3}),
+    ("genetic_nas", {"p_crossover": 0.2}),
+    ("genetic_nas", {"q_crossover": 0.1}),
+    ("genetic_nas", {"mutation": "step", "p_mutation": 0.3}),
+    ("regularized_evolution", {"population_size": 20}),
+    ("regularized_evolution", {"sample_size": 2}),
+]
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("genetic_nas", {"warmup": 5}),
+    ("genetic_nas", {"warmup_sampling": "fair"}),
+    ("genetic_nas", {"final_pick": "fitness"}),
+    ("genetic_nas", {"variant": "as_published_code"}),
+    ("regularized_evolution", {"replacement": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), ACTING)
 def test_hyperparameters_act(name: str, changes: dict[str, Any], cifar10: LookupEvaluator) -> None:
     assert run(name, cifar10, **changes).trace_sha256 != run(name, cifar10).trace_sha256
+
+
+@pytest.mark.parametrize(("name", "changes"), REFUSED)
+def test_what_would_be_ignored_is_refused(name: str, changes: dict[str, Any]) -> None:
+    (changed,) = changes
+    with pytest.raises(Unsupported, match=f"{name}.{changed}=.*has no meaning"):
+        NSGA2(algorithms.get(name).configure("paper", changes), convolutions)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_hyperparameter_acts_or_is_refused(name: str) -> None:
+    known = {key for of, changes in [*ACTING, *REFUSED] if of == name for key in changes}
+    assert known == {field.name for field in dataclasses.fields(algorithms.get(name))}
 
 
 def test_the_number_of_generations_ends_the_search(cifar10: LookupEvaluator) -> None:

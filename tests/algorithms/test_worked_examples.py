@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +23,8 @@ from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, Note, TrainMixture, TrainPaths
 from nasbench_evo.runner import AskTell, Budget, search
-from nasbench_evo.spaces import NASBench201
+from nasbench_evo.spaces import BinaryStages, NASBench201
+from nasbench_evo.spaces.binary_stages import RESNET, VGG
 
 SPACE = NASBench201()
 
@@ -66,6 +70,63 @@ class TestGeneticCNN:
         history = search(still, cifar10, seed=0, budget=Budget(200)).history
         start = {answer.genotype for answer in history[:20]}
         assert {answer.genotype for answer in history} <= start
+
+    def test_a_given_start_with_a_few_genes_reversed(self, tmp_path: Path) -> None:
+        """Section 4.2: identical individuals, each a variant of a known network."""
+        space = BinaryStages((4, 4))
+        file = tmp_path / "starts.txt"
+        file.write_text(f"# residual networks\n{RESNET} {RESNET}\n\n{VGG} {VGG}\n")
+        algorithm = GeneticCNN(population_size=5, initial="given", given=f"@{file}", flips=3)
+        assert algorithm.given == (f"{RESNET} {RESNET}", f"{VGG} {VGG}")
+        start = algorithm.initial_population(space, stream(0, "test"))
+        for i, genotype in enumerate(start):
+            parent = space.parse(algorithm.given[i % 2])
+            assert sum(a != b for a, b in zip(genotype, parent, strict=True)) == 3
+        assert len(set(start)) > 1
+        exact = replace(algorithm, flips=0)
+        assert exact.initial_population(space, stream(0, "test"))[:2] == [
+            space.parse(text) for text in algorithm.given
+        ]
+
+    def test_the_networks_of_no_and_all_bits_alone(self) -> None:
+        """Section 4.1.4: one individual, no generation."""
+        space = BinaryStages()
+        for initial, bit in (("zeros", 0), ("ones", 1)):
+            alone = GeneticCNN(initial=initial, population_size=1, generations=0)
+            driven = AskTell(alone, space, seed=0)
+            assert driven.ask() == Evaluate([(bit,) * 19])
+            driven.tell([evaluation((bit,) * 19, 70.0)])
+            assert driven.ask() is None
+            assert driven.returned == (bit,) * 19
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"initial": "given"}, "go together"),
+            ({"given": ["000000"]}, "go together; got initial=random and 1 genotypes"),
+            ({"flips": 2}, "initial=random is random already"),
+            ({"initial": "given", "given": ["000000"] * 3, "population_size": 2}, "more than"),
+            ({"initial": "given", "given": "@no_such_file"}, "cannot read no_such_file"),
+            ({"initial": "given", "given": [1]}, "must be a list of texts"),
+        ],
+    )
+    def test_starts_that_do_not_fit_together(self, changes: dict[str, Any], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            GeneticCNN(**changes)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"initial": "ones"}, "initial=ones is of spaces of bits"),
+            ({"initial": "zeros", "flips": 7}, "has 6 genes; got flips=7"),
+            ({"initial": "given", "given": [VGG]}, "must be genotypes of nasbench201.*1-01-001"),
+        ],
+    )
+    def test_starts_of_another_space(
+        self, cifar10: LookupEvaluator, changes: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message):
+            search(GeneticCNN(**changes), cifar10)
 
     def test_zeros_start_at_the_poorest(self, cifar10: LookupEvaluator) -> None:
         history = search(GeneticCNN(initial="zeros"), cifar10, budget=Budget(20)).history

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -25,12 +27,33 @@ ROW = PublishedRow(
     budget="12000 simulated seconds on CIFAR-10",
     protocol="searched on CIFAR-10, reported after full training",
     source="a source",
+    seconds=12000,
+    searched_on="cifar10",
 )
 
 
 def test_the_same_budget_and_protocol_are_comparable() -> None:
-    timed = SUITE.model_copy(update={"simulated_seconds": 12000.0})
-    assert comparison.differences(timed, ROW) == []
+    assert comparison.differences(timed(12000), ROW) == []
+    limited = SUITE.model_copy(update={"simulated_seconds": 12000.0})  # and by 300 evaluations
+    assert comparison.differences(limited, ROW) == [
+        "its budget was 12000 simulated seconds, ours is 12000 simulated seconds and 300 "
+        "evaluations"
+    ]
+    transfer = timed(12000, report_on=["cifar100"])
+    assert comparison.differences(transfer, dataclasses.replace(ROW, dataset="cifar100")) == []
+
+
+def timed(seconds: float, report_on: Sequence[str] = ()) -> suites.Suite:
+    """The suite with a budget in seconds alone."""
+    content = SUITE.model_dump(include={"name", "seeds", "rows"})
+    return suites.Suite.model_validate(
+        {
+            **content,
+            "datasets": ["cifar10"],
+            "simulated_seconds": seconds,
+            "report_on": list(report_on),
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,26 +61,25 @@ def test_the_same_budget_and_protocol_are_comparable() -> None:
     [
         ({}, "its budget was 12000 simulated seconds, ours is 300 evaluations"),
         ({"dataset": "cifar100"}, "it searched on cifar10, ours on cifar100"),
-        ({"protocol": "by 12-epoch accuracy"}, "accuracy after 12 epochs"),
-        ({"protocol": "with a supernet"}, "weight-sharing supernet"),
-        ({"budget": "not stated there"}, "protocol is not stated"),
+        ({"searched_epochs": 12}, "by accuracy after 12 epochs, ours after 200 epochs"),
+        ({"weights": "shared"}, "weight-sharing supernet"),
+        ({"stated": False}, "protocol is not stated"),
     ],
 )
-def test_each_difference_is_named(changes: dict[str, str], reason: str) -> None:
+def test_each_difference_is_named(changes: dict[str, Any], reason: str) -> None:
     found = comparison.differences(SUITE, dataclasses.replace(ROW, **changes))
     assert any(reason in text for text in found)
 
 
 def test_another_simulated_budget_is_named() -> None:
-    timed = SUITE.model_copy(update={"simulated_seconds": 500.0})
-    assert comparison.differences(timed, ROW) == [
+    assert comparison.differences(timed(500), ROW) == [
         "its budget was 12000 simulated seconds, ours is 500 simulated seconds"
     ]
 
 
 def lines() -> list[dict[str, str]]:
     labels = [row.label for row in suites.rows(SUITE)]
-    ours = {(label, d): Interval(50, 49, 51) for label in labels for d in SUITE.datasets}
+    ours = {(label, d, "valid"): Interval(50, 49, 51) for label in labels for d in SUITE.datasets}
     rows = comparison.compare_all(SUITE, ours)
     return [dict(zip(comparison.COLUMNS, line, strict=True)) for line in rows]
 
@@ -82,10 +104,10 @@ def test_every_row_of_ours_with_a_published_counterpart_is_judged_with_a_reason(
 
 
 def test_sentences_share_what_is_the_same() -> None:
-    rows = [line for line in comparison.compare_all(SUITE, {}) if line[1] == "Optimal"]
+    rows = [line for line in comparison.compare_all(SUITE, {}) if line[2] == "Optimal"]
     assert len(comparison.sentences(rows)) == 3
     both = comparison.sentences([tuple(line.values()) for line in lines()])
-    (text,) = [s for s in both if s.startswith("cifar10: published Regularized evolution")]
+    (text,) = [s for s in both if s.startswith("cifar10 valid: published Regularized evolution")]
     assert "regularized_evolution (paper) 50.00 [49.00, 51.00]" in text
     assert "regularized_evolution (real2019) 50.00 [49.00, 51.00]: not comparable; " in text
 
@@ -100,6 +122,9 @@ def test_a_summary_is_compared_at_its_last_checkpoint_where_it_has_an_interval()
         "mean_accuracy": 91.5,
         "accuracy_low": 91.4,
         "accuracy_high": 91.6,
+        "mean_test": None,
+        "test_low": None,
+        "test_high": None,
     }
     row = ResultRow(values)
     earlier = ResultRow({**values, "evaluations": 100, "mean_accuracy": 90.0})

@@ -158,6 +158,7 @@ def test_minimal_file(tmp_path):
         ("cifar10 valid", "cifar10 train", "expected"),
         ("cifar10 valid", "cifar10", "top"),
         ('"A" = "ours"', '"B" = "ours"', "without a row.*B"),
+        ("runs = 4", 'runs = 4\nseconds = "12000"', "seconds must be of type int"),
         ("[[table]]", "[table]", "top"),
         ("[algorithms]", "[algorithms", "TOML"),
     ],

@@ -43,7 +43,7 @@ def test_csv_in_every_spelling(text: str, tmp_path: Path) -> None:
 
 
 def test_trials_of_the_truth(tmp_path: Path) -> None:
-    text = "arch,first,second,third\n000000,1,2,6\n#14163,5,,\n014414,,4,8\n"
+    text = "arch,value_0,value_1,value_2\n000000,1,2,6\n#14163,5,,\n014414,,4,8\n"
     expected = {A: (1.0, 2.0, 6.0), B: (5.0,), C: (4.0, 8.0)}
     of_csv = rank_files.read(write(tmp_path, "x.csv", text), SPACE.parse, several=True)
     content = {"000000": [1, 2, 6], PUBLISHED: 0, "#14163": 5.0, "014414": [4, 8]}
@@ -86,7 +86,10 @@ def test_what_is_written_is_read(values: dict[int, float]) -> None:
         ("x.csv", "arch,value\n000000\n", r"line 2: expected 2 columns .* got 1"),
         ("x.csv", "arch\n000000\n", r"line 2: expected 2 columns"),
         ("x.csv", "arch,value\n000000,1,2\n", r"line 2: expected 2 columns .* got 3"),
-        ("x.csv", "arch,a,b\n000000,1,2\n", r"line 2: Expected one value of '000000'; got 2"),
+        ("x.csv", "arch,a_0,a_1\n000000,1,2\n", r"line 2: Expected one value of '000000'; got 2"),
+        ("x.csv", "arch,a,b\n000000,1,2\n", r"which of the columns a, b has the values"),
+        ("x.csv", "arch,value,accuracy\n000000,1,2\n", "which of the columns value, accuracy"),
+        ("x.csv", "000000,1,2\n", r"line 1: 3 columns without names"),
         ("x.csv", 'arch,value\n"000000,1\n', "no CSV file"),
         ("x.json", "{", "no JSON file"),
         ("x.json", "[" * 100_000, "no JSON file"),

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from nasbench_evo.analysis import bootstrap
 from nasbench_evo.analysis.statistics import (
     StatisticsWarning,
-    area_under_curve,
     bootstrap_interval,
     bootstrap_intervals,
     friedman_nemenyi,
@@ -24,7 +23,6 @@ from nasbench_evo.analysis.statistics import (
     iqm,
     mann_whitney,
     paired_difference_interval,
-    performance_profile,
     probability_of_improvement,
     wilson_interval,
 )
@@ -183,8 +181,6 @@ def test_values_that_are_not_finite_give_nan_and_a_warning(bad):
         assert math.isnan(probability_of_improvement([1.0], [bad, 2.0]))
     with pytest.warns(StatisticsWarning):
         assert np.isnan(friedman_nemenyi([[1.0, bad], [1.0, 2.0]]).average_ranks).all()
-    with pytest.warns(StatisticsWarning):
-        assert area_under_curve([[1.0, 3.0], [bad, 1.0]])[0] == 2.0
 
 
 @pytest.mark.parametrize(
@@ -201,7 +197,6 @@ def test_values_that_are_not_finite_give_nan_and_a_warning(bad):
         lambda rng: holm([0.5, 1.5]),
         lambda rng: friedman_nemenyi([[1.0, 2.0]]),
         lambda rng: friedman_nemenyi([[1.0, 2.0]] * 3, alpha=5),
-        lambda rng: area_under_curve([1.0, 2.0]),
     ],
 )
 def test_bad_input_is_refused(call):
@@ -297,18 +292,6 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p):
             break
         rejected.add(i)
     assert set(np.flatnonzero(holm(p) <= 0.05).tolist()) == rejected
-
-
-def test_performance_profile_by_hand():
-    assert performance_profile([0.0, 0.1, 0.1, 0.5], [0.0, 0.1, 1.0]).tolist() == [0.25, 0.75, 1.0]
-    up = performance_profile([90.0, 92.0], [91.0, 92.0, 93.0], lower_is_better=False)
-    assert up.tolist() == [0.5, 0.5, 0.0]
-    with pytest.warns(StatisticsWarning, match="1 of 2 runs"):
-        assert performance_profile([math.nan, 0.0], [9.0]).tolist() == [0.5]
-
-
-def test_area_under_curve_is_the_mean_over_evaluations():
-    assert area_under_curve([[4.0, 2.0, 0.0], [1.0, 1.0, 1.0]]).tolist() == [2.0, 1.0]
 
 
 def test_friedman_nemenyi_on_demsars_example():

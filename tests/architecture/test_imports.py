@@ -17,7 +17,10 @@ PACKAGE = Path(nasbench_evo.__file__).parent
 # A room imports only from rooms above it (and from its own).
 ORDER = [
     "files",
+    "moved",
+    "cluster",
     "errors",
+    "names",
     "lifetime",
     "randomness",
     "spaces",

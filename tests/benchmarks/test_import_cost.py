@@ -24,7 +24,8 @@ pytestmark = [
 OURS = """
 import sys, time
 from pathlib import Path
-from nasbench_evo.tables import collector, container, files
+from nasbench_evo.tables import container
+from nasbench_evo.tables.importing import collector, files
 def peak():  # ru_maxrss would start at the parent's peak
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

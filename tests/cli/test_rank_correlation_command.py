@@ -235,7 +235,7 @@ GOOD = "000000,1\n111111,2\n222222,4\n333333,3\n"
         (["nan.csv", "good.csv"], "nan.csv, line 2: Expected a finite number, got 'nan'"),
         (["twice.csv", "good.csv"], "twice.csv, line 3: '#1651' is there already, in line 1"),
         (["bad.csv", "good.csv"], "bad.csv, line 3: Not a NAS-Bench-201 cell"),
-        (["trials.csv", "good.csv"], "trials.csv, line 1: Expected one value"),
+        (["trials.csv", "good.csv"], "trials.csv, line 1: 3 columns without names"),
         (["empty.csv", "good.csv"], "empty.csv has 0 architectures"),
         (["broken.json", "good.csv"], "broken.json is no JSON file"),
     ],
@@ -313,3 +313,48 @@ def test_two_data_sets_of_one_table(run: Run, table: tables.Table) -> None:
     done = run("t.json", "t.json", "--truth-dataset", "cifar10")
     assert done.code == 2
     assert "the truth is a file" in done.err
+
+
+def test_a_file_of_many_columns_is_read_by_its_names(run: Run) -> None:
+    """Row numbers and other figures beside the values change nothing."""
+    archs = [digits(i) for i in (0, 700, 1400, 8000, 15_000)]
+    plain = write_csv("p.csv", archs, [1, 2, 4, 3, 5])
+    rows = [
+        f"{9 - i},{a},{x},{10 - i}"
+        for i, (a, x) in enumerate(zip(archs, [1, 2, 4, 3, 5], strict=True))
+    ]
+    Path("wide.csv").write_text("\n".join(["Unnamed: 0,arch,accuracy,params", *rows]))
+    truth = write_csv("t.csv", archs, range(5))
+    found = [json.loads(run(x, truth, "--json", "--bootstrap", 0).out) for x in (plain, "wide.csv")]
+    assert found[0]["kendall_tau"] == found[1]["kendall_tau"] == pytest.approx(0.8)
+
+
+def test_a_table_of_another_space_is_its_own_space(run: Run) -> None:
+    done = run("fcnet", "fcnet", "--dataset", "slice_localization", "--truth-dataset",
+               "protein_structure", "--json", "--bootstrap", 0)  # fmt: skip
+    found = json.loads(done.out)
+    assert (found["space"], found["n"]) == ("fcnet", 62_208)
+    assert 0 < found["kendall_tau"] < 1
+
+
+def test_ties_at_thresholds_are_counted_exactly(run: Run) -> None:
+    """0.1 + 0.2 is not 0.3: nothing but equal values ties."""
+    archs = [digits(i) for i in range(0, 12_000, 600)]
+    truth = [10.0] * 3 + [0.3, 0.3, 0.1 + 0.2] + [*range(-14, 0)]
+    files = write_csv("p.csv", archs, range(20)), write_csv("t.csv", archs, truth)
+    found = json.loads(run(*files, "--json", "--bootstrap", 0, "--k", 2).out)
+    cuts = {cut.pop("name"): cut for cut in found["thresholds"]}
+    assert cuts["top10"] == {"asked": 2, "inside": 3, "tied": 3}
+    assert cuts["top1"] == {"asked": 1, "inside": 3, "tied": 3}
+    assert cuts["top50"] == {"asked": 10, "inside": 10, "tied": 1}
+    assert cuts["truth_top_2"] == {"asked": 2, "inside": 3, "tied": 3}
+    assert cuts["predicted_top_2"] == {"asked": 2, "inside": 2, "tied": 1}
+    text = run(*files, "--bootstrap", 0, "--k", 2).out
+    assert "top10: 3 architectures tie at place 2 (3 with them); all are taken." in text
+    assert (
+        "truth top 2: 3 architectures tie at place 2 (3 with them); they share its places." in text
+    )
+    assert "top50:" not in text
+    more = json.loads(run(*files, "--json", "--bootstrap", 0, "--top", 0.25).out)
+    (cut,) = (c for c in more["thresholds"] if c["name"] == "top25")
+    assert (cut["asked"], cut["inside"], cut["tied"]) == (5, 6, 2)  # 0.30000000000000004 is above

@@ -84,10 +84,11 @@ def test_train_resumes_to_the_same_result(tmp_path: Path) -> None:
     whole = printed(*command, str(tmp_path / "a"), settings=CELLS)
     from nasbench_evo.cli import training
     from nasbench_evo.training.final import FinalTraining
+    from nasbench_evo.training.individuals import training_seed
 
     trainer = training.standalone("nasbench201", "digits", CELLS, "cpu", 1, None)
     cell = trainer.space.parse("#1234")
-    seed = trainer.training_seed(cell, 0, 0, "final")
+    seed = training_seed(0, cell, 0, "final")
     half = FinalTraining(trainer.plan, cell, seed, tmp_path / "b" / "checkpoint.pt")
 
     class Stop(Exception):
@@ -125,12 +126,53 @@ def test_a_training_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
     assert printed(*command, "--fresh", settings=short)["status"] == "ok"
 
 
-def test_a_training_that_diverges_is_reported(tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_reported_and_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = [*CELLS[1:3], "epochs=2", "channels=4", "cells=1", "lr=1e30"]
-    result = invoke("train", "#1234", "--out", str(tmp_path), settings=settings)
-    assert result.exit_code == 0
-    assert "diverged" in result.stdout
-    assert "test accuracy   none" in result.stdout
+    words = ["train", "#1234", "--out", str(tmp_path)]
+    for setting in settings:
+        words += ["--evaluator-set", setting]
+    with pytest.raises(InputError, match=r"diverged: the training loss is not finite.*Lower lr"):
+        app(words, standalone_mode=False)
+    assert "test accuracy   none" in capsys.readouterr().out
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "diverged"
+
+
+def test_a_final_training_on_all_images(tmp_path: Path) -> None:
+    """None validate: no figure of validation anywhere, and a search cannot be so."""
+    command = ["train", "#1234", "--out", str(tmp_path / "a")]
+    every = ["train_size=1437", "valid_fraction=0", *CELLS[:1], *CELLS[2:]]
+    content = printed(*command, settings=every)
+    assert content["valid_accuracy"] is content["valid_loss"] is None
+    assert all(point["valid_accuracy"] is None for point in content["curve"])
+    assert len(content["curve"]) == 2
+    assert 0 <= content["test_accuracy"] <= 100
+    text = invoke(*command, "--resume", settings=every).stdout
+    assert "valid accuracy  none" in text
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    taught = printed(
+        "train", "#1234", "--out", str(tmp_path / "b"),
+        settings=["valid_fraction=0", *CELLS, *teacher],
+    )  # fmt: skip
+    assert taught["teacher_valid_accuracy"] is None
+    diverged = printed(
+        "train", "#1234", "--out", str(tmp_path / "c"),
+        settings=["valid_fraction=0", *CELLS[:3], *CELLS[4:], "lr=1e30"],
+    )  # fmt: skip
+    assert diverged["status"] == "diverged"
+    assert diverged["valid_accuracy"] is None
+    for evaluator in ("standalone", "supernet"):
+        with pytest.raises(InputError, match="leaves a search no images to judge by"):
+            invoke(
+                "search", "genetic_nas", "--evaluator", evaluator, "--dataset", "digits",
+                settings=["valid_fraction=0"],
+            )  # fmt: skip
+    with pytest.raises(InputError, match="candidates cannot be compared"):
+        invoke(
+            "table", "build", "--cells", "2", "--log", str(tmp_path / "log"), "--name", "none",
+            settings=["valid_fraction=0"],
+        )  # fmt: skip
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -179,6 +221,48 @@ def test_a_wider_network_is_another_one(tmp_path: Path) -> None:
         for w in ("4", "8")
     )
     assert wide["parameters"] > 2 * narrow["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("genotype", "nodes", "widths"),
+    [("1-01", "3", "4/8"), ("1 0-11", "2,3", "4,6/8,5"), ("1 1 1 1", "2,2,2,2", "2,2,3,3/4")],
+)
+def test_stages_and_widths_of_your_own(
+    genotype: str, nodes: str, widths: str, tmp_path: Path
+) -> None:
+    own = [*TINY, f"nodes={nodes}", f"widths={widths}"]
+    command = ["train", genotype, "--space", "binary_stages", "--out", str(tmp_path)]
+    content = printed(*command, settings=own)
+    assert content["status"] == "ok"
+    assert content["arch"] == genotype
+    assert content["network"]["widths"] == widths
+
+
+def test_stages_without_their_widths_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    command = ["search", "genetic_cnn", "--evaluator", "standalone", "--space", "binary_stages",
+               "--dataset", "digits", "--evaluations", "2"]  # fmt: skip
+    command += ["--journal", str(tmp_path / "j")]
+    with pytest.raises(InputError, match=r"2 stages.*such as 8,8/32"):
+        invoke(*command, settings=[*TINY, "nodes=3,4"])
+    with pytest.raises(InputError, match=r"3 stages.*got widths=8,8/32"):
+        invoke(*command, settings=[*TINY, "widths=8,8/32"])
+    assert not (tmp_path / "j").exists()
+
+
+def test_a_search_from_given_networks_of_one_stage(tmp_path: Path) -> None:
+    """Section 4.2 made small: variants of a residual stage, and all bits alone (4.1.4)."""
+    command = ["search", "genetic_cnn", "--evaluator", "standalone", "--space", "binary_stages",
+               "--dataset", "digits", "--evaluations", "3"]  # fmt: skip
+    own = [*TINY, "nodes=4", "widths=4/8", "report_trials=0"]
+    given = ["--set", "initial=given", "--set", "given=1-01-101", "--set", "population_size=3"]
+    varied = printed(*command, *given, "--set", "flips=1", settings=own)
+    assert varied["hyperparameters"]["given"] == ["1-01-101"]
+    found = varied["arch"].replace("-", "")
+    assert sum(a != b for a, b in zip(found, "101101", strict=True)) == 1
+    ones = ["--set", "initial=ones", "--set", "population_size=1", "--set", "generations=0"]
+    assert printed(*command, *ones, settings=own)["arch"] == "1-11-111"
+    with pytest.raises(InputError, match=r"genotypes of binary_stages.*333333"):
+        invoke(*command, *given[:3], "given=333333", settings=own)
 
 
 def test_features_and_a_linear_svm(tmp_path: Path) -> None:
@@ -269,7 +353,7 @@ def test_chosen_cells_are_nested_and_unique() -> None:
             chosen_cells(wrong)
 
 
-@pytest.mark.parametrize("name", ["genetic_cnn_cifar10", "eigen_cifar10"])
+@pytest.mark.parametrize("name", ["genetic_cnn_cifar10", "genetic_cnn_wrn", "eigen_cifar10"])
 def test_a_dry_run_without_the_data_says_which_files_are_needed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

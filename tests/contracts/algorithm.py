@@ -17,7 +17,10 @@ from nasbench_evo.tables import Table
 
 
 class AlgorithmContract:
-    """Subclass, set `name`, and give another value of every hyper-parameter in `others`."""
+    """Subclass, set `name`, and give another value of every hyper-parameter in `others`.
+
+    A dictionary holds what else must be set for that value to mean something.
+    """
 
     name: ClassVar[str]
     others: ClassVar[dict[str, Any]] = {}
@@ -70,13 +73,14 @@ class AlgorithmContract:
         fields = {field.name for field in dataclasses.fields(self.configured())}
         assert set(self.others) == fields, "give another value of every hyper-parameter"
         for name, value in self.others.items():
+            changes = value if isinstance(value, dict) else {name: value}
             if name in self.unsupported:
                 with pytest.raises(Unsupported):
-                    self.run(cifar10, **{name: value})
+                    self.run(cifar10, **changes)
             else:
                 budget = self.longer.get(name)
                 plain = self.run(cifar10, budget=budget)
-                changed = self.run(cifar10, budget=budget, **{name: value})
+                changed = self.run(cifar10, budget=budget, **changes)
                 same = changed.trace_sha256 == plain.trace_sha256
                 assert same == (name in self.of_weights), name
 

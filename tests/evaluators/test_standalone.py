@@ -22,7 +22,7 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
-from nasbench_evo.training.individuals import Job
+from nasbench_evo.training.individuals import Job, training_seed
 from nasbench_evo.training.trainer import Training
 
 pytestmark = pytest.mark.torch
@@ -72,7 +72,7 @@ def test_an_answer_is_a_validation_accuracy_with_its_real_cost() -> None:
 def test_it_is_the_trainers_own_training() -> None:
     evaluator = make()
     (answer,) = ask(evaluator, Evaluate([CELL]), seed=5)
-    seed = evaluator.training_seed(CELL, 0, 5)
+    seed = training_seed(5, CELL, 0)
     plan = evaluator.plan
     direct = Training(plan.network_of(CELL, seed), evaluator.data, plan.recipe, seed=seed).run()
     assert (answer.valid_accuracy, answer.valid_loss) == (direct.valid_accuracy, direct.valid_loss)
@@ -156,7 +156,7 @@ def test_auto_joins_what_can_be_joined(tmp_path: Path, monkeypatch: pytest.Monke
 
     def groups(**changes: Any) -> list[int]:
         evaluator = make(jointly="auto", **changes)
-        seed = evaluator.training_seed(CELL, 0, 0)
+        seed = training_seed(0, CELL, 0)
         return [len(group) for group in evaluator.groups([Job(CELL, seed)] * 8)]
 
     assert groups() == [8]
@@ -184,7 +184,7 @@ def test_a_teacher_weaker_than_its_student_is_noted(tmp_path: Path) -> None:
     evaluator = make(epochs=8, folder=tmp_path / "unit", **SMALL_TEACHER)
     session = evaluator.start(0)
     (answer,) = session.answer(Evaluate([CELL], teacher="default"))
-    known = evaluator.teacher_accuracy()
+    known = evaluator.teacher.accuracy()
     assert answer.valid_accuracy > known, "the teacher has an epoch, the student eight"
     note = f"validation accuracy {known:.2f} %, weaker than its best student"
     assert session.notes == {"teacher": note}
@@ -215,6 +215,20 @@ def test_mimicry_without_a_teacher_is_an_error_before_anything_is_written(tmp_pa
     with pytest.raises(Unsupported, match="teacher_networks=4"):
         session.answer(Evaluate([CELL], teacher="default"))
     assert (journal.read_bytes() if journal.exists() else b"") == before
+
+
+def test_a_split_by_numbers_and_local_contrast_are_options_of_the_data() -> None:
+    plain = make().identity()
+    assert "valid_per_class" not in plain["data"]  # as older keys have it
+    assert "local_contrast" not in plain["recipe"]["augmentation"]
+    other = make(valid_per_class=5, local_contrast=True)
+    assert other.identity()["data"]["valid_per_class"] == (5,)
+    assert other.identity()["recipe"]["augmentation"]["local_contrast"]
+    assert other.data.valid.labels.bincount().tolist() == [5] * 10
+    (answer,) = other.start(0).answer(Evaluate([CELL]))
+    assert answer.valid_accuracy % 2 == 0  # of 50 images
+    with pytest.raises(InputError, match="not both"):
+        make(valid_per_class=5, valid_fraction=0.2)
 
 
 @pytest.mark.parametrize("name", ["teacher_depth", "teacher_epochs", "alpha", "temperature"])

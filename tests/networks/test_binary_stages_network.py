@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.binary_stages import WIDTHS, BinaryStagesNetwork, Stage, Widths, build
+from nasbench_evo.networks.binary_stages import (
+    WIDTHS,
+    BinaryStagesNetwork,
+    Stage,
+    Widths,
+    build,
+    widths_for,
+)
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.binary_stages import EXAMPLES, TABLE_1_BEST, BinaryStages, stage_graph
 
@@ -155,13 +162,20 @@ def test_widths_of_your_own() -> None:
     images = torch.randn(2, 3, 32, 32, generator=generator())
     assert network.features(images).shape == (2, 9)
     assert network(images).shape == (2, 3)
+    assert widths_for(space, "4,6/9,5") == widths
+
+
+@pytest.mark.parametrize("text", ["4,6", "4,6/", "/9", "4,0/9", "4,6/9/5", "4, 6/9", "-4,6/9"])
+def test_widths_that_do_not_read(text: str) -> None:
+    with pytest.raises(InputError, match=r"Unknown widths.*such as 8,8,16/32"):
+        widths_for(BinaryStages((2, 3)), text)
 
 
 def test_wrong_arguments_are_refused() -> None:
     poorest = SPACE.poorest()
     with pytest.raises(InputError, match="Did you mean 'transfer'"):
         build(poorest, SPACE, classes=2, generator=generator(), widths="tranfer")
-    with pytest.raises(InputError, match="2 stages"):
+    with pytest.raises(InputError, match=r"2 stages.*such as 8,8/32"):
         build((0, 0), BinaryStages((2, 2)), classes=2, generator=generator())
     with pytest.raises(InputError, match="at least one hidden"):
         build(poorest, SPACE, classes=2, generator=generator(), widths=Widths((8, 8, 16), ()))

@@ -19,6 +19,7 @@ from nasbench_evo.spaces.binary_stages import (
     VGG,
     BinaryStages,
     StageGraph,
+    residual,
     stage_graph,
 )
 
@@ -59,6 +60,15 @@ def test_figure_2_examples_by_hand() -> None:
     assert resnet == StageGraph((1, 2, 3, 4), ((INPUT,), (1,), (2,), (1, 3)), (4,))
     (densenet,) = space.stages(space.parse(DENSENET_VARIANT))
     assert densenet == StageGraph((1, 2, 3, 4), ((INPUT,), (1,), (1, 2), (1, 2, 3)), (4,))
+
+
+def test_residual_blocks_go_on() -> None:
+    assert residual(4) == RESNET
+    (graph,) = BinaryStages((6,)).stages(BinaryStages((6,)).parse(residual(6)))
+    # x = node 1; x + f(x) with f = nodes 2, 3; then node 6 after a second block, nodes 4, 5.
+    assert graph == StageGraph(
+        (1, 2, 3, 4, 5, 6), ((INPUT,), (1,), (2,), (1, 3), (4,), (1, 3, 5)), (6,)
+    )
 
 
 def test_all_zero_stage_is_one_convolution() -> None:

@@ -99,7 +99,7 @@ def same(ours: Any, theirs: list[torch.Tensor]) -> None:
 def steps(space: str, kind: str, device: str) -> tuple[Any, Callable[[], None]]:
     """A supernet, and an epoch (two steps) of it."""
     evaluator = shared(space, device)
-    made = evaluator.training(0)
+    made = evaluator.plan.training(evaluator.data, 0)
     genotypes = iter(evaluator.space.sample(Stream(0), 9))
     if kind == "path":
         return made, lambda: made.train_paths(lambda: next(genotypes))
@@ -139,15 +139,15 @@ def test_a_population_is_the_cpus_and_no_copy_blocks(space: str, kernels: int) -
     def measured(device: str) -> Any:
         evaluator = shared(space, device)
         genotypes = evaluator.space.sample(Stream(0), 4)
-        return evaluator.plan.accuracy(evaluator.training(0).model, evaluator.data).of_paths(
-            genotypes, 1
-        )
+        return evaluator.plan.accuracy(
+            evaluator.plan.training(evaluator.data, 0).model, evaluator.data
+        ).of_paths(genotypes, 1)
 
     expected = measured("cpu")
     with fake_cuda() as machine:
         load_dataset(device="cuda")
         evaluator = shared(space, "cuda")
-        model, data = evaluator.training(0).model, evaluator.data
+        model, data = evaluator.plan.training(evaluator.data, 0).model, evaluator.data
         accuracy = evaluator.plan.accuracy(model, data)
         machine.reset()
         found = accuracy.of_paths(evaluator.space.sample(Stream(0), 4), 1)
@@ -300,7 +300,7 @@ def test_a_supernet_of_a_gpu_is_measured_on_the_cpu(tmp_path: Path) -> None:
 
     with fake_cuda():
         evaluator = shared("nasbench201", "cuda", precision="fp16")
-        made = evaluator.training(3)
+        made = evaluator.plan.training(evaluator.data, 3)
         state = {**made.state(), "origin": {**evaluator.origin, "seed": 3}}
         checkpoint.save(state, tmp_path / "supernet.pt")
     found = checkpointed.accuracies(tmp_path / "supernet.pt", 3, 0)

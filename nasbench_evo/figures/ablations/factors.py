@@ -9,6 +9,7 @@ import numpy as np
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.figures import style
 from nasbench_evo.results.ablation import Factor, Runs, show
+from nasbench_evo.results.kind import spent as axis_of
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import mean_intervals
 
@@ -42,9 +43,9 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
     )
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
-        f"{runs.suite.evaluations} evaluations) against {_axis_name(factor)}. Bars: 95% bootstrap "
+        f"{runs.suite.length}) against {_axis_name(factor)}. Bars: 95% bootstrap "
         "interval of the mean. Ring: the preset's own setting. Line and band: random search at "
-        f"{runs.suite.evaluations} evaluations and its interval."
+        f"{runs.suite.length} and its interval."
     )
     style.note(drawing, text)
     return drawing, text
@@ -142,7 +143,7 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
     for axes, dataset in zip(panels, datasets, strict=True):
         _spending(axes, factor, runs, dataset)
         axes.set_title(dataset)
-        axes.set_xlabel("evaluations spent (full trainings)")
+        axes.set_xlabel(f"spent: {axis_of(runs.suite)}")
     panels[0].set_ylabel("mean regret (percentage points)")
     handles, labels = panels[0].get_legend_handles_labels()
     drawing.legend(
@@ -156,9 +157,9 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
     )
     text = (
         f"Quality against cost: mean final regret (percentage points, {_seeds(factor, runs)} "
-        f"seeds) of each {_axis_name(factor)}, at the mean number of full trainings that its runs "
-        "spent. Bars and band: 95% bootstrap intervals of the mean. Line: random search stopped "
-        "at that number of evaluations."
+        f"seeds) of each {_axis_name(factor)}, at the mean of what its runs spent, "
+        f"in {runs.suite.unit}. Bars and band: 95% bootstrap intervals of the "
+        "mean. Line: random search stopped there."
     )
     style.note(drawing, text)
     return drawing, text
@@ -171,7 +172,7 @@ def _spending(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
     spent = np.array([runs.spent(level.row, dataset) for level in there])
     baseline = runs.baseline(dataset)
     if baseline is not None:
-        points = np.unique(np.geomspace(max(1, spent.min() * 0.6), runs.suite.evaluations, 40))
+        points = np.unique(np.geomspace(max(1, spent.min() * 0.6), runs.suite.end, 40))
         curves = regret_curves(baseline, points.tolist())
         mean, low, high = map(np.array, zip(*mean_intervals(list(curves.T)), strict=True))
         axes.plot(points, mean, color=style.foreground(), linewidth=1.4, label="random search")
@@ -225,13 +226,13 @@ def heat_map(factor: Factor, runs: Runs, dataset: str) -> tuple[Figure, str]:
     axes.set_title(f"{factor.algorithm}, {dataset}", loc="left")
     text = (
         f"Mean final regret in percentage points over {_seeds(factor, runs)} paired seeds, "
-        f"{factor.preset}, at most {runs.suite.evaluations} evaluations; in brackets half the "
+        f"{factor.preset}, at most {runs.suite.length}; in brackets half the "
         f"width of the 95% bootstrap interval."
     )
     baseline = runs.baseline(dataset)
     if baseline is not None:
         random = runs.final(baseline.unit.row.label, dataset).mean()
-        text += f" Random search at {runs.suite.evaluations} evaluations: {random:.3f}."
+        text += f" Random search at {runs.suite.length}: {random:.3f}."
     style.note(drawing, text)
     return drawing, text
 

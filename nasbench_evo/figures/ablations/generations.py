@@ -31,7 +31,7 @@ def quality(runs: UnitRuns, found: Sequence[Sequence[Generation[int]]]) -> list[
     It is of the champion, or averaged over the members (see `Generational`).
     """
     table = tables.reported(runs.unit.table)
-    means = table.mean_accuracy[table.row(runs.unit.dataset)]
+    means = table.quality[table.row(runs.unit.dataset)]
     generational = runs.unit.row.configured.generational
     average = generational is not None and generational.averaged
     return [
@@ -139,7 +139,7 @@ def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure
     right = axes.twinx()
     x = np.arange(len(found))
     _parameters(right, found, table.parameters[d])
-    accuracy = [table.mean_accuracy[d, g.champion] for g in found]
+    accuracy = [table.quality[d, g.champion] for g in found]
     axes.plot(x, accuracy, color="#0072B2", linewidth=1.8, marker="o", markersize=3)
     axes.set_ylim(min(accuracy[1:] or accuracy) - 0.4, max(accuracy) + 0.2)
     axes.set_zorder(right.get_zorder() + 1)
@@ -191,7 +191,7 @@ def population(
     colours = style.levels(len(runs))
     for i, (text, unit_runs) in enumerate(runs.items()):
         table = tables.reported(unit_runs.unit.table)
-        means = table.mean_accuracy[table.row(unit_runs.unit.dataset)]
+        means = table.quality[table.row(unit_runs.unit.dataset)]
         stats = [
             aligned([np.array([f(means[list(g.members)]) for g in run]) for run in found[text]])
             for f in (np.mean, np.min, np.max)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_evo import tables
-from nasbench_evo.algorithms.generations import Generation
+from nasbench_evo import algorithms, tables
+from nasbench_evo.algorithms.generations import Generation, PaperFigures
 from nasbench_evo.analysis import statistics
 from nasbench_evo.figures.ablations import generations, lineage
 from nasbench_evo.figures.architectures import graphs
@@ -37,50 +37,47 @@ def sections(
         return
     own = runs.units[reference, dataset]
     found = traces[reference, dataset]
-    if factor.algorithm == "eigen" and factor.names == ("secondary_step",):
+    wanted = algorithms.get(factor.algorithm).paper_figures
+    source = wanted.get(factor.names[0], PaperFigures()) if len(factor.names) == 1 else None
+    if source is None:
+        return
+    name = factor.algorithm
+    if source.succession:
         yield (
-            Section("Succession progress of one run (EIGEN, Fig. 4)"),
-            [("eigen_succession", lambda: generations.succession(own, found[0]))],
+            Section(f"Succession progress of one run ({source.succession})"),
+            [(f"{name}_succession", lambda: generations.succession(own, found[0]))],
         )
-    if factor.algorithm == "eigen" and factor.names == ("extinction",):
-        yield _saved_cost(factor, runs, traces), []
-    if factor.algorithm == "genetic_cnn" and factor.names == ("initial",):
-        yield from _genetic_cnn(factor, runs, traces)
+    if source.saved_cost:
+        yield _saved_cost(factor, runs, traces, source.saved_cost), []
+    if source.population:
+        rows = {level.text: level.row for level in factor.levels if (level.row, dataset) in traces}
+        units = {text: runs.units[row, dataset] for text, row in rows.items()}
+        members = {text: traces[row, dataset] for text, row in rows.items()}
+        yield (
+            Section(f"Average, best and worst individual ({source.population})"),
+            [(f"{name}_population", lambda: generations.population(units, members))],
+        )
+    if source.statistics:
+        title = f"Generations of one run, seed {own.records[0].seed} ({source.statistics})"
+        yield Section(title, table=_table_1(own, found[0])), []
+        title = f"The same statistics as means over {len(found)} runs"
+        yield Section(title, table=_table_1_means(found)), []
+    if source.lineage:
+        yield _lineage(own, name, source.lineage)
+    if source.cells:
+        yield (
+            Section(f"Cells that two independent runs found ({source.cells})"),
+            [(f"{name}_cells", lambda: graphs.found_cells(own, 2))],
+        )
 
 
-def _genetic_cnn(
-    factor: Factor, runs: Runs, traces: generations.Found
-) -> Iterator[tuple[Section, list[Drawn]]]:
-    dataset = runs.suite.datasets[0]
-    by_text = {level.text: level.row for level in factor.levels if (level.row, dataset) in traces}
-    units = {text: runs.units[row, dataset] for text, row in by_text.items()}
-    found = {text: traces[row, dataset] for text, row in by_text.items()}
-    reference = factor.levels[factor.reference]
-    own, mine = units[reference.text], found[reference.text]
-    yield (
-        Section("Initialisation: average, best and worst individual (Genetic CNN, Fig. 3)"),
-        [("genetic_cnn_population", lambda: generations.population(units, found))],
-    )
-    title = f"Generations of one run, seed {own.records[0].seed} (Genetic CNN, Table 1)"
-    yield Section(title, table=_table_1(own, mine[0])), []
-    title = f"The same statistics as means over {len(mine)} runs"
-    yield Section(title, table=_table_1_means(mine)), []
-    yield _lineage(own)
-    yield (
-        Section("Cells that two independent runs found (Genetic CNN, Fig. 5)"),
-        [("genetic_cnn_cells", lambda: graphs.found_cells(own, 2))],
-    )
-
-
-def _lineage(own: UnitRuns) -> tuple[Section, list[Drawn]]:
+def _lineage(own: UnitRuns, name: str, source: str) -> tuple[Section, list[Drawn]]:
     by_run = [births(own.unit, record.seed) for record in own.records[:_LINEAGES]]
     table = tables.reported(own.unit.table)
     floor = round(float(table.best[table.row(own.unit.dataset)]) - _BELOW_BEST)
     return (
-        Section(
-            "Parents and children (Genetic CNN, Fig. 4)", said=(lineage.sentence(own, by_run),)
-        ),
-        [("genetic_cnn_lineage", lambda: lineage.scatter(own, by_run, floor))],
+        Section(f"Parents and children ({source})", said=(lineage.sentence(own, by_run),)),
+        [(f"{name}_lineage", lambda: lineage.scatter(own, by_run, floor))],
     )
 
 
@@ -118,7 +115,7 @@ def _table_1_means(found: Sequence[Sequence[Generation[int]]]) -> tuple[tuple[st
     return tuple(lines)
 
 
-def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found) -> Section:
+def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found, source: str) -> Section:
     """Return what a generation costs with and without extinction, in full trainings."""
     said = []
     for dataset in runs.suite.datasets:
@@ -139,7 +136,7 @@ def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found) -> Sectio
             f"{dataset}, {factor.algorithm} ({factor.preset}): full trainings spent in a "
             f"generation, mean over runs with 95% bootstrap interval: {'; '.join(parts)}."
         )
-    return Section(f"Cost of a generation, {factor.preset} (EIGEN, Algorithm 1)", said=tuple(said))
+    return Section(f"Cost of a generation, {factor.preset} ({source})", said=tuple(said))
 
 
 def _per_generation(run: Sequence[Generation[int]]) -> float:

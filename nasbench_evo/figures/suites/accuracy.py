@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_evo.figures import style
+from nasbench_evo.results.kind import spent
 from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.results.runs import UnitRuns, as_seen, curves
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 60
+_SPAN = 300  # of a long budget the axis shows all but the first part of so many
 
 
 def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
@@ -26,7 +28,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     """
     from matplotlib.figure import Figure  # imported late: the command line must start fast
 
-    points = np.unique(np.geomspace(1, suite.evaluations, _POINTS).round()).tolist()
+    points = np.unique(np.geomspace(max(1, suite.end / _SPAN), suite.end, _POINTS).round()).tolist()
     width = max(4.4 * len(suite.datasets), 6.4)
     drawing = Figure(figsize=style.sized(width, 4.2), layout="constrained")
     panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
@@ -38,10 +40,12 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
             mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
             colour = style.colour(runs.unit.row.algorithm)
             dash = style.DASHES[k % len(style.DASHES)]
-            axes.plot(points, mean, color=colour, linestyle=dash, label=name)
+            mark = style.MARKERS[k % len(style.MARKERS)]
+            axes.plot(points, mean, color=colour, linestyle=dash, label=name, marker=mark,
+                      markersize=4, markevery=(k, max(len(points) // 6, 1)))  # fmt: skip
             axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_title(f"{suite.space} on {dataset}")
-        axes.set_xlabel("evaluations (full trainings)")
+        axes.set_xlabel(spent(suite))
     panels[0].set_ylabel("validation accuracy as seen (%)")
     handles, labels = panels[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=2)

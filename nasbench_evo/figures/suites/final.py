@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nasbench_evo.figures import style
 from nasbench_evo.results.columns import ResultRow
+from nasbench_evo.results.kind import spent
 from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.suite import Suite
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ACROSS = 4  # panels in a line
 _MOST_ROWS = 16  # more are a table, not a figure
 
 
@@ -24,14 +26,19 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    last = [row for row in rows if row.evaluations == suite.checkpoints[-1]]
+    last = [row for row in rows if row[suite.column] == suite.marks[-1]]
     names = _order(last)
+    number = len(suite.reported)
+    lines, across = -(-number // _ACROSS), min(number, _ACROSS)
     drawing = Figure(
-        figsize=style.sized(2.6 * len(suite.datasets) + 2.4, 0.27 * len(names) + 1.5),
+        figsize=style.sized(2.6 * across + 2.4, (0.27 * len(names) + 1.5) * lines),
         layout="constrained",
     )
-    panels = drawing.subplots(1, len(suite.datasets), squeeze=False, sharey=True)[0]
-    for axes, dataset in zip(panels, suite.datasets, strict=True):
+    panels = drawing.subplots(lines, across, squeeze=False, sharey=True).ravel()
+    for spare in panels[number:]:
+        spare.set_axis_off()
+    panels = panels[:number]
+    for axes, dataset in zip(panels, suite.reported, strict=True):
         _panel(axes, [row for row in last if row.dataset == dataset], names)
         axes.set_title(dataset)
         axes.set_xlabel("mean regret (percentage points)")
@@ -41,13 +48,18 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
     panels[0].invert_yaxis()
     n = max((row.n for row in last), default=0)
     text = (
-        f"Mean regret after {suite.checkpoints[-1]} evaluations (full trainings), {n} runs a row, "
+        f"Mean regret after {_after(suite)}, {n} runs a row, "
         f"with 95% bootstrap intervals of the mean; lower is better. Vertical line: random search."
     )
     if len({(row.algorithm, row.preset) for row in last}) > len(names):
         text += f" The best {len(names)} rows are drawn."
     style.note(drawing, text)
     return drawing
+
+
+def _after(suite: Suite) -> str:
+    last = f"{suite.marks[-1]:.10g} {spent(suite)}"
+    return f"{last}, searched on {suite.datasets[0]}" if suite.report_on else last
 
 
 def _order(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_evo import tables
 from nasbench_evo.figures import style
-from nasbench_evo.results.on_table import regret_curves
+from nasbench_evo.results.kind import spent
+from nasbench_evo.results.labels import short_labels
+from nasbench_evo.results.on_table import regret_curves, searched_for
 from nasbench_evo.results.rows import BASELINE, mean_intervals
 from nasbench_evo.results.runs import UnitRuns
-from nasbench_evo.suite import Row, Suite, change_text
+from nasbench_evo.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _POINTS = 40
+_ACROSS = 4  # panels in a line
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
@@ -32,24 +36,31 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     """
     from matplotlib.figure import Figure  # imported late: the command line must start fast
 
-    first = max(1, suite.evaluations // _SPAN)
-    points = np.unique(np.geomspace(first, suite.evaluations, _POINTS).round())
+    first = max(1, suite.end // _SPAN)
+    points = np.unique(np.geomspace(first, suite.end, _POINTS).round())
     n = max((len(runs.records) for runs in collected), default=0)
+    number = len(suite.reported)
+    lines, across = -(-number // _ACROSS), min(number, _ACROSS)
     drawing = Figure(
-        figsize=style.sized(max(4.1 * len(suite.datasets), 6.4), 5.0), layout="constrained"
+        figsize=style.sized(max(4.1 * across, 6.4), 1.4 + 3.6 * lines), layout="constrained"
     )
-    panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
+    panels = drawing.subplots(lines, across, squeeze=False).ravel()
+    for spare in panels[number:]:
+        spare.set_axis_off()
+    panels = panels[:number]
     looks = _looks(collected)
-    names = short_names([runs.unit.row for runs in collected])
+    rows = [runs.unit.row for runs in collected]
+    names = dict(zip([row.label for row in rows], short_labels(rows), strict=True))
     reduced = False
-    for axes, dataset in zip(panels, suite.datasets, strict=True):
-        present = [r for r in collected if r.unit.dataset == dataset and r.records]
-        chosen = _selected(present, suite.evaluations)
+    for axes, dataset in zip(panels, suite.reported, strict=True):
+        present = searched_for(suite, dataset, collected)
+        chosen = _selected(present, suite.end, dataset)
         reduced = reduced or len(chosen) < len(present)
-        _panel(axes, chosen, points, looks, names)
+        _panel(axes, chosen, points, looks, names, dataset)
         axes.set_title(dataset)
-        axes.set_xlabel("evaluations (full trainings)")
-    panels[0].set_ylabel("mean regret (percentage points)")
+        axes.set_xlabel(spent(suite))
+    for axes in panels[::across]:
+        axes.set_ylabel("mean regret (percentage points)")
     handles = {
         label: handle
         for axes in panels
@@ -59,55 +70,45 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         handles.values(),
         handles,
         loc="outside upper left",
-        ncols=3 if len(suite.datasets) > 1 else 2,
+        ncols=3 if len(suite.reported) > 1 else 2,
         fontsize=style.text(8),
         handlelength=3.4,
         title=suite.name,
         title_fontproperties={"weight": "bold", "size": 10},
         alignment="left",
     )
-    style.note(drawing, caption(n, reduced=reduced))
+    style.note(drawing, caption(suite, n, reduced=reduced))
     return drawing
 
 
-def caption(n: int, *, reduced: bool = False) -> str:
+def caption(suite: Suite, n: int, *, reduced: bool = False) -> str:
     """Return what the figure shows: units, number of runs, meaning of the bands."""
     text = (
-        "Regret of the incumbent: best mean validation accuracy in the table minus that of the "
-        f"cell a search would return, percentage points; mean of {n} runs. Bands: 95% bootstrap "
-        "interval of the mean. Both axes logarithmic: a line that leaves the frame below has "
-        "reached zero regret in every run, one that comes from above it started from poor cells."
+        f"Regret of the incumbent: best mean {_judged(suite)} accuracy in the table minus that of "
+        f"the cell a search would return, percentage points; mean of {n} runs. Bands: 95% "
+        "bootstrap interval of the mean. Both axes logarithmic: a line that leaves the frame "
+        "below has reached zero regret in every run, one that comes from above it started from "
+        "poor cells."
     )
+    if suite.report_on:
+        text += f" Searched on {suite.datasets[0]}."
     return text + (" Of each algorithm the best row is drawn." if reduced else "")
 
 
-def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return by row label a name without the settings that all rows of its algorithm share.
-
-    An algorithm with one row keeps its label.
-    """
-    parts: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        parts.setdefault(row.algorithm, {})[row.label] = [
-            row.preset,
-            *map(change_text, row.changes),
-        ]
-    names = {}
-    for algorithm, labels in parts.items():
-        shared = set.intersection(*(set(words) for words in labels.values()))
-        for label, words in labels.items():
-            own = [word for word in words if word not in shared] or words[:1]
-            names[label] = f"{algorithm} ({', '.join(own)})" if len(labels) > 1 else label
-    return names
+def _judged(suite: Suite) -> str:
+    """Return the split whose accuracies are compared."""
+    table = tables.reported(suite.table)
+    kinds = {"test" if table.by_test(d) else "validation" for d in suite.reported}
+    return " or ".join(sorted(kinds, reverse=True))
 
 
-def _selected(drawn: list[UnitRuns], evaluations: int) -> list[UnitRuns]:
+def _selected(drawn: list[UnitRuns], end: float, dataset: str) -> list[UnitRuns]:
     """Return what a panel can show: all rows, or the best of each algorithm if there are many."""
     if len(drawn) <= _MOST_LINES:
         return drawn
     best: dict[str, tuple[float, UnitRuns]] = {}
     for runs in drawn:
-        mean = float(regret_curves(runs, [evaluations]).mean())
+        mean = float(regret_curves(runs, [end], dataset).mean())
         name = runs.unit.row.algorithm
         if name not in best or mean < best[name][0]:
             best[name] = (mean, runs)
@@ -136,12 +137,13 @@ def _panel(
     points: np.ndarray,
     looks: dict[str, tuple[str | tuple[float, ...], int]],
     names: Mapping[str, str],
+    dataset: str,
 ) -> None:
     lowest, highest = np.inf, 0.0
     for k, runs in enumerate(drawn):
         row = runs.unit.row
         colour, variant = looks[row.label]
-        curves = regret_curves(runs, points.tolist())
+        curves = regret_curves(runs, points.tolist(), dataset)
         intervals = mean_intervals(list(curves.T))
         mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
         lowest = min(lowest, *mean[mean > 0].tolist(), np.inf)

@@ -42,6 +42,7 @@ def live_edges(genotype: Cell) -> list[tuple[int, int, int, int]]:
         if source in nonzero or gene in _KERNELS:
             nonzero.add(target)
     used = {_OUTPUT}
+    # from the output back: whether a target is used is settled before the edges into it come
     for _, source, target, _ in reversed(edges):
         if target in used:
             used.add(source)

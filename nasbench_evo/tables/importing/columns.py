@@ -22,7 +22,7 @@ WIDE = ("valid", "test", TRAIN)
 SCALES = ("percent", "fraction")
 _LONG = ("split", "trial", "accuracy", "epoch")
 _ROLES = (*REQUIRED, *OPTIONAL, *WIDE)
-_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # what pandas writes for row numbers
+INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # what pandas writes for row numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,11 @@ def plan(header: Sequence[str], reading: Reading, origin: str, genes: Sequence[s
 
     `genes` are the names of a space's genes: columns of all of them stand for `arch`.
     """
-    ignored = [name for name in header if _INDEX.fullmatch(name)]
+    ignored = [name for name in header if INDEX.fullmatch(name)]
     words = [f"The column {name!r} is an index of rows; it is ignored." for name in ignored]
     left = [name for name in header if name not in ignored]
     for column in reading.columns.values():
-        if not _trials(column, left):
+        if not trial_columns(column, left):
             raise DataError(
                 f"{origin}: there is no column {column!r}; there are: {', '.join(left)}."
             )
@@ -98,12 +98,12 @@ def plan(header: Sequence[str], reading: Reading, origin: str, genes: Sequence[s
 
 def _wide(roles: Mapping[str, str], header: Sequence[str], said: set[str]) -> dict[str, list[str]]:
     """Return the trial columns of each split that is there."""
-    found = {split: _trials(roles.get(split, split), header) for split in WIDE}
+    found = {split: trial_columns(roles.get(split, split), header) for split in WIDE}
     free = {s: [n for n in names if n not in said or s in roles] for s, names in found.items()}
     return {split: names for split, names in free.items() if names}
 
 
-def _trials(column: str, header: Sequence[str]) -> list[str]:
+def trial_columns(column: str, header: Sequence[str]) -> list[str]:
     """Return a column, or the columns `column_0`, `column_1` ... that are its trials."""
     if column in header:
         return [column]

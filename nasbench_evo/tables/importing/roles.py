@@ -23,17 +23,20 @@ _HALF = "-valid"  # a training on a part of the data, e.g. cifar10-valid
 
 
 class Role(NamedTuple):
-    """What a data set's numbers are: the trainings and splits behind them."""
+    """What a data set's numbers are: the trainings and splits behind them.
+
+    `valid` is None where only a test accuracy is there: reports can read it, searches cannot.
+    """
 
     dataset: str
     training: str
-    valid: str
+    valid: str | None
     test_training: str
     test: str | None
 
 
 def roles(splits: Mapping[str, Collection[str]]) -> list[Role]:
-    """Return the role of each data set that has a validation split, given splits by training.
+    """Return the role of each data set with a validation or a test split, given splits by training.
 
     Raises DataError where a training and the one on a part of its data both have one.
     """
@@ -49,11 +52,19 @@ def roles(splits: Mapping[str, Collection[str]]) -> list[Role]:
             )
         dataset = training.removesuffix(_HALF)
         whole = dataset if dataset != training and dataset in splits else training
-        test = next((split for split in TEST if split in splits[whole]), None)
         # x-valid beside ori-test means that ori-test holds the validation images, unless the
         # validation images come from the training set, as in cifar10-valid.
         apart = dataset in OWN_VALIDATION or dataset != training or whole != training
-        if test is None and apart and ORIGINAL in splits[whole]:
-            test = ORIGINAL
-        found.append(Role(dataset, training, valid, whole, test))
+        found.append(Role(dataset, training, valid, whole, _test(splits[whole], apart=apart)))
+    there = {role.dataset for role in found}
+    for training, known in splits.items():
+        test = _test(known, apart=training in OWN_VALIDATION)
+        if training not in there and not training.endswith(_HALF) and test is not None:
+            found.append(Role(training, training, None, training, test))
     return found
+
+
+def _test(known: Collection[str], *, apart: bool) -> str | None:
+    """Return the test split among those of a training; ori-test where it is `apart`."""
+    test = next((split for split in TEST if split in known), None)
+    return ORIGINAL if test is None and apart and ORIGINAL in known else test

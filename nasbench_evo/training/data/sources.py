@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,12 +31,16 @@ _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".t
 
 @dataclass(frozen=True)
 class Raw:
-    """Images in memory; the first `n_train` are for training (None: no official test part)."""
+    """Images in memory; the first `n_train` are for training (None: no official test part).
+
+    `files` are the numbers of images in each official part of those, in order; empty: one part.
+    """
 
     images: Images
     labels: Labels
     n_train: int | None
     classes: int
+    files: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,8 @@ def _svhn(root: Root, extra: bool) -> Raw:
         raise missing("svhn", needed, folder.parent)
     *training, test = map(read_svhn, files)
     train = tuple(np.concatenate(both) for both in zip(*training, strict=True))
-    return _raw((train[0], train[1]), test, 10)
+    raw = _raw((train[0], train[1]), test, 10)
+    return replace(raw, files=tuple(len(labels) for _, labels in training))
 
 
 def svhn(root: Root, digests: Mapping[str, str]) -> Raw:

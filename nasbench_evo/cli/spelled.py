@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""How architectures are spelled: the options of the commands that read files of them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""Algorithms of other people's code, by name only: what reading results needs of them.
+
+A results folder may come from anybody, and importing `package.module:Class` runs code. So results
+are read with a class that has the name and the stored hyper-parameters, and nothing to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
+from keyword import iskeyword
+from typing import Any, ClassVar, NamedTuple
+
+from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import Search
+
+_KINDS = (bool, int, float, str, tuple)
+
+
+class Resolved(NamedTuple):
+    """A row of a suite as its run resolved it: `hyperparameters` are all values in effect."""
+
+    algorithm: str
+    preset: str
+    changes: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+
+
+class StandIn(Algorithm):
+    """An algorithm whose code is not imported."""
+
+    paper: ClassVar[str] = "not imported"
+
+    def search(self, space: Any, rng: Stream) -> Search:
+        """Raise Unsupported: there is nothing to run."""
+        raise Unsupported(
+            f"{self.name} is known by name only: results are read without importing the code that "
+            "made them. To repeat its runs import its module in Python first, or use "
+            "`nasbench-evo run`."
+        )
+
+
+_KNOWN: dict[str, type[Algorithm]] = {}  # by package.module:Class
+
+
+def imported(name: str) -> bool:
+    """Return whether the module of `package.module:Class` is imported already."""
+    return name.partition(":")[0] in sys.modules
+
+
+def known(name: str) -> type[Algorithm] | None:
+    """Return the stand-in of an algorithm whose module is not imported, None if there is none."""
+    return None if imported(name) else _KNOWN.get(name)
+
+
+def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False) -> None:
+    """Let `algorithms.get` give a stand-in for `package.module:Class` until that is imported.
+
+    `rows` are those of the algorithm; `at_their_word`: their values are not checked. Raises
+    InputError where one is no hyper-parameter.
+    """
+    presets: dict[str, dict[str, Any]] = {}
+    defaults: dict[str, Any] = {}
+    for row in rows:
+        defaults |= row.hyperparameters
+        preset = presets.setdefault(row.preset, {})
+        preset |= {k: v for k, v in row.hyperparameters.items() if k not in row.changes}
+    fields: list[Any] = []
+    for key, listed in defaults.items():
+        value = tuple(listed) if isinstance(listed, list) else listed
+        if not key.isidentifier() or iskeyword(key) or not isinstance(value, _KINDS):
+            raise InputError(f"{name}: {key!a:.60} = {value!a:.60} is no hyper-parameter.")
+        fields.append((key, type(value), parameter(value, "")))
+    content: dict[str, Any] = {"name": name, "presets": presets}
+    if at_their_word:
+        content["__post_init__"] = lambda self: None
+    _KNOWN[name] = dataclasses.make_dataclass(
+        "StandIn", fields, bases=(StandIn,), namespace=content, frozen=True
+    )

@@ -1,0 +1,5 @@
+"""Moved to `nasbench_evo.tables.importing.adapter`."""
+
+from nasbench_evo.moved import alias
+
+__getattr__ = alias(__name__, "nasbench_evo.tables.importing.adapter")
