@@ -100,6 +100,8 @@ def run(
     if dry_run:
         _describe(chosen, folder)
         return
+    if suites.kind_of(chosen).trains and scheduler is None:
+        _check_devices(chosen.devices)  # before anything is written
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
@@ -117,6 +119,17 @@ def run(
             verbose=verbose,
             tensorboard=tensorboard,
         )
+
+
+def _check_devices(devices: list[str]) -> None:
+    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
+    from nasbench_evo.evaluators.specifications import training_module
+
+    training_module()
+    from nasbench_evo.training.execution import check_device
+
+    for device in devices:
+        check_device(device)
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
