@@ -364,7 +364,7 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
 
 
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_suites import SUITE
+    from suite.test_training_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"
