@@ -314,7 +314,7 @@ def _converse(
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([answered.cost for answered in answers])
             else:
-                answers = _answer_one_by_one(request, answer, account)
+                answers = _answer_one_by_one(request, answer, account, whole)
             history += answers
             if watch is not None and watch.ends(answers):
                 account.end()
@@ -389,8 +389,13 @@ def _answer_one_by_one(
     request: Evaluate | EvaluateMixtures,
     answer: Callable[[Request], list[Evaluation]],
     account: _Account,
+    whole: bool,
 ) -> list[Evaluation]:
     """Return the answers up to the first individual that oversteps the budget."""
+    if whole and not account.timed:  # each costs 1: what fits can be trained side by side
+        fit = min(requested(request), int(account.evaluations))
+        account.evaluations -= fit
+        return answer(_first(request, fit)) if fit else []
     answers: list[Evaluation] = []
     for i in range(requested(request)):
         if account.evaluations <= _SLACK:
@@ -410,6 +415,14 @@ def _answer_one_by_one(
             break
         answers.append(result)
     return answers
+
+
+def _first(request: Evaluate | EvaluateMixtures, n: int) -> Request:
+    """Return a request for the first individuals of another one."""
+    if isinstance(request, EvaluateMixtures):
+        return EvaluateMixtures(request.alphas[:n])
+    going_on = request.continues and request.continues[:n]
+    return request._replace(genotypes=request.genotypes[:n], continues=going_on)
 
 
 def trace_hash(

@@ -27,6 +27,7 @@ from nasbench_evo.training.joint_layers import (
     NETWORKS,
     JointConvBN,
     JointHead,
+    JointMixedConvBN,
     JointResidual,
     JointStem,
     Stacked,
@@ -89,7 +90,9 @@ class _Edges(nn.Module):
         self.layer: JointConvBN | None = None
         if operation in (_CONV_1, _CONV_3):
             members = [cells[network].convolutions[str(edge)] for _, network, edge in edges]
-            self.layer = JointConvBN(members, [network for _, network, _ in edges])
+            kernels = {cast(nn.Conv2d, cast(nn.Sequential, m)[0]).kernel_size for m in members}
+            kind = JointConvBN if len(kernels) == 1 else JointMixedConvBN
+            self.layer = kind(members, [network for _, network, _ in edges])
         self.register_buffer("rows", torch.tensor([n for _, n, _ in edges]), persistent=False)
         counts = Counter(target for target, _, _ in edges)
         self.targets, self.counts = list(counts), list(counts.values())
@@ -107,14 +110,18 @@ class _Edges(nn.Module):
 
 
 class JointCell(nn.Module):
-    """One cell of every network: [batch, h, w, K, c] to the same shape."""
+    """One cell of every network: [batch, h, w, K, c] to the same shape.
 
-    def __init__(self, cells: Sequence[SearchCell]) -> None:
+    `merged`: convolutions of both sizes that leave a node are one call.
+    """
+
+    def __init__(self, cells: Sequence[SearchCell], merged: bool = False) -> None:
         super().__init__()
         leaving: defaultdict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         for network, cell in enumerate(cells):
             for edge, source, target, operation in cell.plan:
-                leaving[source, operation].append((target, network, edge))
+                group = _CONV_3 if merged and operation == _CONV_1 else operation
+                leaving[source, group].append((target, network, edge))
         self.sources = nn.ModuleList(
             nn.ModuleList(
                 _Edges(operation, sorted(leaving[source, operation]), cells)
@@ -147,10 +154,11 @@ class JointNetwork(nn.Module):
 
     It starts with the networks' weights; `write_back` puts its own into them. Images are
     [batch, K * in_channels, h, w], a batch for each network, or [batch, in_channels, h, w], one
-    for all. Raises InputError unless the networks differ in nothing but their cells.
+    for all. With `merged` there are fewer and larger convolutions: faster where their set-up takes
+    longer than their work. Raises InputError unless the networks differ in nothing but their cells.
     """
 
-    def __init__(self, networks: Sequence[NASBench201Network]) -> None:
+    def __init__(self, networks: Sequence[NASBench201Network], *, merged: bool = False) -> None:
         super().__init__()
         if not networks:
             raise InputError("Joint training needs at least one network; got none.")
@@ -165,13 +173,14 @@ class JointNetwork(nn.Module):
             if isinstance(blocks[0], ResidualBlock):
                 self.body.append(JointResidual(blocks))
             else:
-                self.body.append(JointCell(cast(Sequence[SearchCell], blocks)))
+                self.body.append(JointCell(cast(Sequence[SearchCell], blocks), merged))
         heads = [
             nn.ModuleDict({"last": network.last, "classifier": network.classifier})
             for network in networks
         ]
         self.head = JointHead(heads)
-        self._held = self._without_gradient(networks)
+        self._idle = self._without_gradient(networks)
+        self._held: tuple[list[Tensor], list[Tensor]] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return every network's logits."""
@@ -202,14 +211,20 @@ class JointNetwork(nn.Module):
         Alone, such a parameter has no gradient and the optimizer passes over it; here it shares
         a tensor with parameters that have one.
         """
-        for layer, members in self._held:
-            layer.hold(members)
+        if self._held is None:  # only now: tensors have moved to their device
+            pairs = [pair for layer, members in self._idle for pair in layer.held(members)]
+            self._held = [here for here, _ in pairs], [first for _, first in pairs]
+        if self._held[0]:
+            torch._foreach_copy_(*self._held)
 
     def write_back(self) -> None:
         """Copy weights and BatchNorm statistics into the networks this one was made of."""
-        for module in self.modules():
-            if isinstance(module, Stacked):
-                module.write_back()
+        for layer in self.stacked():
+            layer.write_back()
+
+    def stacked(self) -> Iterator[Stacked]:
+        """Yield the layers."""
+        return (module for module in self.modules() if isinstance(module, Stacked))
 
 
 def _skeleton(network: NASBench201Network) -> tuple[object, ...]:

@@ -74,7 +74,7 @@ class Training:
             self.device.type, enabled=self.execution.precision == "fp16"
         )
         self._torch = TorchState(dropout_seed, self.device)
-        self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.progress = Progress()
         self._identity = self._fingerprint(batch_seed)
 
@@ -164,7 +164,7 @@ class Training:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        self._totals += totals
+        self.totals += totals
 
     def _gradients(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Set the gradients of a batch; halve the batch, once, if it does not fit into memory."""
@@ -183,7 +183,7 @@ class Training:
 
     def _accumulate(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Add up the gradients of the batch's pieces; return [correct, loss sum, images]."""
-        totals, splits = torch.zeros_like(self._totals), self.progress.batch_splits
+        totals, splits = torch.zeros_like(self.totals), self.progress.batch_splits
         targets = [None] * splits if target is None else target.chunk(splits)
         pieces = zip(images.chunk(splits), labels.chunk(splits), targets, strict=True)
         for piece, piece_labels, taught in pieces:
@@ -218,8 +218,8 @@ class Training:
 
     def _close_epoch(self) -> None:
         """Put the epoch on the learning curve; here is the epoch's only wait for the device."""
-        correct, loss, images = self._totals.tolist()
-        self._totals.zero_()
+        correct, loss, images = self.totals.tolist()
+        self.totals.zero_()
         epoch = -(-self.iteration // self.stream.per_epoch)
         if not math.isfinite(loss):
             self.progress.diverge("the training loss is not finite")
@@ -252,7 +252,7 @@ class Training:
             "scaler": self._scaler.state_dict(),
             "stream": self.stream.state(),
             "torch": self._torch.values,
-            "totals": self._totals,
+            "totals": self.totals,
             "progress": asdict(self.progress),
         }
         return copy.deepcopy(state)
@@ -281,7 +281,7 @@ class Training:
             self._scaler.load_state_dict(state["scaler"])
         self.stream.load(state["stream"])
         self._torch.values = state["torch"]
-        self._totals = state["totals"].to(self.device)
+        self.totals = state["totals"].to(self.device)
         self.progress = Progress.from_state(state["progress"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
