@@ -370,7 +370,7 @@ def test_a_suite_on_a_device_that_is_not_there_writes_nothing(tmp_path: Path) ->
 
 
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_suites import SUITE
+    from suite.test_training_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"
