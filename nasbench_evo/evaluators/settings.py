@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -186,8 +186,9 @@ class Settings(TrainingSettings):
 
     `epochs` or `iterations` is the full length of a training. `widths` (a name, or "8,8,16/32":
     channels / hidden layers) is of binary_stages, `sample_steps` of layer_graph. `jointly` networks
-    of nasbench201 are trained as one. A teacher is `teacher_networks` Wide-DenseNets.
-    `report_trials` networks of the final genotype are trained anew for the report.
+    of nasbench201 are trained as one ("auto": as many as the doctor found fastest).
+    A teacher is `teacher_networks` Wide-DenseNets. `report_trials` networks of the final genotype
+    are trained anew for the report.
     """
 
     epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
@@ -201,7 +202,7 @@ class Settings(TrainingSettings):
     sample_steps: int | None = Field(default=None, ge=0, le=_LENGTH)
     compile: bool = False
     valid_every: int = Field(default=1, ge=1, le=_LENGTH)
-    jointly: int = Field(default=1, ge=1, le=4096)
+    jointly: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
     teacher_networks: int = Field(default=0, ge=0, le=100)
     teacher_depth: int = Field(default=40, ge=1, le=1000)
     teacher_growth: int = Field(default=60, ge=1, le=4096)

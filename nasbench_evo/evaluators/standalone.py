@@ -16,7 +16,7 @@ from nasbench_evo.networks import binary_stages
 from nasbench_evo.spaces.base import Genotype, Space, space_identity
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
-from nasbench_evo.training.data.sources import SOURCES
+from nasbench_evo.training.data.sources import SIZES, SOURCES
 from nasbench_evo.training.individuals import (
     DataOptions,
     Job,
@@ -24,6 +24,8 @@ from nasbench_evo.training.individuals import (
     TrainingPlan,
     training_seed,
 )
+from nasbench_evo.training.joint import obstacles
+from nasbench_evo.training.jointly import Jointly, grouped
 from nasbench_evo.training.pool import TrainingPool
 from nasbench_evo.training.teachers import Teacher
 
@@ -31,9 +33,11 @@ from nasbench_evo.training.teachers import Teacher
 class StandaloneEvaluator:
     """Trains individuals of `plan.space` on `plan.data`; answers are validation accuracies.
 
-    With `jointly` > 1, that many full trainings of a request are one network. `devices` and
-    `workers` (processes a device) change the time only. In `folder` each run keeps a journal and
-    the checkpoints of stopped trainings, so that a killed run goes on; without it nothing stays.
+    With `jointly` > 1, that many full trainings of a request or a report are one network; "auto"
+    takes what was measured on the kind of device, and trains alone what cannot be joined.
+    `devices` and `workers` (processes a device) change the time only. In `folder` each run keeps a
+    journal and the checkpoints of stopped trainings, so that a killed run goes on; without it
+    nothing stays.
     """
 
     name = "standalone"
@@ -42,7 +46,7 @@ class StandaloneEvaluator:
         self,
         plan: TrainingPlan,
         *,
-        jointly: int = 1,
+        jointly: Jointly = 1,
         report_trials: int = 1,
         devices: Sequence[str] = ("cpu",),
         workers: int = 1,
@@ -107,7 +111,7 @@ class StandaloneEvaluator:
             seed,
             identity=self.identity(),
             folder=self.run_folder(seed),
-            jointly=self.jointly,
+            groups=self.groups,
             teacher=self.teacher,
         )
 
@@ -147,7 +151,18 @@ class StandaloneEvaluator:
             )
             for trial in range(self.report_trials)
         ]
-        return in_order(self.pool.run([[job] for job in jobs]))
+        return in_order(self.pool.run(self.groups(jobs)))
+
+    def groups(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """Return jobs of one fraction in the groups that train as one network, the taught alone.
+
+        The groups depend on nothing but the jobs and the kind of device.
+        """
+        joined = all(job.teacher is None for job in jobs)
+        if self.jointly == "auto":
+            unfit = obstacles(self.plan.recipe, self.plan.execution)
+            joined = joined and self.space.name == "nasbench201" and not unfit
+        return grouped(jobs, self.jointly if joined else 1, self.pool.slots[0])
 
     def close(self) -> None:
         """End the processes that train."""
@@ -175,7 +190,7 @@ def standalone(
     chosen.check_space(space)
     data = data_of(chosen, space, dataset)
     # Layer graphs depend on the image size; the others need no data set to be described.
-    image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
+    image_size = _height(data) if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
     made = chosen.make_space(space, image_size)
@@ -220,6 +235,12 @@ def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions
         settings.image_size,
         settings.valid_per_class,
     )
+
+
+def _height(data: DataOptions) -> int:
+    """Return the height of a data set's images; raise DataError where only its files say it."""
+    known = SIZES.get(data.name)
+    return data.load().shape[1] if known is None else known.shape[1]
 
 
 def _execution_of(settings: Settings) -> Execution:

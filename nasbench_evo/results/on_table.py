@@ -53,7 +53,7 @@ class OnTable(Kind):
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto")
+    figures = ("regret", "final", "pareto", "relaxation")
     meaning = (
         "Accuracy: validation, percent, of the mean over the found cell's trials, which the search "
         "did not see; mean ± standard deviation over runs. Regret: distance to the best cell of "
@@ -136,7 +136,7 @@ class OnTable(Kind):
             "the table has it.",
             std="std_test",
             form=".3f",
-            width=1,
+            width=0,
         ),
         Column("std_test", lambda g: g.facts["std_test"]),
         Column("test_low", lambda g: _test(g).low),

@@ -164,7 +164,7 @@ class Standalone(Training):
 
     name = "standalone"
     judged = ("final_test", "seen_mean")
-    figures = ("accuracy", "final_accuracy")
+    figures = ("accuracy", "final_accuracy", "relaxation")
     meaning = (
         "Accuracies are percent. Seen: validation accuracy of the incumbent in its search, the "
         "best of many noisy values and so too high; mean with its 95% bootstrap interval. "

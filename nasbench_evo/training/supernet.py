@@ -116,6 +116,7 @@ class SupernetTraining(Training):
         architect.configure(alpha, learning_rate, weight_decay, edges)
 
         def choose() -> Callable[[Tensor], Tensor]:
+            # Alpha first, then the weights, on a batch each (Liu et al. 2019, Algorithm 1).
             self._descend(architect)
             with torch.no_grad():
                 return self._mixed(*self._shares(architect))
@@ -163,6 +164,7 @@ class SupernetTraining(Training):
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
     def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
+        # here, not once an epoch: each mini-batch trains a path of its own
         if self._choose is not None:
             self._forward = self._choose()
         super()._step(images, labels, target)
@@ -174,6 +176,7 @@ class SupernetTraining(Training):
             with autocast(self.device, self.execution.precision):
                 output = self._mixed(*self._shares(architect))(inputs)
             loss = training_loss(output, labels, self.recipe, None)
+            # of alpha alone: the weights' gradients stay as they are
             moved = architect.moved
             for logits, slope in zip(moved, torch.autograd.grad(loss, moved), strict=True):
                 logits.grad = slope

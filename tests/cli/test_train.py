@@ -363,8 +363,14 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
     assert "cifar-10-python.tar.gz" in result.stdout
 
 
+def test_a_suite_on_a_device_that_is_not_there_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no device cuda:97"):
+        invoke("run", "training_digits", "--devices", "cuda:97", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_suites import SUITE
+    from suite.test_training_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"

@@ -22,7 +22,7 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
-from nasbench_evo.training.individuals import training_seed
+from nasbench_evo.training.individuals import Job, training_seed
 from nasbench_evo.training.trainer import Training
 
 pytestmark = pytest.mark.torch
@@ -130,6 +130,40 @@ def test_joint_trainings_agree_with_single_ones() -> None:
     assert [a.valid_loss for a in together] == pytest.approx(
         [a.valid_loss for a in alone], rel=1e-9
     )
+
+
+def test_landmarks_and_reports_train_jointly_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [
+        Evaluate([CELL, OTHER, CELL], 0.5),
+        Evaluate([CELL, OTHER], continues=[2, 1]),
+    ]
+    alone, together = (make(precision="fp64", jointly=n, report_trials=3) for n in (1, 3))
+    groups: list[int] = []
+    run = together.pool.run
+    monkeypatch.setattr(
+        together.pool, "run", lambda g: run([groups.append(len(x)) or x for x in g])
+    )
+    figures_ = [
+        [*(a.valid_loss for a in ask(e, *requests)), *(t.test_loss for t in e.report(CELL, 0))]
+        for e in (alone, together)
+    ]
+    assert figures_[1] == pytest.approx(figures_[0], rel=1e-9)
+    assert groups == [3, 2, 3]
+
+
+def test_auto_joins_what_can_be_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASBENCH_EVO_CACHE", str(tmp_path))
+
+    def groups(**changes: Any) -> list[int]:
+        evaluator = make(jointly="auto", **changes)
+        seed = training_seed(0, CELL, 0)
+        return [len(group) for group in evaluator.groups([Job(CELL, seed)] * 8)]
+
+    assert groups() == [8]
+    for apart in ({"gradient_clip": 5.0}, {"channels_last": False}):
+        assert groups(**apart) == [1] * 8
+    with pytest.raises(InputError, match="jointly"):
+        make(jointly="all")
 
 
 def test_a_teacher_is_trained_once_and_changes_the_training(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Work that edges share is done once a state: ReLU, poolings, and the depthwise co
 edges, in two calls and one more for the second halves of separable convolutions. What does not
 depend on the individual is done once for all: the stem, the inputs of the first cell, the first
 input of the second. Individuals are folded into the batch dimension, as many as the memory or the
-cache has room for. `darts_folding` prepares the matrices.
+cache has room for. `folding` prepares the matrices.
 
 Feature maps are [m, images, h, w, channels]; m is 1 where all individuals share them.
 """

@@ -44,7 +44,7 @@ class Source(nn.Module):
 
     A state's part for the operations, [batch, channels, h, w], to one such map an edge, h and w
     divided by `stride`, rounded up. `operations[name][edge]` are an operation's convolutions, as
-    `darts_operations.convolutions` lists them. `norms[name]` is one BatchNorm for all edges, edge
+    `operations.convolutions` lists them. `norms[name]` is one BatchNorm for all edges, edge
     after edge, without affine parameters; a separable convolution has a first one, name + "_inner".
     Poolings have one if `pool_norm`, as DARTS has it; EG-NAS's published code has none there.
     """

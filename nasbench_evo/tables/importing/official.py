@@ -115,6 +115,7 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
             rows.append(_series(values, keys, f"{place}, {split} {metric}"))
     _check_keys(state, names, epochs, place)
     table = np.array(rows)
+    # rows are accuracy and loss in turn
     accuracies = table[::2]
     if (~np.isnan(accuracies) & ~((accuracies >= 0) & (accuracies <= 100))).any():
         raise DataError(f"{place}: an accuracy outside 0..100 percent.")
@@ -122,6 +123,7 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
         seed=seed,
         series=tuple(series),
         curves=table.astype(np.float32),
+        # a copy: a view would keep the whole float64 table
         last=table[:, -1].copy(),
         train_seconds=_train_seconds(state["train_times"], epochs, place),
         seconds={split: _eval_seconds(state["eval_times"], split, epochs) for split in names},

@@ -105,6 +105,7 @@ class RestrictedUnpickler(Reader):
         before = -1
         while self._at > before:  # runs of one kind follow runs of another
             before = self._at
+            # A pair cut by the buffer's end does not match: the single opcodes read it.
             run = _RUN.match(self._buffer, self._at)
             if run is not None:
                 self._pairs(run[0])
@@ -246,6 +247,8 @@ class RestrictedUnpickler(Reader):
             return
         if self._consume is not None:
             self._consume(stack[-2], stack[-1])
+        # An entry has few recipes, so that one opcode fills it; a second would find this and be
+        # refused.
         stack[-1] = _TAKEN
         self._drop()
 

@@ -57,6 +57,7 @@ def _csv(path: Path) -> Iterator[Part]:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             check_header(header, path)
+            # No rows: the columns are judged before any row is.
             yield Part("line", [], {name: [] for name in header})
             numbered = ((reader.line_num, row) for row in reader if row)
             while rows := list(islice(numbered, _ROWS)):

@@ -133,7 +133,9 @@ class _Reader:
             i = int(wrong.argmax())
             raise _Wrong(i, f"{role} must be an integer {low}..{high}; got {values[i]!a:.80}")
         if high > 2**53:  # beyond what a float holds exactly
-            return np.fromiter((int(float(v)) if "." in str(v) else int(v) for v in values), "i8")
+            digits = (str(v).strip().lstrip("+-").isdigit() for v in values)
+            exact = (int(v) if d else int(float(v)) for v, d in zip(values, digits, strict=True))
+            return np.fromiter(exact, "i8", len(values))
         return found.astype(np.int64)
 
     def _own(self, part: Part) -> dict[str, NDArray[np.float64]]:

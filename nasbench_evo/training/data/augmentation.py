@@ -63,12 +63,16 @@ def flip_and_crop(images: Tensor, flip: float, padding: int, generator: torch.Ge
     columns = torch.arange(w, device=device).expand(b, w)
     if flip:
         flipped = torch.rand((b, 1), generator=generator, device=device) < flip
+        # Indices into the crop: flipping a crop at a random offset is cropping the flipped image,
+        # as left and right offsets are equally likely.
         columns = torch.where(flipped, columns.flip(1), columns)
     if padding:
         offsets = torch.randint(2 * padding + 1, (2, b, 1), generator=generator, device=device)
+        # the whole batch at once; which part of it is read differs by image
         images = functional.pad(images, (padding,) * 4)
         rows = rows + offsets[0]
         columns = columns + offsets[1]
+    # Four indices that broadcast to [b, c, h, w]: no loop over images.
     batch = torch.arange(b, device=device).view(b, 1, 1, 1)
     channel = torch.arange(c, device=device).view(1, c, 1, 1)
     return images[batch, channel, rows.view(b, 1, h, 1), columns.view(b, 1, 1, w)]
@@ -84,6 +88,7 @@ def cut_out(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     top = torch.randint(h, (b, 1), generator=generator, device=device) - size // 2
     left = torch.randint(w, (b, 1), generator=generator, device=device) - size // 2
     rows, columns = torch.arange(h, device=device), torch.arange(w, device=device)
+    # [b, h]; beyond the edge nothing matches, which cuts the square off there
     in_rows = (rows >= top) & (rows < top + size)
     in_columns = (columns >= left) & (columns < left + size)
     return images.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0)
@@ -163,6 +168,7 @@ class Whitening:
         mean = total / len(part)
         covariance = products / len(part) - mean[:, None] * mean
         values, vectors = torch.linalg.eigh(covariance)
+        # No variance is below 0 but by rounding.
         scale = (values.clamp_min(0) + epsilon).rsqrt()
         return cls(mean, (vectors * scale) @ vectors.T)
 
@@ -217,4 +223,5 @@ class Pipeline:
             images = flip_and_crop(images, a.flip, a.crop_padding, generator)
         if not first:
             images = self.evaluation(images)
+        # After the normalisation, so that the square is of the mean.
         return cut_out(images, a.cutout, generator) if a.cutout else images

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,6 +53,24 @@ class RawFiles:
     classes: int
     root: Path
 
+
+class Sizes(NamedTuple):
+    """What is known of a data set without its files."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]  # channels, height, width
+    classes: int
+
+
+SIZES: Mapping[str, Sizes] = {
+    "fashion-mnist": Sizes(60_000, 10_000, (1, 28, 28), 10),
+    "cifar10": Sizes(50_000, 10_000, (3, 32, 32), 10),
+    "cifar100": Sizes(50_000, 10_000, (3, 32, 32), 100),
+    "svhn": Sizes(73_257, 26_032, (3, 32, 32), 10),
+    "svhn-extra": Sizes(604_388, 26_032, (3, 32, 32), 10),
+    "ImageNet16-120": Sizes(151_700, 6_000, (3, 16, 16), 120),
+}
 
 Root = str | Path | None
 Reader = Callable[[Root, Mapping[str, str]], Raw | RawFiles]

@@ -16,7 +16,7 @@ from nasbench_evo.errors import InputError, Unsupported
 
 pytestmark = pytest.mark.torch
 
-SUITES = Path(__file__).parents[1] / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 TEXT = """
 name = "tiny_supernet"
 evaluator = "supernet"

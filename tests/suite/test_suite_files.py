@@ -61,7 +61,6 @@ def test_lists_in_rows_have_short_names(tmp_path: Path) -> None:
         ("seeds = 3", "", "seeds.*required"),
         ("[10, 20]", "[20, 10]", "checkpoints must rise"),
         ("[10, 20]", "[10, 21]", "checkpoints must rise within 1..20"),
-        ("[10, 20]", "[]", "checkpoints"),
         ('"cifar10"', '"cifar11"', "Did you mean 'cifar10'"),
         ("random_search", "random_serch", "Did you mean 'random_search'"),
         ("population_size", "populaton_size", "Did you mean 'population_size'"),
@@ -118,3 +117,7 @@ def test_unit_keys_depend_on_what_is_asked(tmp_path: Path) -> None:
     assert not set(keys(GOOD.replace("cifar10", "cifar100"))) & set(base)
     assert keys(GOOD.replace("population_size = 5", "population_size = 6"))[0] == base[0]
     assert keys(GOOD.replace("population_size = 5", "population_size = 6"))[1] != base[1]
+
+
+def test_without_checkpoints_results_are_taken_at_the_end(tmp_path: Path) -> None:
+    assert loaded(tmp_path, GOOD.replace("checkpoints = [10, 20]\n", "")).marks == [20]

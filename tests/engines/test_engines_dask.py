@@ -32,7 +32,7 @@ from nasbench_evo.store import Record, Store
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 
-PAGE = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text()
 SUITE = """
 name = "tiny"
 datasets = ["cifar10", "ImageNet16-120"]
