@@ -22,7 +22,7 @@ from nasbench_evo.results.answer import Answer, Asked, answer, by_table
 from nasbench_evo.results.columns import Sheet
 from nasbench_evo.results.kinds import Findings
 from nasbench_evo.results.runs import UnitRuns, decode
-from nasbench_evo.runner import Budget
+from nasbench_evo.runner import Budget, Callback
 from nasbench_evo.suite import Entry, Row, Suite, Unit
 
 _OWN = "instance"  # the preset of an algorithm that was given as an object
@@ -36,13 +36,15 @@ def search(
     seed: int = 0,
     budget: float | Budget = 300,
     table: str = "nasbench201",
+    callback: Callback | None = None,
     **hyperparameters: Any,
 ) -> Answer:
     """Return the answer of one search on a table; the same as `nasbench-evo search`.
 
     `budget` is a number of evaluations (full trainings) or a `Budget`. An algorithm is a name with
-    a preset and changes to it, or an object of one's own. Raises InputError for what is unknown or
-    out of range, with its near miss.
+    a preset and changes to it, or an object of one's own. `callback(progress)` is called after each
+    answered request, with evaluations spent, best and latest answers; True ends the search. Raises
+    InputError for what is unknown or out of range, with its near miss.
     """
     configured, shown = _configured(algorithm, preset, hyperparameters)
     limit = budget if isinstance(budget, Budget) else Budget(_evaluations(budget))
@@ -50,7 +52,7 @@ def search(
     if limit.seconds is not None:
         searched.require_times(dataset)
     evaluator = LookupEvaluator(searched, dataset)
-    result = runner.search(configured, evaluator, seed=seed, budget=limit)
+    result = runner.search(configured, evaluator, seed=seed, budget=limit, callback=callback)
     asked = Asked(configured, shown, evaluator.name, dataset, seed)
     return answer(asked, reported.space, result, by_table(reported, dataset, result.genotype))
 

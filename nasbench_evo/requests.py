@@ -1,7 +1,7 @@
 """What an algorithm may ask and what it gets back: the whole conversation, a short closed list.
 
 An algorithm is a generator that yields requests and receives one `Evaluation` per individual, in
-request order (nothing for a training request, but the new alpha for TrainBilevel). Neither side
+request order (nothing for a training request, but what TrainBilevel moved). Neither side
 knows the other. Requests and answers are named tuples: immutable, and the cheapest to make of what
 Python has. A search may return a genotype of its own, or `Ended`, when it ends by itself or when
 `BudgetSpent` is thrown into it.
@@ -76,26 +76,50 @@ class TrainPaths(NamedTuple):
 
 
 class TrainMixture(NamedTuple):
-    """One epoch on shared weights with the operations mixed by softmax(alpha); [*alpha_shape]."""
+    """One epoch on shared weights with the operations mixed by softmax(alpha); [*alpha_shape].
+
+    `edges` are logits that weigh the edges into each node (PC-DARTS), [*edge_shape].
+    """
 
     alpha: NDArray[np.float64]
+    edges: NDArray[np.float64] | None = None
 
 
 class TrainBilevel(NamedTuple):
     """One epoch on shared weights and on alpha, turn by turn (DARTS first order); gives the alpha.
 
-    Before each step of the weights alpha takes a step of Adam on a validation batch.
+    Before each step of the weights alpha takes a step of Adam on a validation batch. So do `edges`
+    where they are weighed: then the answer is (alpha, edges).
     """
 
     alpha: NDArray[np.float64]
     learning_rate: float
     weight_decay: float
+    edges: NDArray[np.float64] | None = None
 
 
 class EvaluateMixtures(NamedTuple):
-    """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape]."""
+    """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape].
+
+    `edges` [n, *edge_shape] weigh the edges into each node.
+    """
 
     alphas: NDArray[np.float64]
+    edges: NDArray[np.float64] | None = None
+
+    def discretized(self, space: Any) -> list[Genotype]:
+        """Return the genotype of each relaxation."""
+        found: list[Genotype] = (
+            space.discretize(self.alphas)
+            if self.edges is None
+            else space.discretize(self.alphas, self.edges)
+        )
+        return found
+
+    def only(self, i: int) -> EvaluateMixtures:
+        """Return the request for one of the relaxations."""
+        edges = None if self.edges is None else self.edges[i : i + 1]
+        return EvaluateMixtures(self.alphas[i : i + 1], edges)
 
 
 class Note(NamedTuple):

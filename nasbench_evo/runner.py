@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -56,6 +56,17 @@ class Budget:
                 raise InputError(
                     f"Budget {name} must be positive, at most {_MOST:g}; got {str(value)[:40]}."
                 )
+
+
+class Progress(NamedTuple):
+    """How far a search is, after a request was answered."""
+
+    evaluations: float  # full-training equivalents spent
+    best: Evaluation  # the most accurate answer so far, as the search saw it
+    answers: Sequence[Evaluation]  # of this request
+
+
+Callback: TypeAlias = Callable[[Progress], bool | None]  # True ends the search
 
 
 @dataclass(frozen=True)
@@ -171,9 +182,12 @@ def search(
     seed: int = 0,
     budget: Budget | None = None,
     incumbent: str | None = None,
+    callback: Callback | None = None,
 ) -> Result:
     """Run an algorithm on an evaluator until its budget is spent or it ends by itself.
 
+    `callback` sees each answered request; where it returns True the search ends as if its budget
+    were spent, and what it did so far is what it does without a callback.
     `incumbent` is the rule of recommendation, "seen" or "mean" (see `nasbench_evo.incumbents`);
     None takes the algorithm's own; on shared weights "seen", as there two answers of a genotype are
     of different weights. One seed gives the same result in any process and any order. Raises
@@ -185,7 +199,7 @@ def search(
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
     session = evaluator.start(seed)
-    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget())
+    history, final = _converse(algorithm, evaluator, session, seed, budget or Budget(), callback)
     returned, said = _ended(final, evaluator.space)
     if not history:
         raise InputError(
@@ -210,6 +224,25 @@ def search(
     )
 
 
+class _Watch:
+    """Tells a callback how far a search is."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._spent = 0.0
+        self._best: Evaluation | None = None
+
+    def ends(self, answers: Sequence[Evaluation]) -> bool:
+        """Return whether the callback ends the search after these answers."""
+        for answered in answers:
+            self._spent += answered.cost
+            if self._best is None or answered.valid_accuracy > self._best.valid_accuracy:
+                self._best = answered
+        if self._best is None:
+            return False
+        return bool(self._callback(Progress(round(self._spent, 9), self._best, answers)))
+
+
 class _Account:
     """What is left of a budget, but for the share that is kept."""
 
@@ -229,6 +262,10 @@ class _Account:
         self._kept = None
         return True
 
+    def end(self) -> None:
+        """Leave nothing, so that the next request is refused."""
+        self.evaluations, self._kept = 0.0, None
+
     def affords(self, answer: Evaluation) -> bool:
         """Take the cost of one answer if it fits; return whether it did."""
         if answer.cost > self.evaluations or answer.cost_seconds > self.seconds:
@@ -239,10 +276,16 @@ class _Account:
 
 
 def _converse(
-    algorithm: Algorithm, evaluator: Evaluator, session: Session, seed: int, budget: Budget
+    algorithm: Algorithm,
+    evaluator: Evaluator,
+    session: Session,
+    seed: int,
+    budget: Budget,
+    callback: Callback | None,
 ) -> tuple[list[Evaluation], Genotype | Ended | None]:
     """Return every answer that the budget covers, in order, and what the algorithm returned."""
     account = _Account(budget, algorithm.kept_share(budget.evaluations))
+    watch = None if callback is None else _Watch(callback)
     history: list[Evaluation] = []
     generator = begun(algorithm, evaluator.space, stream(seed, "algorithm"))
     send, answer = generator.send, session.answer
@@ -265,12 +308,16 @@ def _converse(
                 individuals(request, algorithm.name)
                 request = send(answer(request))
                 continue
+            # What surely fits is asked at once. Else an individual at a time: costs are known
+            # afterwards only.
             if limit <= account.evaluations and not account.timed:
                 answers = answer(request)
                 account.evaluations -= n if whole else sum([answered.cost for answered in answers])
             else:
-                answers = _answer_one_by_one(request, answer, account)
+                answers = _answer_one_by_one(request, answer, account, whole)
             history += answers
+            if watch is not None and watch.ends(answers):
+                account.end()
             if len(answers) == n:
                 request = send(answers)
             else:
@@ -342,8 +389,13 @@ def _answer_one_by_one(
     request: Evaluate | EvaluateMixtures,
     answer: Callable[[Request], list[Evaluation]],
     account: _Account,
+    whole: bool,
 ) -> list[Evaluation]:
     """Return the answers up to the first individual that oversteps the budget."""
+    if whole and not account.timed:  # each costs 1: what fits can be trained side by side
+        fit = min(requested(request), int(account.evaluations))
+        account.evaluations -= fit
+        return answer(_first(request, fit)) if fit else []
     answers: list[Evaluation] = []
     for i in range(requested(request)):
         if account.evaluations <= _SLACK:
@@ -357,12 +409,20 @@ def _answer_one_by_one(
                 genotypes=request.genotypes[i : i + 1], continues=going_on
             )
         else:
-            single = EvaluateMixtures(request.alphas[i : i + 1])
+            single = request.only(i)
         (result,) = answer(single)
         if not account.affords(result):
             break
         answers.append(result)
     return answers
+
+
+def _first(request: Evaluate | EvaluateMixtures, n: int) -> Request:
+    """Return a request for the first individuals of another one."""
+    if isinstance(request, EvaluateMixtures):
+        return EvaluateMixtures(request.alphas[:n])
+    going_on = request.continues and request.continues[:n]
+    return request._replace(genotypes=request.genotypes[:n], continues=going_on)
 
 
 def trace_hash(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,3 +78,26 @@ def test_what_is_public_is_there() -> None:
         assert getattr(ne, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'serch'"):
         ne.serch  # noqa: B018
+
+
+def test_a_callback_sees_each_answer_and_may_end_the_search() -> None:
+    whole, seen = ne.search("eigen", seed=2, budget=80), []
+    watched = ne.search("eigen", seed=2, budget=80, callback=seen.append)
+    assert watched.trace_sha256 == whole.trace_sha256
+    assert seen[-1].evaluations == whole.evaluations
+    spent = [progress.evaluations for progress in seen]
+    assert spent == sorted(spent)
+    best = [progress.best.valid_accuracy for progress in seen]
+    assert best == sorted(best)
+    early = ne.search("eigen", seed=2, budget=80, callback=lambda p: p.evaluations >= 20)
+    assert 20 <= early.evaluations < 80
+    again = ne.search("eigen", seed=2, budget=early.evaluations)
+    assert again.trace_sha256 == early.trace_sha256
+
+
+def test_searches_in_threads_are_those_of_one_thread() -> None:
+    def trace(seed: int) -> str:
+        return ne.search("genetic_cnn", seed=seed, budget=60).trace_sha256
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(trace, range(8))) == [trace(seed) for seed in range(8)]

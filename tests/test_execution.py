@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from support import interruptible
+from support import interruptible, loaded
 
 from nasbench_evo import algorithms, engines, execution
 from nasbench_evo import suite as suites
@@ -45,8 +45,7 @@ preset = "nb201"
 
 @pytest.fixture
 def suite(tmp_path: Path) -> suites.Suite:
-    (tmp_path / "tiny.toml").write_text(SUITE)
-    return suites.load(tmp_path / "tiny.toml")
+    return loaded(tmp_path, SUITE)
 
 
 def run(suite: suites.Suite, folder: Path, *, engine: str = "serial", workers: int = 1) -> int:
@@ -224,8 +223,7 @@ def longer(tmp_path: Path) -> suites.Suite:
     text = SUITE.replace("seeds = 30", "seeds = 600").replace(
         "evaluations = 40", "evaluations = 300"
     )
-    (tmp_path / "tiny.toml").write_text(text)
-    return suites.load(tmp_path / "tiny.toml")
+    return loaded(tmp_path, text)
 
 
 @pytest.mark.parametrize(

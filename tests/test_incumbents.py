@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import loaded
 
 from nasbench_evo import suite as suites
+from nasbench_evo import tables
 from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
@@ -17,7 +21,8 @@ from nasbench_evo.engines import Task, execute
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.incumbents import RULES, changes, incumbent_accuracies, incumbents
-from nasbench_evo.results.runs import decode
+from nasbench_evo.results.on_table import OnTable
+from nasbench_evo.results.runs import UnitRuns, decode
 from nasbench_evo.runner import Budget, search
 
 ANSWERS = st.lists(
@@ -121,9 +126,7 @@ algorithm = "genetic_cnn"
 
 
 def unit(tmp_path: Path, suite: str = "", row: str = "") -> suites.Unit:
-    path = tmp_path / "rules.toml"
-    path.write_text(SUITE.format(suite=suite, row=row))
-    (found,) = suites.units(suites.load(path))
+    (found,) = suites.units(loaded(tmp_path, SUITE.format(suite=suite, row=row)))
     return found
 
 
@@ -144,15 +147,29 @@ def test_a_record_has_both_rules_and_what_the_algorithm_ended_with(tmp_path: Pat
     outcome = execute(Task(task, task.key(), tuple(range(8))))
     assert not outcome.failures
     some = 0
+    regrets: dict[str, list[float]] = {rule: [] for rule in RULES}
+    table = tables.load()
     for record in outcome.records:
         run = search(task.row.configured, task.evaluator(), seed=record.seed, budget=task.budget)
-        notes = decode(record).data
-        assert notes["returned"] == list(run.returned)
-        both = {rule: list(run.recommended(rule)) for rule in RULES}
-        assert notes.get("incumbents", both) == both
-        some += "incumbents" in notes
-        assert ("incumbents" in notes) == (both["seen"] != both["mean"])
+        stored = decode(record)
+        assert stored.returned == run.returned
+        both = {rule: run.recommended(rule) for rule in RULES}
+        assert {rule: stored.recommended(rule) for rule in RULES} == both
+        assert replace(stored, data={}).recommended("mean") is None  # of an earlier version
+        some += both["seen"] != both["mean"]
+        for rule in RULES:
+            regrets[rule].append(table.regret("cifar10", both[rule]))
     assert some > 0
+    suite = suites.load(tmp_path / "rules.toml").model_copy(update={"seeds": 8})
+    records = [decode(record) for record in outcome.records]
+    (row,) = OnTable().find(suite, [UnitRuns(task, records)]).rows
+    for rule in RULES:
+        assert row[f"regret_{rule}"] == pytest.approx(fmean(regrets[rule]))
+    assert row.regret_mean == pytest.approx(row.mean_regret)  # the rule of this row
+    older = [replace(record, data={}) for record in records[:1]]
+    (row,) = OnTable().find(suite, [UnitRuns(task, older + records[1:])]).rows
+    assert row.regret_seen is None
+    assert row.regret_mean is None
 
 
 def test_shared_weights_have_no_mean(tmp_path: Path) -> None:

@@ -281,3 +281,25 @@ def test_ask_tell_collects_the_notes_and_never_asks_them(cifar10: LookupEvaluato
 def test_simulated_workers_pass_over_notes(cifar10: LookupEvaluator) -> None:
     talking, quiet = (simulate(Talkative(talks), cifar10, 2, seed=2) for talks in (True, False))
     assert talking.history == quiet.history
+
+
+def test_what_a_budget_covers_of_a_request_is_asked_at_once(table) -> None:  # type: ignore[no-untyped-def]
+    """So that it can be trained side by side; the answers are those of one at a time."""
+    evaluator = LookupEvaluator(table, "cifar10")
+    asked: list[int] = []
+    start = evaluator.start
+
+    class Counted:
+        def __init__(self, seed: int) -> None:
+            self._inner = start(seed)
+            self.notes = self._inner.notes
+
+        def answer(self, request: Evaluate) -> object:
+            asked.append(len(request.genotypes))
+            return self._inner.answer(request)
+
+    whole = search(Talkative(), evaluator, seed=0, budget=Budget(9))
+    evaluator.start = Counted  # type: ignore[assignment, method-assign]
+    part = search(Talkative(), evaluator, seed=0, budget=Budget(8))
+    assert asked == [3, 3, 2]
+    assert part.history == whole.history[:8]

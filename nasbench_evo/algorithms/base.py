@@ -84,6 +84,13 @@ class Algorithm(ABC):
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
 
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return the settings of shared weights that the method asks for on a space, by name.
+
+        What a suite or a command sets itself goes before them.
+        """
+        return {}
+
     def kept_share(self, evaluations: float | None) -> float:
         """Return the share of a budget kept for what the search does after BudgetSpent; 0: none.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_evo.algorithms import eg_nas_published
+from nasbench_evo.algorithms import eg_nas_published, relaxations
 from nasbench_evo.algorithms.base import Algorithm, parameter
 from nasbench_evo.algorithms.generations import (
     Exchange,
@@ -22,7 +22,6 @@ from nasbench_evo.requests import (
     BudgetSpent,
     EvaluateMixtures,
     Evaluation,
-    Note,
     Request,
     Search,
     TrainMixture,
@@ -90,6 +89,14 @@ class EGNAS(Algorithm):
         "paper", "as_published_code: what the published script does", choices=_VARIANTS
     )
 
+    def shared_settings(self, space: str) -> dict[str, Any]:
+        """Return what the published code has of its own in the DARTS space: 7 operations.
+
+        They are without none, and no BatchNorm follows poolings.
+        """
+        published = self.variant == "as_published_code" and space == "darts_cell"
+        return {"with_none": False, "pool_norm": False} if published else {}
+
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 
@@ -106,7 +113,7 @@ class EGNAS(Algorithm):
                     sigma = max(self.sigma / (t + 1), self.sigma_min)
                     s = yield from self._direction(alpha, sigma, rng)
                     before, alpha = alpha, self._moved(alpha, s)
-                    yield Note({"epoch": t + 1, **diagnostics(before, alpha)})
+                    yield relaxations.note(t + 1, before, alpha)
         except BudgetSpent:
             pass
         return space.discretize(alpha[None])[0]
@@ -155,6 +162,7 @@ class EGNAS(Algorithm):
         strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
+            # The mean is measured but not told: the strategy did not draw it.
             z = np.concatenate([strategy.mean.reshape(shape), points.reshape(shape)])
             answers = yield EvaluateMixtures(z)
             f = self.fitness(alpha, accuracy, z, answers)
@@ -172,6 +180,7 @@ class EGNAS(Algorithm):
         """
         l1 = np.array([answer.valid_loss for answer in answers])
         l2 = similarity(alpha, z)
+        # Minimised: a worse z gains by likeness to alpha, a better one by difference from it.
         worse = np.array([accuracy > answer.valid_accuracy for answer in answers])
         return self.zeta * l1 + np.where(worse, -self.eta, self.eta) * l2
 
@@ -208,16 +217,6 @@ class EGNAS(Algorithm):
                 best.append((float(f.min()), answers[int(f.argmin())]))
             chosen.append(min(best, key=lambda pair: pair[0])[1])
         return max(chosen, key=lambda answer: answer.valid_accuracy)
-
-
-def diagnostics(before: Array, alpha: Array) -> dict[str, float | bool]:
-    """Return what a step did: max|alpha|, the mean largest softmax, whether the argmax changed."""
-    e = np.exp(alpha - alpha.max(-1, keepdims=True))
-    return {
-        "max_alpha": float(f"{np.abs(alpha).max():.6g}"),
-        "largest_softmax": round(float((e.max(-1) / e.sum(-1)).mean()), 6),
-        "argmax_changed": bool((before.argmax(-1) != alpha.argmax(-1)).any()),
-    }
 
 
 def similarity(alpha: Array, z: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo.algorithms import relaxations
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
@@ -36,7 +37,9 @@ def search(settings: EGNAS, space: Any, rng: Stream) -> Search:
     alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
     for t in range(settings.epochs):
         if t >= settings.warmup:
+            before = alpha
             alpha = alpha + settings.xi * (yield from _direction(settings, alpha, rng))
+            yield relaxations.note(t + 1, before, alpha)
         yield TrainMixture(alpha)
     return space.discretize(alpha[None])[0]
 
@@ -58,6 +61,7 @@ def _direction(
             mean.ravel(), sigma, seed=_SEED, population_size=settings.population_size
         )
         z = unit_rows(strategy.population().reshape(-1, *alpha.shape))
+        # whoever answers takes one softmax of z, as the script's network does
         answers = yield EvaluateMixtures(z)
         f = fitness(settings, alpha, current.valid_accuracy, z, answers)
         fittest = len(f) - 1 - int(f[::-1].argmin())  # the later of equals

@@ -141,6 +141,7 @@ class Eigen(Algorithm):
 
         The parent is the last of `parents`; a better one is added.
         """
+        # What counts is progress since the last that counted, so that small steps add up.
         best, stale = parents[-1].valid_accuracy, 0
         while stale < self.patience:
             children = [

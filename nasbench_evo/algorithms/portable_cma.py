@@ -45,6 +45,7 @@ class PortableCMA(CMA):  # type: ignore[misc]  # cmaes ships no types
         n = len(mean)
         self.__dict__.update(_constants(n, population_size))
         self._mean, self._sigma, self._tolx = mean.copy(), sigma, 1e-12 * sigma
+        # the one array that the library writes into: each strategy needs its own
         self._funhist_values = np.empty_like(self._funhist_values)
         self._B, self._D = np.eye(n), np.ones(n)  # the identity needs no solver
         bits = np.random.MT19937(_NoEntropy())  # type: ignore[arg-type]  # numpy's stub is narrower

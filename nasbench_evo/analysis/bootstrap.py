@@ -44,13 +44,16 @@ def resample_counts(n: int, resamples: int, rng: np.random.Generator) -> Iterato
     for start in range(0, resamples, block):
         r = min(block, resamples - start)
         drawn = rng.integers(0, n, (r, n))
+        # Each resample counts in bins of its own: one bincount for the block.
         drawn += np.arange(0, r * n, n)[:, np.newaxis]
         counts = np.bincount(drawn.ravel(), minlength=r * n).reshape(r, n)
+        # [n, r], since sums go item by item over all resamples at once.
         yield np.ascontiguousarray(counts.astype(np.min_scalar_type(n)).T)
 
 
 def running_sums(counts: Counts, order: NDArray[np.intp]) -> Counts:
     """Return the sums [n, r] of counts [n, r] over the items up to each one of `order` [n]."""
+    # no sum is above n, which the type holds
     sums = np.empty_like(counts)
     before = np.zeros_like(counts[0])
     for out, item in zip(sums, order.tolist(), strict=True):
@@ -79,6 +82,8 @@ def _of_counts(rows: Array, statistic: Statistic, counts: Counts) -> Array:
         order = np.argsort(row, kind="stable")
         x = row[order]
         taken = running_sums(counts, order)[:-1]
+        # Copies up to x_j, sorted; clipped to the window it rises at j by as many copies as x_j has
+        # inside.
         np.clip(taken, low, high, out=taken)
         # Sum of x_j times the number of its copies inside the window, summed by parts.
         out[i] = x[-1] - np.diff(x) @ (taken - float(low)) / (high - low)
@@ -92,7 +97,10 @@ def estimate_and_jackknife(rows: Array, statistic: Statistic) -> tuple[Array, Ar
     x = np.take_along_axis(rows, order, axis=1)
     low, high = window(statistic, n)
     estimate = x[:, low:high].mean(axis=1)
+    # The window of the n - 1 others, in places of x: an end that lies behind item i is one further,
+    # and item i itself is taken off where it is inside.
     low, high = window(statistic, n - 1)
+    # around the estimate, so that running sums stay small and round little
     shifted = x - estimate[:, np.newaxis]
     sums = np.concatenate([np.zeros((len(x), 1)), np.cumsum(shifted, axis=1)], axis=1)
     i = np.arange(n)
@@ -113,6 +121,7 @@ def bca_limits(
     range the statistic can take; its width tells rounding from difference.
     """
     same = _SAME * (bounds[1] - bounds[0])
+    # Resamples that equal the estimate count half: medians of few runs often do.
     below = float(np.mean(boot < estimate - same) + np.mean(boot <= estimate + same)) / 2
     influence = left_out.mean() - left_out
     tail = (1 - confidence) / 2

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,7 @@ from nasbench_evo.errors import InputError
 
 Indices = NDArray[np.intp]
 
-_BLOCK = 1024  # items compared pair by pair: a product is faster than sums there
+_BLOCK = 512  # items compared pair by pair: a product is faster than sums there
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,40 @@ class RankCorrelation:
             for suffix, value in zip(("", "_low", "_high"), interval, strict=True):
                 record[name + suffix] = None if math.isnan(value) else value
         return record
+
+
+class Threshold(NamedTuple):
+    """A cut through a ranking: how many were asked for, are inside, and share the value at it."""
+
+    name: str
+    asked: int
+    inside: int  # with all that tie with the last of them
+    tied: int
+
+    @property
+    def cuts_a_tie(self) -> bool:
+        """Whether equal values stand on both sides of the place that was asked for."""
+        return self.inside > self.asked
+
+
+def thresholds(
+    predicted: ArrayLike, truth: ArrayLike, *, top: Sequence[float], k: int
+) -> list[Threshold]:
+    """Return the cuts behind `rank_correlation`'s figures, exactly: top fractions and the k best.
+
+    A top fraction takes all that tie with its last member; of the k best, those that tie at the
+    k-th place count with equal shares of the places that are left.
+    """
+    x, y = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
+    asked = [(f"top{100 * f:g}", y, math.ceil(round(f * len(y), 9))) for f in top]
+    asked += [(f"truth_top_{k}", y, k), (f"predicted_top_{k}", x, k)]
+    found = []
+    for name, values, n in asked:
+        if n <= len(values):
+            last = np.partition(values, len(values) - n)[len(values) - n]
+            inside, tied = int((values >= last).sum()), int((values == last).sum())
+            found.append(Threshold(name, n, inside, tied))
+    return found
 
 
 def rank_correlation(
@@ -121,6 +156,7 @@ class _Levels:
     """The distinct values of a sample, highest first: each item's level, and sums by level."""
 
     def __init__(self, values: Array) -> None:
+        # negated, so that level 0 is the best
         distinct, code = np.unique(-values, return_inverse=True)
         self.values: Array = -distinct
         self.code: Indices = code
@@ -149,18 +185,24 @@ class _Counted:
         in all. Whole numbers up to n are exact in float32.
         """
         x, y = self.x.code, self.y.code
+        # Ties of x stand in the order of y: taken for ordered pairs at first, corrected below.
         order = np.lexsort((y, x))
         counts = self.counts[order].astype(np.float32)
         total = np.zeros_like(counts)
         width, ranks = _BLOCK, y[order]
+        small = ranks.astype(np.float32)  # exact, as levels are below 2**24
+        later = np.sign(np.arange(width)[:, np.newaxis] - np.arange(width)).astype(np.float32)
         for i in range(0, len(order), width):
             part = slice(i, i + width)
-            signs = np.sign(ranks[part, np.newaxis] - ranks[part]).astype(np.float32)
-            total[part] = (np.tril(signs) - np.triu(signs)) @ counts[part]
+            signs = small[part, np.newaxis] - small[part]
+            np.sign(signs, out=signs)
+            # Left of the diagonal a partner comes before the item in x, right of it after.
+            signs *= later[: len(signs), : len(signs)]
+            np.matmul(signs, counts[part], out=total[part])
         while width < len(order):
             _merge(ranks, counts, width, total)
             width *= 2
-        # Pairs that tie in x were taken for ordered ones: every one of them that differs in y.
+        # Pairs that tie in x were taken for concordant: every one of them that differs in y.
         _, pair = np.unique(np.stack([x, y]), axis=1, return_inverse=True)
         both = _Levels(-pair.ravel().astype(np.float64))
         tied = self.x_sizes[x] - both.total(self.counts)[both.code]
@@ -171,12 +213,16 @@ class _Counted:
     @cached_property
     def tau(self) -> Array:
         """Kendall's tau-b [r]: pairs tied in one sample count in the other's norm only."""
+        # Both the sum below and these count each pair from both its sides. Copies of one item tie
+        # in both.
         x = self.n**2 - (self.x_sizes**2).sum(axis=0)
         y = self.n**2 - (self.y_sizes**2).sum(axis=0)
         return _ratio((self.counts * self.concordance).sum(axis=0), np.sqrt(x * y))
 
     def weighted_tau(self) -> Array:
         """Vigna's tau [r]: a pair weighs 1/rank + 1/rank, averaged over ranking by x and by y."""
+        # 1 + 1/2 + ... + 1/i at position i: copies of an item take ranks in a row, whose weights
+        # are a difference of two of these.
         harmonic = np.append(0.0, np.cumsum(1.0 / np.arange(1, self.n.max() + 1)))
         apart_x = self.n - self.x_sizes[self.x.code]
         apart_y = self.n - self.y_sizes[self.y.code]
@@ -187,12 +233,15 @@ class _Counted:
             last = np.cumsum(counts, axis=0).astype(np.intp)
             weight = np.empty_like(counts)
             weight[order] = harmonic[last] - harmonic[last - counts.astype(np.intp)]
+            # An item's own weight times its concordance, summed over items, weighs each pair by
+            # both.
             x, y = (weight * apart_x).sum(axis=0), (weight * apart_y).sum(axis=0)
             taus.append(_ratio((weight * self.concordance).sum(axis=0), np.sqrt(x * y)))
         return (taus[0] + taus[1]) / 2
 
     def spearman(self) -> Array:
         """Pearson's r [r] of the ranks, ties sharing their mean rank."""
+        # a level's mean rank less the mean of all, (n + 1) / 2
         x = (np.cumsum(self.x_sizes, axis=0) - (self.x_sizes + self.n) / 2)[self.x.code]
         y = (np.cumsum(self.y_sizes, axis=0) - (self.y_sizes + self.n) / 2)[self.y.code]
         return self._correlation(x, y)
@@ -214,6 +263,7 @@ class _Counted:
         # Rounded first: 0.07 * 100 is a little above 7.
         needed = np.ceil(np.round(fraction * self.n, 9))
         last = (np.cumsum(self.y_sizes, axis=0) >= needed).argmax(axis=0)
+        # what is in no resample's top is left out at once
         items = np.flatnonzero(self.y.code <= last.max())
         kept = self.counts[items] * (self.y.code[items, np.newaxis] <= last)
         x, y = (s.values[s.code[items]] for s in (self.x, self.y))
@@ -223,6 +273,7 @@ class _Counted:
         """Share [r] of the k best by x that are among the k best by y; NaN if there are fewer."""
         share = []
         for sizes, code in ((self.x_sizes, self.x.code), (self.y_sizes, self.y.code)):
+            # How many of each level are among the best k; where not all, each has the same chance.
             inside = np.clip(k - (np.cumsum(sizes, axis=0) - sizes), 0, sizes)
             share.append((inside / np.maximum(sizes, 1))[code])
         hits = (self.counts * share[0] * share[1]).sum(axis=0)
@@ -261,6 +312,7 @@ def _merge(
     block = np.arange(n) // (2 * width)
     by_y = np.lexsort((ranks, block))
     y, b = ranks[by_y], block[by_y]
+    # Runs of one block and level, first .. last in `by_y`: what ties in y counts for neither side.
     new = np.flatnonzero(np.r_[True, (y[1:] != y[:-1]) | (b[1:] != b[:-1])])
     run = np.repeat(np.arange(len(new)), np.diff(np.append(new, n)))
     first, last = new[run], np.append(new[1:], n)[run]
@@ -276,7 +328,10 @@ def _merge(
                 row[:] = before
             before = row
         other = np.flatnonzero(~half)
+        # Partners of lower level less those of higher: (first - start) - (end - last).
         below = sums[first[other]] + sums[last[other]] - sums[start[other]] - sums[end[other]]
+        # For the right half a partner of lower level is concordant, as it also comes earlier in x;
+        # for the left half it is discordant.
         if sign > 0:
             total[by_y[other]] += below
         else:

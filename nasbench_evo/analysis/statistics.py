@@ -154,6 +154,7 @@ def paired_difference_interval(
     if not np.isfinite(pair).all():
         caution("The pairs hold NaN or infinity: interval NaN.")
         return UNDEFINED
+    # its resamples differ by rounding only
     if (x - y == x[0] - y[0]).all():
         caution("Every pair differs by the same amount: interval of no width.")
         return _point(x[0] - y[0])
@@ -166,6 +167,7 @@ def paired_difference_interval(
         boot[0] - boot[1],
         left_out[0] - left_out[1],
         confidence,
+        # the lowest and the highest difference that any resample can have
         (low[0] - high[1], high[0] - low[1]),
     )
     return Interval(difference, *limits)
@@ -195,6 +197,7 @@ def probability_of_improvement(
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         caution("The samples hold NaN or infinity: probability NaN.")
         return math.nan
+    # their mean counts ties half
     below, up_to = np.searchsorted(y, x, "left"), np.searchsorted(y, x, "right")
     beaten_when_higher = int(below.sum() + up_to.sum()) / (2 * len(x) * len(y))
     return 1.0 - beaten_when_higher if lower_is_better else beaten_when_higher
@@ -231,6 +234,7 @@ def holm(p: ArrayLike) -> Array:
     order = np.argsort(raw, kind="stable")  # NaN sorts last
     steps = (len(raw) - np.arange(len(raw))) * raw[order]
     adjusted = np.full(len(raw), math.nan)
+    # step-down: no p value may come out below that of a smaller one
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
 

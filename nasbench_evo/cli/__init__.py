@@ -21,6 +21,7 @@ from nasbench_evo.cli import (
     report,
     run,
     search,
+    suites,
     table,
     training,
 )
@@ -34,7 +35,7 @@ app = typer.Typer(
         "Start with: nasbench-evo search regularized_evolution, then nasbench-evo run nb201."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -50,6 +51,7 @@ app.command("report")(report.report)
 app.command("export")(report.export)
 app.command("search")(search.search)
 app.command("algorithms")(search.algorithms)
+app.command("suites")(suites.suites)
 app.command("train")(training.train)
 app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)

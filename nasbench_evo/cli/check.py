@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nasbench_evo.gate.report import Section
     from nasbench_evo.suite import Suite
 
-_SEEDS = 200  # of a new baseline
 _FOLDER = RESULTS / "baselines"
 
 
@@ -36,7 +35,10 @@ def check(
         typer.Option(help="Baseline file (default results/baselines/SUITE.json)."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds (default: all that the baseline has).")
+        int | None,
+        typer.Option(
+            min=1, help="Seeds (default: all of the baseline; of a new one, the suite's)."
+        ),
     ] = None,
     algorithm: Annotated[
         list[str] | None,
@@ -61,13 +63,15 @@ def check(
 ) -> None:
     """Fail (exit code 5) if the search changed or got worse than its baseline.
 
-    Compares golden traces, the distribution of regret over paired seeds, and the order of the
-    methods. Where GITHUB_STEP_SUMMARY is set, a Markdown summary is added to that file.
+    Compares the traces of all seeds, distributions over paired seeds, the order of the methods, and
+    the figures of results/SUITE/summary.json. Where GITHUB_STEP_SUMMARY is set, a Markdown summary
+    is added to that file.
     """
     from nasbench_evo import algorithms, engines
     from nasbench_evo import suite as suites
     from nasbench_evo.gate import baseline as gate_baseline
     from nasbench_evo.gate import judgement
+    from nasbench_evo.gate import summary as gate_summary
 
     started = time.monotonic()
     own = algorithm or []
@@ -79,10 +83,11 @@ def check(
     path = baseline or _FOLDER / f"{_stem(chosen.name, own)}.json"
     command = _command(suite, own, baseline)
     known = None if accept else gate_baseline.load(path, command)
-    chosen = judgement.prepared(chosen, seeds or (known.seeds if known else _SEEDS), own)
+    chosen = judgement.prepared(chosen, seeds or (known.seeds if known else chosen.seeds), own)
     if known:
         gate_baseline.require(known, chosen, command)
     measured = _measure(chosen, engine, workers)
+    read = RESULTS / chosen.name / "summary.json"
     if known is None:
         _accept(chosen, measured, path, _old(path, chosen), time.monotonic() - started, as_json)
         return
@@ -93,6 +98,7 @@ def check(
         own=own,
         allow_changed_traces=allow_changed_traces,
         strict=strict,
+        summary=None if own else gate_summary.check(read, chosen, measured),
     )
     _report(outcome, _published(chosen, measured), junit, as_json, time.monotonic() - started)
 
@@ -112,14 +118,15 @@ def _command(suite: str, own: Sequence[str], baseline: Path | None) -> str:
 
 def _measure(suite: Suite, engine: str, workers: int | None) -> dict[Key, Measured]:
     from nasbench_evo import execution
+    from nasbench_evo.gate import cells as gate_cells
     from nasbench_evo.gate import measured as gate_runs
-    from nasbench_evo.suite import units
 
-    every = units(suite)
-    with progress("gate", len(every) * suite.seeds, 0) as advance:
+    every, seeds = gate_cells.units(suite), execution.seeds(suite)
+    runs = sum(len(gate_cells.seeds_of(unit, seeds)) for unit in every)
+    with progress("gate", runs, 0) as advance:
         return gate_runs.measure(
             every,
-            execution.seeds(suite),
+            seeds,
             engine=engine,
             workers=workers or execution.default_workers(),
             progress=advance,
@@ -139,7 +146,7 @@ def _published(suite: Suite, measured: dict[Key, Measured]) -> Section:
     ours = {}
     searched, reported = tables.load(suite.table), tables.reported(suite.table)
     whole = searched.epochs == reported.epochs  # the gate judges by the table that is searched
-    for (label, dataset), m in measured.items() if whole else ():
+    for (label, dataset), m in layers.own(measured).items() if whole else ():
         best = comparison.best_accuracy(suite, dataset)
         values = best - regrets[dataset].counts[m.sample.final] * regrets[dataset].unit
         ours[label, dataset, "valid"] = statistics.bootstrap_interval(values, rng=rng)
@@ -161,16 +168,16 @@ def _accept(
     from nasbench_evo.gate import report as gate_report
     from nasbench_evo.results import manifest
 
-    provenance = manifest.manifest(
-        suite, runs=len(measured) * suite.seeds, failed=0, seconds=seconds
-    )
+    runs = sum(len(m.hashes) for m in measured.values())
+    provenance = manifest.manifest(suite, runs=runs, failed=0, seconds=seconds)
     provenance |= {
         "evaluations": suite.evaluations,
         "simulated_seconds": suite.simulated_seconds,
     }
     new = gate_baseline.of(measured, provenance)
     regrets = layers.scales(measured)
-    layers.margins(new, regrets)  # a baseline that cannot judge is not written
+    twins = {dataset for label, dataset in measured.keys() - layers.own(measured).keys()}
+    layers.margins(new, regrets, twins)  # a baseline that cannot judge is not written
     old, why = replaced
     section = gate_report.side_by_side(old, new, regrets)
     gate_baseline.save(new, path)

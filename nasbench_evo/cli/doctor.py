@@ -27,7 +27,8 @@ def doctor(
 
     Every network, joint training, path, mixture and population in fp64 against the CPU; 40 steps
     in each precision; no wait inside a step; resuming; lack of memory; two processes on one
-    device; checkpoints. Then timings, as ratios. The exit code is 1 where something fails.
+    device; checkpoints. Then timings, as ratios, by which `jointly = "auto"` goes from then on. The
+    exit code is 1 where something fails.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     from nasbench_evo.evaluators.specifications import training_module
@@ -36,6 +37,11 @@ def doctor(
     from nasbench_evo.training.doctor import report
 
     content = report(device, timed, say)
+    speeds = {one["jointly"]: one["ratio"] for one in content["timings"] if one["jointly"]}
+    if speeds:
+        from nasbench_evo.training.jointly import remember
+
+        say(f'Kept for jointly = "auto": {remember(device, speeds)}')
     if as_json:
         out(json.dumps(content, indent=1))
     else:

@@ -17,7 +17,9 @@ def draw(
     ],
     space: Annotated[
         str,
-        typer.Option(help="nasbench201, binary_stages, layer_graph, micro_cell or darts_cell."),
+        typer.Option(
+            help="nasbench201, binary_stages, layer_graph, micro_cell, darts_cell or a table."
+        ),
     ] = "nasbench201",
     path: Annotated[Path, typer.Option("--out", help="Where to, without the ending.")] = Path(
         "architecture"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from nasbench_evo.cli.console import out, say, tables
 from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
-    from nasbench_evo.analysis.rank_correlation import RankCorrelation
+    from nasbench_evo.analysis.rank_correlation import RankCorrelation, Threshold
     from nasbench_evo.analysis.statistics import Interval
     from nasbench_evo.results.rank_files import Joined, Values
     from nasbench_evo.spaces import Space
@@ -76,6 +76,7 @@ def rank_correlation(
     truth (value_0, value_1) are its trials: their mean is the truth, the agreement of the first two
     is the noise ceiling.
     """
+    from nasbench_evo.analysis.rank_correlation import thresholds
     from nasbench_evo.errors import InputError
     from nasbench_evo.results import rank_files
     from nasbench_evo.spaces import spellings
@@ -91,17 +92,20 @@ def rank_correlation(
     _say_missing(joined, x, y, chosen)
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
     found, ceiling = _compare(joined, fractions, k, bootstrap, seed, chosen)
+    cuts = thresholds(joined.predicted, joined.truth, top=fractions, k=k)
     if as_json:
         settings = {"space": chosen.name, "seed": seed, "bootstrap": bootstrap}
         ends = {
             "only_in_predicted": [chosen.format(g) for g in joined.only_predicted],
             "only_in_truth": len(joined.only_truth),
+            "thresholds": [cut._asdict() for cut in cuts],
             "ceiling": None if ceiling is None else ceiling.to_json(),
         }
         names = {"predicted": x.source, "truth": y.source}
         out(json.dumps({**names, **settings, **found.to_json(), **ends}, indent=1))
     else:
         _print(found, ceiling, x, y)
+        _say_ties(cuts)
     if figure is not None:
         _draw(joined, found, x, y, chosen, figure)
 
@@ -240,6 +244,17 @@ def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y
         row += ["", ""] if ceiling is None else [_cell(ceiling[name]), str(ceiling.n)]
         grid.add_row(*row)
     tables(120).print(grid)
+
+
+def _say_ties(cuts: Sequence[Threshold]) -> None:
+    """Say where a threshold cuts through equal values, and what was done there."""
+    for cut in cuts:
+        if cut.cuts_a_tie:
+            done = "all are taken" if cut.name.startswith("top") else "they share its places"
+            out(
+                f"{cut.name.replace('_', ' ')}: {cut.tied} architectures tie at place {cut.asked} "
+                f"({cut.inside} with them); {done}."
+            )
 
 
 def _label(name: str, unit: str) -> str:

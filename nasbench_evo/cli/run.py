@@ -100,6 +100,8 @@ def run(
     if dry_run:
         _describe(chosen, folder)
         return
+    if suites.kind_of(chosen).trains and scheduler is None:
+        _check_devices(chosen.devices)  # before anything is written
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
@@ -117,6 +119,17 @@ def run(
             verbose=verbose,
             tensorboard=tensorboard,
         )
+
+
+def _check_devices(devices: list[str]) -> None:
+    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
+    from nasbench_evo.evaluators.specifications import training_module
+
+    training_module()
+    from nasbench_evo.training.execution import check_device
+
+    for device in devices:
+        check_device(device)
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
@@ -139,6 +152,7 @@ def _describe(suite: Suite, folder: Path) -> None:
     out(f"{suite.name}: {suite.description}")
     for unit in units(suite):
         out(f"  {unit.dataset:16} {unit.row.label}")
+    _print_prices(suite)
     try:
         if (folder / FILE).exists():
             with Store(folder) as store:
@@ -157,6 +171,29 @@ def _describe(suite: Suite, folder: Path) -> None:
         f"{len(work.units)} rows x {suite.seeds} seeds{kind_of(suite).length(suite)} = "
         f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
     )
+
+
+def _print_prices(suite: Suite) -> None:
+    """Print what the rows of a suite that trains cost, all seeds of each."""
+    from nasbench_evo.errors import DataError
+    from nasbench_evo.suite import kind_of, price
+
+    if not kind_of(suite).trains:
+        return
+    try:
+        found = list(price.prices(suite))
+    except DataError:
+        return  # what is missing is said after this
+    out(
+        f"{'steps':>12}{'PFLOP':>11}{'10^6 kernels':>14}{'disk, MB':>10}{'h here':>10}{'h GPU':>10}"
+    )
+    for one in found:
+        out(f"  {one.dataset:16} {one.row}")
+        hours = one.seconds_here / 3600, one.seconds_gpu / 3600
+        figures = one.flops / 1e15, one.kernels / 1e6, one.disk / 1e6, *hours
+        out(f"{one.steps:>12,.0f}" + "".join(f"{value:>14.3g}" for value in figures))
+    out(f"  All seeds ({suite.seeds}). Here: by a few steps in one process, networks one by one.")
+    out(f"  GPU: assumed is {price.ASSUMED}.")
 
 
 def _execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -231,21 +232,25 @@ def _drawn(found: Answer) -> str:
 
 
 def algorithms(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, also package.module:Class; all without it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the algorithms, their presets and their hyper-parameters."""
-    from nasbench_evo.algorithms import ALGORITHMS
+    """List the algorithms, or one of them, with presets and hyper-parameters."""
+    from nasbench_evo import algorithms as known
 
+    chosen = dict(known.ALGORITHMS) if name is None else {name: known.get(name)}
     content: dict[str, Any] = {}
-    for name, cls in ALGORITHMS.items():
+    for key, cls in chosen.items():
         parameters = {
             field.name: {
                 "default": field.default,
-                **{name: field.metadata[name] for name in ("doc", "low", "high", "choices")},
+                **{fact: field.metadata[fact] for fact in ("doc", "low", "high", "choices")},
             }
             for field in dataclasses.fields(cls)
         }
-        content[name] = {
+        content[key] = {
             "paper": cls.paper,
             "presets": {key: dict(values) for key, values in cls.presets.items()},
             "hyperparameters": parameters,
@@ -253,11 +258,24 @@ def algorithms(
     if as_json:
         out(json.dumps(content, indent=1))
         return
-    for name, facts in content.items():
-        out(f"{name}  ({facts['paper']})")
+    for title, facts in content.items():
+        out(f"{title}  ({facts['paper']})")
+        if name is not None:
+            out(f"  {inspect.getdoc(chosen[title])}\n".replace("\n", "\n  ").rstrip(" "))
         for key, values in facts["presets"].items():
             changes = ", ".join(f"{k}={v}" for k, v in values.items())
             out(f"  preset {key}: {changes or 'the defaults'}")
         for key, parameter in facts["hyperparameters"].items():
-            out(f"  {key} = {parameter['default']}: {parameter['doc']}")
+            allowed = "" if name is None else _allowed(parameter)
+            out(f"  {key} = {parameter['default']}: {parameter['doc']}{allowed}")
         out("")
+
+
+def _allowed(parameter: Mapping[str, Any]) -> str:
+    """Return which values a hyper-parameter takes, in brackets."""
+    low, high, choices = (parameter[fact] for fact in ("low", "high", "choices"))
+    if choices is not None:
+        return f" ({' | '.join(choices)})"
+    if low is None and high is None:
+        return ""
+    return f" ({'' if low is None else low}..{'' if high is None else high})"

@@ -64,6 +64,14 @@ def import_(
     space: Annotated[
         Path | None, typer.Option(help="space.toml of a table of another space.")
     ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(help="What a search gets where there is no result: error or infeasible."),
+    ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Of HW-NAS-Bench: the table that gets its costs (default nasbench201)."),
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -90,6 +98,8 @@ def import_(
             say=say,
             reading=reading,
             space=space,
+            missing=missing,
+            onto=onto,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:
@@ -122,6 +132,7 @@ def info(name: Name = EMBEDDED, as_json: AsJson = False) -> None:
         "has_validation_times": table.valid_seconds is not None,
         "has_flops": table.flops is not None,
         "metrics": list(table.metrics),
+        "missing_is": "infeasible" if table.infeasible else "an error",
         "datasets": {dataset: _describe(table, dataset) for dataset in table.datasets},
     }
     if as_json:
@@ -158,8 +169,8 @@ def _imported(name: str) -> dict[str, Any]:
     fields = imported.open_file(name).fields
     return {
         "file": str(imported.path_of(name)),
-        "imported": fields["imported"],
-        "source_file": fields["source"]["file"],
+        "imported": fields.get("imported"),
+        "source_file": fields["source"].get("file"),
         "source_md5": fields["source"].get("md5"),
         "published_as": fields["source"].get("known_as"),
         "lengths_of_training": sorted(map(int, fields["recipes"])),

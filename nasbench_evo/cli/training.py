@@ -76,7 +76,8 @@ def train(
     """Train one found genotype, on any data set and at any width (transfer).
 
     Writes a checkpoint each epoch, the learning curve as a figure and result.json with the
-    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry).
+    validation and test accuracy. With teacher_networks it distils from that teacher (mimicry);
+    with valid_fraction=0 all training images train and none validate.
     The same command with --resume goes on where it stopped; a folder that holds a training is
     refused otherwise, unless --fresh discards it.
     """
@@ -166,7 +167,9 @@ def _print_final(content: dict[str, Any]) -> None:
         out(f"  {split + ' accuracy':14}  {text}")
     if "teacher_valid_accuracy" in content:
         known, own = content["teacher_valid_accuracy"], content["valid_accuracy"] or 0.0
-        out(f"  its teacher     {known:.3f} % valid{', weaker than its student' * (own > known)}")
+        if known is not None:
+            weaker = ", weaker than its student" * (own > known)
+            out(f"  its teacher     {known:.3f} % valid{weaker}")
     out(f"  parameters      {content['parameters'] / 1e6:.3f} M")
     out(f"  training time   {content['seconds']:.1f} s")
     for name, value in content.get("svm", {}).items():

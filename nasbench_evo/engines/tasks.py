@@ -121,7 +121,7 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     """Return what is said of a run: remarks, and data beside the incumbent.
 
     `returned` is the genotype that the algorithm ended with, where it has a result of its own;
-    `incumbents` the last incumbent by each rule, where they differ; `clock` the simulated
+    `incumbents` the last incumbent by each rule; `clock` the simulated
     seconds at each point of the curve, where the budget is one in seconds.
     """
     notes = dict(result.notes)
@@ -129,9 +129,7 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
         notes[CLOCK] = _clock(task, result)
     if result.returned is not None:
         notes[RETURNED] = result.returned
-    found = {rule: result.recommended(rule) for rule in RULES}
-    if len(set(found.values())) > 1:
-        notes[INCUMBENTS] = found
+    notes[INCUMBENTS] = {rule: result.recommended(rule) for rule in RULES}
     if task.trains:
         trainer = task.unit.trainer(task.folder, task.workers)
         final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)

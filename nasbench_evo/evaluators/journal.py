@@ -91,6 +91,7 @@ class Journal:
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         lines: list[_Line] = []
+        # bytes that are sound so far, and requests in them
         sound, requests = 0, 0
         try:
             for line in whole.split(b"\n")[:-1]:

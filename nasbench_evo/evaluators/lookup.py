@@ -16,6 +16,7 @@ from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Reques
 from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table
 
+INFEASIBLE = "infeasible"  # the source of an answer for what the table has not
 _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
 
 
@@ -47,10 +48,18 @@ class Rows(dict[Genotype, list[Evaluation]]):
             losses = [-math.log(max(accuracy, _MIN_ACCURACY) / 100) for accuracy in accuracies]
         else:
             losses = [None] * len(kept)
+        if not len(kept) and table.infeasible:
+            seconds = float(table.failure_seconds[d])
+            asked = self._loss_in_any_case or table.valid_loss is not None
+            loss = -math.log(_MIN_ACCURACY / 100) if asked else None
+            failure = Evaluation(genotype, 0.0, loss, seconds, 1.0, INFEASIBLE, 1.0)
+            self[genotype] = [failure]
+            return self[genotype]
         if not len(kept):
             raise DataError(
                 f"The table {table.name} has no trial of {table.space.format(genotype)} on "
-                f"{table.datasets[d]}: a search needs a table of all cells."
+                f"{table.datasets[d]}: a search needs a table of all cells, or one imported with "
+                'missing = "infeasible", where this is a failure that costs.'
             )
         seconds = float(table.full_seconds[d, index])
         self[genotype] = row = [
@@ -122,6 +131,8 @@ class LookupEvaluator:
             )
         index = self.space.index(genotype)
         kept = np.flatnonzero(self.table.present[self._d, index])
+        if not len(kept):  # infeasible
+            return 0.0
         epoch = max(1, round(fraction * curves.shape[3]))
         return float(curves[self._d, index, kept[trial], epoch - 1])
 
@@ -154,7 +165,7 @@ class LookupSession:
             return self._trained(request)
         if type(request) is EvaluateMixtures:
             space: Any = self._evaluator.space  # algorithms with mixtures check that it can
-            return self._mixtures(space.discretize(request.alphas))
+            return self._mixtures(request.discretized(space))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -169,7 +180,14 @@ class LookupSession:
         for genotype in genotypes:
             row = cells[genotype]
             answers.append(row[int(random() * len(row))])
+        self._count(answers)
         return answers
+
+    def _count(self, answers: Sequence[Evaluation]) -> None:
+        """Note how many answers were failures: genotypes that the table has not."""
+        if self._evaluator.table.infeasible:
+            failed = sum(answer.source == INFEASIBLE for answer in answers)
+            self.notes[INFEASIBLE] = self.notes.get(INFEASIBLE, 0) + failed
 
     def _trained(self, request: Evaluate) -> list[Evaluation]:
         """Train on from a landmark, or to one.
@@ -201,6 +219,7 @@ class LookupSession:
             answers.append(
                 Evaluation(genotype, accuracy, loss, cost, fraction, source, paid, training)
             )
+        self._count(answers)
         return answers
 
     def _mixtures(self, genotypes: list[Genotype]) -> list[Evaluation]:

@@ -35,9 +35,11 @@ class PreparedTeacher:
         with threads(self._plan.threads):
             return self._teacher.train(dataset, parent / f"teacher-{key}.pt")
 
-    def accuracy(self, folder: Path | None = None) -> float:
-        """Return the accuracy of that teacher on the validation part, percent."""
+    def accuracy(self, folder: Path | None = None) -> float | None:
+        """Return the accuracy of that teacher on the validation part, percent; None without one."""
         path = self.file(folder)
+        if not self._plan.data.valid_fraction:
+            return None
         with threads(self._plan.threads):
             return self._teacher.accuracy(path, self._plan.data.load(self._device))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -28,15 +28,16 @@ SEARCH_RECIPE_OF = {
     "micro_cell": "geneticnas_search",
     "darts_cell": "eg_nas_search",
 }
+OWN_SEARCH_RECIPE = {"digits": "digits"}  # of data sets that have one
 # What the networks, or the construction, of only some spaces take.
 _OF_SPACE = {
     "nasbench201": {"channels", "cells", "jointly"},
     "binary_stages": {"widths", "dropout", "nodes"},
     "layer_graph": {"sample_steps"},
     "micro_cell": {"channels", "cells", "dropout", "micro_nodes"},
-    "darts_cell": {"channels", "cells", "partial_channels"},
+    "darts_cell": {"channels", "cells", "stem", "with_none", "partial_channels", "pool_norm"},
 }
-_NETWORK = ("channels", "cells", "widths", "dropout", "partial_channels")
+_NETWORK = ("channels", "cells", "widths", "dropout", "stem", "partial_channels", "pool_norm")
 _RECIPE = {
     "batch_size": "batch_size",
     "lr": "learning_rate",
@@ -50,7 +51,7 @@ _RECIPE = {
     "temperature": "temperature",
 }
 _OF_TEACHER = ("teacher_depth", "teacher_growth", "teacher_epochs", "alpha", "temperature")
-_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening")
+_AUGMENTATION = ("flip", "crop_padding", "cutout", "whitening", "local_contrast")
 # The largest of what may be set: sizes end, though far beyond what anybody trains.
 _IMAGES = 100_000_000  # images of a set or of a batch
 _LENGTH = 10_000_000  # epochs, iterations or steps
@@ -68,17 +69,22 @@ class TrainingSettings(BaseModel):
     """What every evaluator that trains has; None takes the recipe's or network's own value.
 
     `valid_fraction` of the images of `valid_source` validate: by default a fifth, but half of
-    cifar10 in the space nasbench201, as its benchmark has it.
+    cifar10 in the space nasbench201, as its benchmark has it. 0 is for final trainings only: all
+    images train. `valid_per_class` is a number of each class instead, or one for each official part
+    (svhn-extra has two: 400,200 in Genetic CNN).
     `channels` are of the first stage; `cells` those of a stage (nasbench201, micro_cell) or of the
     network (darts_cell). `nodes` (of each stage) is of binary_stages, `micro_nodes` of micro_cell.
+    `stem` and `with_none` are of darts_cell: three halvings before the cells of ImageNet networks,
+    and whether a relaxation weighs the operation none, which no genotype has.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     # data
     split_seed: int = Field(default=0, ge=0, le=2**62)
-    valid_fraction: float | None = Field(default=None, gt=0, lt=1)
+    valid_fraction: float | None = Field(default=None, ge=0, lt=1)
     valid_source: Literal["train", "test"] = "train"
+    valid_per_class: tuple[int, ...] | None = None
     train_size: int | None = Field(default=None, ge=1, le=_IMAGES)
     image_size: int = Field(default=64, ge=1, le=4096)
     # recipe
@@ -93,19 +99,34 @@ class TrainingSettings(BaseModel):
     crop_padding: int | None = Field(default=None, le=4096)
     cutout: int | None = Field(default=None, le=4096)
     whitening: bool | None = None
+    local_contrast: bool | None = None
     # network and space
     channels: int | None = Field(default=None, ge=1, le=4096)
     cells: int | None = Field(default=None, ge=1, le=1000)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     micro_nodes: int | None = Field(default=None, ge=1, le=1000)
+    stem: Literal["cifar", "imagenet"] | None = None
+    with_none: bool | None = None
     # execution
     precision: Literal["fp32", "fp64", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     deterministic: bool = False
     threads: int = Field(default=1, ge=1, le=1024)
 
+    _counts = field_validator("valid_per_class", mode="before")(_as_tuple)
+
+    def check_search(self) -> None:
+        """Raise InputError for settings of a final training that a search cannot have."""
+        if self.valid_fraction == 0:
+            raise InputError(
+                "valid_fraction=0 leaves a search no images to judge by. It is for final trainings "
+                "(train, --final-set, final_set); use more than 0 here."
+            )
+
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
+        if self.valid_per_class is not None and self.valid_fraction is not None:
+            raise InputError("Give valid_fraction or valid_per_class, not both.")
         if space not in spaces.SPACES:
             raise unknown("space", space, spaces.SPACES)
         own = _OF_SPACE[space]
@@ -122,6 +143,8 @@ class TrainingSettings(BaseModel):
         self.check_space(space)
         if space == "micro_cell" and self.micro_nodes is not None:
             return spaces.MicroCell(self.micro_nodes)
+        if space == "darts_cell" and self.with_none is not None:
+            return spaces.DartsCell(self.with_none)
         return spaces.get(space)
 
     def validation_share(self, space: str, dataset: str) -> float:
@@ -163,8 +186,9 @@ class Settings(TrainingSettings):
 
     `epochs` or `iterations` is the full length of a training. `widths` (a name, or "8,8,16/32":
     channels / hidden layers) is of binary_stages, `sample_steps` of layer_graph. `jointly` networks
-    of nasbench201 are trained as one. A teacher is `teacher_networks` Wide-DenseNets.
-    `report_trials` networks of the final genotype are trained anew for the report.
+    of nasbench201 are trained as one ("auto": as many as the doctor found fastest).
+    A teacher is `teacher_networks` Wide-DenseNets. `report_trials` networks of the final genotype
+    are trained anew for the report.
     """
 
     epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
@@ -178,14 +202,14 @@ class Settings(TrainingSettings):
     sample_steps: int | None = Field(default=None, ge=0, le=_LENGTH)
     compile: bool = False
     valid_every: int = Field(default=1, ge=1, le=_LENGTH)
-    jointly: int = Field(default=1, ge=1, le=4096)
+    jointly: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
     teacher_networks: int = Field(default=0, ge=0, le=100)
     teacher_depth: int = Field(default=40, ge=1, le=1000)
     teacher_growth: int = Field(default=60, ge=1, le=4096)
     teacher_epochs: float | None = Field(default=None, gt=0, le=_LENGTH)
     report_trials: int = Field(default=1, ge=0, le=1000)
 
-    _one_alone = field_validator("nodes", mode="before")(_as_tuple)
+    _nodes = field_validator("nodes", mode="before")(_as_tuple)
 
     def check_space(self, space: str) -> None:
         """Raise InputError for an unknown space, or a setting that is another space's."""
@@ -222,11 +246,13 @@ class SupernetSettings(TrainingSettings):
     `batch_norm`: statistics of an individual come from `recalibration_size` training images
     (recalibrated), from the validation batch itself (batch), or are the running averages (running).
     An individual is validated on `validation_batches` of `evaluation_batch_size` images (default:
-    all). `partial_channels` k is of darts_cell: 1/k of the channels are mixed, 1 is DARTS. A
+    all). `partial_channels` k is of darts_cell: 1/k of the channels are mixed, 1 is DARTS; so is
+    `pool_norm`, whether BatchNorm follows poolings (in derived networks it never does). A
     checkpoint is written each `checkpoint_every` epochs.
     """
 
     partial_channels: int | None = Field(default=None, ge=1, le=4096)
+    pool_norm: bool | None = None
     batch_norm: Literal["recalibrated", "batch", "running"] = "recalibrated"
     recalibration_size: int = Field(default=512, ge=1, le=_IMAGES)
     validation_batches: int | None = Field(default=None, ge=1, le=_IMAGES)
@@ -234,8 +260,8 @@ class SupernetSettings(TrainingSettings):
     checkpoint_every: int = Field(default=1, ge=1, le=_LENGTH)
 
     def recipe_name(self, space: str, dataset: str) -> str:
-        """Return the recipe's name: that given, or the digits' own, or that of the space."""
-        return self.recipe or ("digits" if dataset == "digits" else SEARCH_RECIPE_OF[space])
+        """Return the recipe's name: that given, or the data set's own, or that of the space."""
+        return self.recipe or OWN_SEARCH_RECIPE.get(dataset) or SEARCH_RECIPE_OF[space]
 
     def check_space(self, space: str) -> None:
         """Raise InputError for a space without a supernet, or a setting of another space."""

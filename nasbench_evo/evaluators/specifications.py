@@ -104,13 +104,14 @@ def training_module(name: str = "standalone") -> ModuleType:
 
 
 def check(space: str, values: Mapping[str, Any], datasets: Sequence[str]) -> Space:
-    """Return the space after checking standalone settings and names; needs no data set.
+    """Return the space after checking the settings and names of standalone searches.
 
+    Needs no data set.
     Raises InputError for what is unknown or does not fit, Unsupported where torch is missing.
     """
     from nasbench_evo.evaluators.settings import Settings
 
-    return _checked(Settings, space, values, datasets)
+    return _checked(Settings, space, values, datasets, search=True)
 
 
 def check_supernet(
@@ -121,23 +122,41 @@ def check_supernet(
     devices: Sequence[str],
 ) -> Space:
     """Return the space after checking the settings of a supernet and of its final trainings."""
-    from nasbench_evo.evaluators.settings import SupernetSettings
+    from nasbench_evo.evaluators.settings import Settings, SupernetSettings
 
-    made = _checked(SupernetSettings, space, values, datasets)
+    made = _checked(SupernetSettings, space, values, datasets, search=True)
     if len(devices) != 1:
         raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
     if final is not None:
-        own = check(space, final, datasets)
-        if vars(own) != vars(made):
+        own = _checked(Settings, space, final, datasets, search=False)
+        # the relaxations may differ: no final training has one
+        if getattr(own, "cardinalities", None) != getattr(made, "cardinalities", None):
             raise InputError("The final trainings need the space of the supernet: same nodes.")
     return made
 
 
-def _checked(kind: Any, space: str, values: Mapping[str, Any], datasets: Sequence[str]) -> Space:
+def shared_settings(
+    asked: Mapping[str, Any], given: Mapping[str, Any], dataset: str
+) -> dict[str, Any]:
+    """Return the settings of shared weights: those given, before those `asked` by a method.
+
+    A data set's own recipe goes before a method's: truth tables of it were trained by that.
+    """
+    from nasbench_evo.evaluators.settings import OWN_SEARCH_RECIPE
+
+    own = {"recipe"} if dataset in OWN_SEARCH_RECIPE else set()
+    return {**{name: value for name, value in asked.items() if name not in own}, **given}
+
+
+def _checked(
+    kind: Any, space: str, values: Mapping[str, Any], datasets: Sequence[str], *, search: bool
+) -> Space:
     from nasbench_evo.evaluators.settings import read
 
     chosen = read(kind, values)
     chosen.check_space(space)
+    if search:
+        chosen.check_search()
     module = training_module()
     for dataset in datasets:
         module.recipe_of(chosen, space, dataset)

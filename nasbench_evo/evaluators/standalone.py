@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
@@ -15,7 +16,7 @@ from nasbench_evo.networks import binary_stages
 from nasbench_evo.spaces.base import Genotype, Space, space_identity
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
-from nasbench_evo.training.data.sources import SOURCES
+from nasbench_evo.training.data.sources import SIZES, SOURCES
 from nasbench_evo.training.individuals import (
     DataOptions,
     Job,
@@ -23,6 +24,8 @@ from nasbench_evo.training.individuals import (
     TrainingPlan,
     training_seed,
 )
+from nasbench_evo.training.joint import obstacles
+from nasbench_evo.training.jointly import Jointly, grouped
 from nasbench_evo.training.pool import TrainingPool
 from nasbench_evo.training.teachers import Teacher
 
@@ -30,9 +33,11 @@ from nasbench_evo.training.teachers import Teacher
 class StandaloneEvaluator:
     """Trains individuals of `plan.space` on `plan.data`; answers are validation accuracies.
 
-    With `jointly` > 1, that many full trainings of a request are one network. `devices` and
-    `workers` (processes a device) change the time only. In `folder` each run keeps a journal and
-    the checkpoints of stopped trainings, so that a killed run goes on; without it nothing stays.
+    With `jointly` > 1, that many full trainings of a request or a report are one network; "auto"
+    takes what was measured on the kind of device, and trains alone what cannot be joined.
+    `devices` and `workers` (processes a device) change the time only. In `folder` each run keeps a
+    journal and the checkpoints of stopped trainings, so that a killed run goes on; without it
+    nothing stays.
     """
 
     name = "standalone"
@@ -41,7 +46,7 @@ class StandaloneEvaluator:
         self,
         plan: TrainingPlan,
         *,
-        jointly: int = 1,
+        jointly: Jointly = 1,
         report_trials: int = 1,
         devices: Sequence[str] = ("cpu",),
         workers: int = 1,
@@ -82,7 +87,7 @@ class StandaloneEvaluator:
         teacher = plan.teacher
         return {
             "evaluator": self.name,
-            "data": {**asdict(plan.data), "sha256": self.data.sha256},
+            "data": {**recipes.identity(plan.data), "sha256": self.data.sha256},
             "space": space_identity(plan.space),
             "recipe": recipes.identity(plan.recipe),
             "network": dict(plan.network),
@@ -96,17 +101,27 @@ class StandaloneEvaluator:
     def start(self, seed: int) -> StandaloneSession:
         """Return a session for the run with this seed; it replays what its journal holds.
 
-        Raises DataError for a journal that is damaged or of another run.
+        Raises DataError for a journal that is damaged or of another run, InputError where no images
+        validate.
         """
+        self.require_validation()
         return StandaloneSession(
             self.plan,
             lambda groups: self.pool.run(groups),  # the processes start when something is trained
             seed,
             identity=self.identity(),
             folder=self.run_folder(seed),
-            jointly=self.jointly,
+            groups=self.groups,
             teacher=self.teacher,
         )
+
+    def require_validation(self) -> None:
+        """Raise InputError where no images validate: candidates could not be compared."""
+        if not self.plan.data.valid_fraction:
+            raise InputError(
+                "No images validate (valid_fraction=0), so candidates cannot be compared; that is "
+                "for final trainings. Use a fraction above 0."
+            )
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoints."""
@@ -136,7 +151,18 @@ class StandaloneEvaluator:
             )
             for trial in range(self.report_trials)
         ]
-        return in_order(self.pool.run([[job] for job in jobs]))
+        return in_order(self.pool.run(self.groups(jobs)))
+
+    def groups(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """Return jobs of one fraction in the groups that train as one network, the taught alone.
+
+        The groups depend on nothing but the jobs and the kind of device.
+        """
+        joined = all(job.teacher is None for job in jobs)
+        if self.jointly == "auto":
+            unfit = obstacles(self.plan.recipe, self.plan.execution)
+            joined = joined and self.space.name == "nasbench201" and not unfit
+        return grouped(jobs, self.jointly if joined else 1, self.pool.slots[0])
 
     def close(self) -> None:
         """End the processes that train."""
@@ -164,7 +190,7 @@ def standalone(
     chosen.check_space(space)
     data = data_of(chosen, space, dataset)
     # Layer graphs depend on the image size; the others need no data set to be described.
-    image_size = data.load().shape[1] if space == "layer_graph" else chosen.image_size
+    image_size = _height(data) if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
     made = chosen.make_space(space, image_size)
@@ -207,7 +233,14 @@ def data_of(settings: TrainingSettings, space: str, dataset: str) -> DataOptions
         settings.valid_source,
         settings.train_size,
         settings.image_size,
+        settings.valid_per_class,
     )
+
+
+def _height(data: DataOptions) -> int:
+    """Return the height of a data set's images; raise DataError where only its files say it."""
+    known = SIZES.get(data.name)
+    return data.load().shape[1] if known is None else known.shape[1]
 
 
 def _execution_of(settings: Settings) -> Execution:

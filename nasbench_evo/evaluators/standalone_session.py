@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ DEFAULT_TEACHER = "default"
 CHECKPOINT = ".pt"
 # Trains groups of jobs, each jointly; yields the number of a group with its results, as they come.
 Train = Callable[[Sequence[Sequence[Job]]], Iterator[tuple[int, list[Trained]]]]
+# Returns jobs in the groups that train as one network.
+Groups = Callable[[Sequence[Job]], list[list[Job]]]
+
+
+def _one_by_one(jobs: Sequence[Job]) -> list[list[Job]]:
+    return [[job] for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class StandaloneSession:
         *,
         identity: Mapping[str, Any],
         folder: Path | None = None,
-        jointly: int = 1,
+        groups: Groups = _one_by_one,
         teacher: PreparedTeacher | None = None,
     ) -> None:
         self.notes: dict[str, Any] = {}
@@ -63,7 +70,7 @@ class StandaloneSession:
         self._train = train
         self._seed = seed
         self._folder = folder
-        self._jointly = jointly
+        self._groups = groups
         self._teacher = teacher
         journal = None if folder is None else folder / FILE
         self._journal = Journal(journal, {"seed": seed, **identity})
@@ -83,7 +90,7 @@ class StandaloneSession:
         space = self._plan.space
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
-            return self.answer(Evaluate(space.discretize(request.alphas)))  # type: ignore[attr-defined]
+            return self.answer(Evaluate(request.discretized(space)))
         if isinstance(request, TrainBilevel):
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
@@ -136,6 +143,7 @@ class StandaloneSession:
             started, (trial, source) = self._stopped.resume(number, what, fraction)
             return _Training(number, genotype, trial, started, source, teacher)
         trial = self._trials[what]
+        # a genotype asked for again is trained again, from another seed
         self._trials[what] += 1
         return _Training(self._stopped.begin(), genotype, trial, 0.0, None, teacher)
 
@@ -145,16 +153,15 @@ class StandaloneSession:
         answers = {key: self._journal.answer(key) for key in keys}
         missing = [t for t, key in zip(wanted, keys, strict=True) if answers[key] is None]
         jobs = [self._job(training, fraction) for training in missing]
-        together = self._jointly if fraction == 1 and _fresh(missing) else 1
-        starts = range(0, len(jobs), together)
-        groups = [jobs[start : start + together] for start in starts]
+        groups = self._groups(jobs)
+        firsts = [0, *accumulate(map(len, groups))]
         for number, results in self._train(groups):
-            first = number * together
-            for training, trained in zip(missing[first : first + together], results, strict=True):
+            for training, trained in zip(missing[firsts[number] :], results, strict=False):
                 answer = asdict(trained)
                 answers[training.key(fraction)] = answer
                 self._journal.record(training.key(fraction), answer)
                 if training.source is not None:
+                    # after the answer is on disk: a kill in between costs nothing
                     training.source.unlink(missing_ok=True)
         return [found for key in keys if (found := answers[key]) is not None]
 
@@ -218,8 +225,3 @@ def _existing(checkpoint: Path | None) -> Path | None:
     It is gone where the journal was cut back to before the answer that it was used for.
     """
     return checkpoint if checkpoint is not None and checkpoint.exists() else None
-
-
-def _fresh(trainings: Sequence[_Training]) -> bool:
-    """Return whether all are plain trainings from the start, which can be done jointly."""
-    return all(t.source is None and t.teacher is None for t in trainings)

@@ -137,6 +137,7 @@ def supernet(
     Raises InputError for settings that do not fit, DataError without the data set.
     """
     chosen = settings or SupernetSettings()
+    chosen.check_search()
     made = chosen.make_space(space, chosen.image_size)
     if len(devices) != 1:
         raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")

@@ -10,6 +10,7 @@ from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.randomness import seed_sequence
 from nasbench_evo.spaces.base import Space, space_identity
 from nasbench_evo.training import Dataset, Execution, Recipe, recipes, weights_generator
+from nasbench_evo.training.data.sources import Sizes
 from nasbench_evo.training.individuals import DataOptions
 from nasbench_evo.training.supernet import SupernetTraining
 from nasbench_evo.training.supernet_accuracy import Measurement, SupernetAccuracy
@@ -30,7 +31,7 @@ class SupernetPlan:
     def identity(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
         return {
-            "data": asdict(self.data),
+            "data": recipes.identity(self.data),
             "space": space_identity(self.space),
             "recipe": recipes.identity(self.recipe),
             "network": dict(self.network),
@@ -38,7 +39,7 @@ class SupernetPlan:
             "measurement": asdict(self.measurement),
         }
 
-    def supernet(self, dataset: Dataset, seed: int) -> Supernet:
+    def supernet(self, dataset: Dataset | Sizes, seed: int) -> Supernet:
         """Return the untrained supernet of a run, on the CPU."""
         return networks.build_supernet(
             self.space,

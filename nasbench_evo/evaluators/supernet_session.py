@@ -87,7 +87,7 @@ class SupernetSession:
         return self._plan.training(self._data, self._seed)
 
     def answer(self, request: Request) -> Any:
-        """Train or measure, or replay that; return evaluations, or the alpha of a TrainBilevel.
+        """Train or measure, or replay that; return evaluations, or what a TrainBilevel moved.
 
         Raises Unsupported for landmarks, teachers, and what the supernet cannot do; DataError where
         a replay differs.
@@ -123,24 +123,29 @@ class SupernetSession:
             self.notes[probing.NOTE] = list(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
-        return np.array(answer["alpha"]) if isinstance(request, TrainBilevel) else []
+        if not isinstance(request, TrainBilevel):
+            return []
+        alpha = np.array(answer["alpha"])
+        return alpha if request.edges is None else (alpha, np.array(answer["edges"]))
 
     def _trained(self, request: TrainPaths | TrainMixture | TrainBilevel) -> dict[str, Any]:
         """Train for an epoch; return what the journal keeps of it."""
-        training, alpha = self._training, None
+        training = self._training
+        logits: dict[str, Any] = {"alpha": None}
         if isinstance(request, TrainPaths):
             rng = stream(self._seed, "paths", self._epoch)
             report = training.train_paths(lambda: request.sample(rng))
         elif isinstance(request, TrainMixture):
-            report = training.train_mixture(request.alpha)
+            report = training.train_mixture(*request)
         else:
-            report, found = training.train_bilevel(*request)
-            alpha = found.tolist()
+            report, *moved = training.train_bilevel(*request)
+            pairs = zip(("alpha", "edges"), moved, strict=False)
+            logits = {name: values.tolist() for name, values in pairs}
         return {
             "seconds": report.seconds,
             "train_accuracy": _finite(report.train_accuracy),
             "train_loss": _finite(report.train_loss),
-            "alpha": alpha,
+            **logits,
             "probe": self._probed(),
             "problem": training.problem,
         }
@@ -189,10 +194,15 @@ class SupernetSession:
         )
 
     def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
-        self._journal.ask(["evaluate mixtures", _digest(request.alphas)])
-        genotypes = self._plan.space.discretize(request.alphas)  # type: ignore[attr-defined]
+        self._journal.ask(["evaluate mixtures", _digest(request.alphas), *_weighed(request)])
+        genotypes = request.discretized(self._plan.space)
         weights = self._training.weights(request.alphas)
-        return self._answers(genotypes, lambda seed: self._accuracy.of_mixtures(weights, seed))
+        if request.edges is None:
+            return self._answers(genotypes, lambda seed: self._accuracy.of_mixtures(weights, seed))
+        edges = self._training.edge_weights(request.edges)
+        return self._answers(
+            genotypes, lambda seed: self._accuracy.of_weighed(weights, edges, seed)
+        )
 
     def _answers(self, genotypes: list[Genotype], measure: Any) -> list[Evaluation]:
         """Return the evaluations, from the journal or measured now."""
@@ -249,8 +259,13 @@ def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
         return ["paths"]
     alpha = _digest(request.alpha)
     if isinstance(request, TrainMixture):
-        return ["mixture", alpha]
-    return ["bilevel", alpha, request.learning_rate, request.weight_decay]
+        return ["mixture", alpha, *_weighed(request)]
+    return ["bilevel", alpha, request.learning_rate, request.weight_decay, *_weighed(request)]
+
+
+def _weighed(request: TrainMixture | TrainBilevel | EvaluateMixtures) -> list[str]:
+    """Return what tells the weights of edges; nothing where they are not weighed."""
+    return [] if request.edges is None else [_digest(request.edges)]
 
 
 def _digest(values: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,15 @@ def build(
         raise InputError("A table's curves have every epoch: use valid_every=1 and whole epochs.")
     if not 1 <= trials <= _MOST_TRIALS:
         raise InputError(f"trials is 1..{_MOST_TRIALS}; got {trials}.")
+    evaluator.require_validation()
     journal = _opened(evaluator, log)
     wanted = [(index, trial) for trial in range(trials) for index in cells]
     missing = [key for key in wanted if journal.answer(_name(*key)) is None]
     progress(len(wanted) - len(missing))
-    size = evaluator.jointly
-    groups = [missing[start : start + size] for start in range(0, len(missing), size)]
-    jobs = [[_job(evaluator, index, trial) for index, trial in group] for group in groups]
-    for number, results in evaluator.pool.run(jobs):
-        for key, trained in zip(groups[number], results, strict=True):
+    groups = evaluator.groups([_job(evaluator, index, trial) for index, trial in missing])
+    firsts = [0, *accumulate(map(len, groups))]
+    for number, results in evaluator.pool.run(groups):
+        for key, trained in zip(missing[firsts[number] :], results, strict=False):
             journal.record(_name(*key), asdict(trained))
         progress(len(results))
 

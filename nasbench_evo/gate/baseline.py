@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,29 @@ import numpy as np
 from nasbench_evo import tables
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.files import canonical, digest, write_json
-from nasbench_evo.gate.measured import Integers, Key, Measured, Sample, Trace
+from nasbench_evo.gate import cells as gate_cells
+from nasbench_evo.gate.measured import MEASURES, Integers, Key, Measured, Sample, Trace
 from nasbench_evo.store import RESULT_FORMAT
-from nasbench_evo.suite import Suite, units
+from nasbench_evo.suite import Suite
 
-FORMAT = 1  # of the baseline file
+FORMAT = 2  # of the baseline file
+_DIGITS = 4  # kept of each seed's trace hash: it says which seeds changed
 _ACCEPT = "Record a new one with: {command} --accept"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one unit."""
+    """What is known of one unit.
+
+    `hashes` are the first hex digits of each seed's trace hash, `sha256` is that of all the whole
+    hashes in seed order.
+    """
 
     hyperparameters: Mapping[str, Any]
     sample: Sample
     traces: tuple[Trace, ...]
+    hashes: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,21 @@ class Baseline:
 def of(measured: Mapping[Key, Measured], manifest: Mapping[str, Any]) -> Baseline:
     """Return the baseline that accepts what was measured."""
     entries = {
-        key: Entry(m.unit.row.configured.identity(), m.sample, m.traces)
+        key: Entry(
+            m.unit.row.configured.identity(),
+            m.sample,
+            m.traces,
+            short(m.hashes),
+            digest(m.hashes),
+        )
         for key, m in measured.items()
     }
     return Baseline(manifest, entries)
+
+
+def short(hashes: Sequence[str]) -> tuple[str, ...]:
+    """Return what a baseline keeps of each seed's trace hash."""
+    return tuple(text[:_DIGITS] for text in hashes)
 
 
 def save(baseline: Baseline, path: Path) -> None:
@@ -58,8 +78,13 @@ def save(baseline: Baseline, path: Path) -> None:
     for (label, dataset), entry in baseline.entries.items():
         content.setdefault(dataset, {})[label] = {
             "hyperparameters": canonical(entry.hyperparameters),
-            "final": _text(entry.sample.final),
-            "area": _text(entry.sample.area),
+            **{
+                measure: _text(values)
+                for measure in MEASURES
+                if len(values := getattr(entry.sample, measure))
+            },
+            "hashes": "".join(entry.hashes),
+            "sha256": entry.sha256,
             "traces": [
                 f"{t.seed} {t.sha256} {','.join(map(str, t.first))} {','.join(t.prefixes)}"
                 for t in entry.traces
@@ -68,7 +93,7 @@ def save(baseline: Baseline, path: Path) -> None:
     text = {
         "format": FORMAT,
         "manifest": baseline.manifest,
-        "cells_sha256": _hash(content),
+        "cells_sha256": digest(content),
         "cells": content,
     }
     try:
@@ -96,11 +121,14 @@ def load(path: Path, command: str) -> Baseline:
                 f"{path} is a baseline of format {content['format']}; this version reads "
                 f"{FORMAT}. {accept}"
             )
-        if content["cells_sha256"] != _hash(content["cells"]):
+        if content["cells_sha256"] != digest(content["cells"]):
             raise ValueError("its content does not have the SHA-256 that it states")
         baseline = Baseline(content["manifest"], _entries(content["cells"]))
-        if any(len(entry.sample.final) != baseline.seeds for entry in baseline.entries.values()):
-            raise ValueError(f"not every row has the {baseline.seeds} seeds that it states")
+        for (label, dataset), entry in baseline.entries.items():
+            if not 0 < len(entry.sample.final) <= baseline.seeds:
+                raise ValueError(f"{label} on {dataset} has not 1 to {baseline.seeds} seeds")
+            if len(entry.hashes) != len(entry.sample.final):
+                raise ValueError(f"{label} on {dataset} lacks hashes of traces")
         return baseline
     except InputError:
         raise
@@ -114,8 +142,10 @@ def _entries(cells: Mapping[str, Mapping[str, Any]]) -> dict[Key, Entry]:
     return {
         (label, dataset): Entry(
             json.loads(cell["hyperparameters"]),
-            Sample(_integers(cell["final"]), _integers(cell["area"])),
+            Sample(**{m: _integers(cell[m]) for m in MEASURES if m in cell}),
             tuple(_trace(line) for line in cell["traces"]),
+            tuple(textwrap.wrap(cell["hashes"], _DIGITS)),
+            cell["sha256"],
         )
         for dataset, rows in cells.items()
         for label, cell in rows.items()
@@ -133,10 +163,6 @@ def _text(values: Integers) -> str:
 
 def _integers(text: str) -> Integers:
     return np.array([int(value) for value in text.split(" ")], dtype=np.int64)
-
-
-def _hash(cells: Any) -> str:
-    return digest(cells)
 
 
 def require(baseline: Baseline, suite: Suite, command: str) -> None:
@@ -164,7 +190,7 @@ def require(baseline: Baseline, suite: Suite, command: str) -> None:
             f"The baseline has {baseline.seeds} seeds; {suite.seeds} were asked for. Use "
             f"--seeds {baseline.seeds} or fewer."
         )
-    here = {(unit.row.label, unit.dataset) for unit in units(suite)}
+    here = {(unit.row.label, unit.dataset) for unit in gate_cells.units(suite)}
     for text, keys in (
         ("The baseline lacks", here - set(baseline.entries)),
         ("Only the baseline has", set(baseline.entries) - here),

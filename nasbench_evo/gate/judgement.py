@@ -1,7 +1,8 @@
 """The search-quality gate: is the search what it was, and if not, is it worse?
 
-Layer A compares golden traces, layer B the distribution of regret over paired seeds, layer C the
-order of the methods. docs/gate.md says how to use it; results/gate_power/ what it can find.
+Layer A compares traces, layer B distributions over paired seeds, layer C the order of the methods
+and what is known of them, layer D the figures that people read. docs/gate.md says how to use it;
+results/gate_power/ what it can find.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.gate import layers as gate_layers
 from nasbench_evo.gate import traces as gate_traces
 from nasbench_evo.gate.baseline import Baseline
-from nasbench_evo.gate.layers import Cell, Order
+from nasbench_evo.gate.layers import FAILING, Cell, Order
 from nasbench_evo.gate.measured import Key, Measured
+from nasbench_evo.gate.summary import NOT_ASKED, SummaryCheck
 from nasbench_evo.gate.traces import TraceCheck
 from nasbench_evo.suite import Entry, Suite, kind_of, rows
 
@@ -36,30 +38,59 @@ class Outcome:
     orders: list[Order]
     allow_changed_traces: bool
     strict: bool
+    summary: SummaryCheck
 
     @property
     def layers(self) -> dict[str, tuple[bool, str]]:
         """Whether each layer passes, and a sentence that says why."""
+        return {
+            "A traces": self._traces(),
+            "B distribution": self._distribution(),
+            "C ordering": self._ordering(),
+            "D summary": self._summary(),
+        }
+
+    @property
+    def behaviour_changed(self) -> bool:
+        """Whether layer A found a difference."""
+        return any(check.difference for check in self.traces)
+
+    def _traces(self) -> tuple[bool, str]:
+        text = f"{sum(t.equal for t in self.traces)} of {sum(t.of for t in self.traces)} runs equal"
         changed = [t for t in self.traces if t.difference]
-        inferior = [c for c in self.cells if c.verdict == "inferior"]
-        unshown = [c for c in self.cells if c.verdict == "not shown"]
-        failed = [o for o in self.orders if not o.passed]
-        a = f"{sum(t.equal for t in self.traces)} of {sum(t.of for t in self.traces)} traces equal"
         if changed:
             first = changed[0]
-            a += f"; behaviour changed, first: {first.label} on {first.dataset}, {first.difference}"
-            a += " (allowed)" if self.allow_changed_traces else ""
-        b = f"{len(inferior)} of {len(self.cells)} cells inferior, {len(unshown)} not shown"
-        if inferior:
-            b += f", first: {inferior[0].label} on {inferior[0].dataset}"
-        c = f"{len(self.orders) - len(failed)} of {len(self.orders)} requirements hold"
+            text += f"; behaviour changed, first: {first.label} on {first.dataset}, "
+            text += f"{first.difference}{' (allowed)' if self.allow_changed_traces else ''}"
+        return not changed or self.allow_changed_traces, text
+
+    def _distribution(self) -> tuple[bool, str]:
+        unshown = [c for c in self.cells if c.verdict == "not shown"]
+        wrong = [c for c in self.cells if c.verdict in FAILING]
+        changed = [c for c in self.cells if c.changed and not self.allow_changed_traces]
+        text = f"{len(wrong)} of {len(self.cells)} cells another search"
+        text += f", {len(changed)} changed, {len(unshown)} not shown"
+        if first := next(iter([*wrong, *changed]), None):
+            text += f", first: {first.label} on {first.dataset} is {first.verdict}"
+        return not (wrong or changed or (self.strict and unshown)), text
+
+    def _ordering(self) -> tuple[bool, str]:
+        failed = [o for o in self.orders if not o.passed]
+        text = f"{len(self.orders) - len(failed)} of {len(self.orders)} requirements hold"
         if failed:
-            c += f", first that does not: {failed[0].requirement}"
-        return {
-            "A traces": (not changed or self.allow_changed_traces, a),
-            "B distribution": (not inferior and not (self.strict and unshown), b),
-            "C ordering": (not failed, c),
-        }
+            text += f", first that does not: {failed[0].requirement}"
+        return not failed, text
+
+    def _summary(self) -> tuple[bool, str]:
+        found = self.summary
+        if found.skipped is not None:
+            return True, f"not compared with {found.file}: {found.skipped}"
+        allowed = self.allow_changed_traces and self.behaviour_changed
+        text = f"{found.figures} figures of {found.file} made again"
+        if found.differences:
+            text += f", {len(found.differences)} differ{' (allowed)' if allowed else ''}, first: "
+            text += found.differences[0]
+        return not found.differences or allowed, text
 
     @property
     def passed(self) -> bool:
@@ -87,6 +118,7 @@ class Outcome:
             "traces": [dataclasses.asdict(t) for t in self.traces],
             "cells": [dataclasses.asdict(c) for c in self.cells],
             "orders": [dataclasses.asdict(o) for o in self.orders],
+            "summary": dataclasses.asdict(self.summary),
         }
 
 
@@ -98,15 +130,18 @@ def judge(
     own: Sequence[str] = (),
     allow_changed_traces: bool = False,
     strict: bool = False,
+    summary: SummaryCheck | None = None,
 ) -> Outcome:
     """Judge what was measured against a baseline of the same units.
 
     Presets called nb201 and every preset of the algorithms `own` must beat random search. With
-    `strict` a cell whose non-inferiority is not shown fails layer B. Raises InputError if the
-    suite has no random search or regularized evolution.
+    `strict` a cell whose non-inferiority is not shown fails layer B. `summary` is what layer D
+    found, where it was asked for. Raises InputError if the suite has no random search or
+    regularized evolution.
     """
     samples = {key: m.sample for key, m in measured.items()}
     cells = gate_layers.distribution(baseline, measured, samples)
+    searched = gate_layers.own(measured)
     must_beat = tuned(measured, own)
     return Outcome(
         suite=suite,
@@ -114,11 +149,13 @@ def judge(
         traces=gate_traces.check(baseline, measured),
         cells=cells,
         orders=[
-            *gate_layers.ordering(measured, must_beat),
-            *gate_layers.initial_only(baseline, measured),
+            *gate_layers.ordering(searched, must_beat),
+            *gate_layers.known_answers(measured),
+            *gate_layers.initial_only(baseline, searched),
         ],
         allow_changed_traces=allow_changed_traces,
         strict=strict,
+        summary=summary or NOT_ASKED,
     )
 
 

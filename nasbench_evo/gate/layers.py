@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -13,19 +13,37 @@ import numpy as np
 from nasbench_evo import tables
 from nasbench_evo.analysis import statistics
 from nasbench_evo.errors import InputError
+from nasbench_evo.gate import traces
 from nasbench_evo.gate.baseline import Baseline
-from nasbench_evo.gate.measured import Key, Measured, Sample, Scale, length, scale
+from nasbench_evo.gate.cells import is_twin
+from nasbench_evo.gate.measured import (
+    MEASURES,
+    QUALITY,
+    Key,
+    Measured,
+    Sample,
+    Scale,
+    length,
+    scale,
+)
 from nasbench_evo.randomness import stream
+from nasbench_evo.tables import twins as table_twins
 
 ALPHA = 0.005  # level of layer B over all its tests together; layer C's over its presets
 MARGIN = 0.1  # of the gap between random search and regularized evolution
 CONFIDENCE = 0.95  # of the one-sided upper bound of the difference
 LEAST_BETTER = 0.8  # P(regularized evolution beats random search)
+_EVEN = 0.5  # P(better) of searches that are as good
+FOUND = 0.25  # share of regularized evolution's runs that find the best genotype where it is known
+EXACT = 0.001  # level at which random search is compared with its exact distribution
 _TINY = 1e-300  # p values below count as this: their normal quantile stays finite
 RANDOM = "random_search (paper)"
 REFERENCE = "regularized_evolution (paper)"
 
-Verdict = Literal["equal", "non-inferior", "not shown", "inferior"]
+Verdict = Literal[
+    "equal", "non-inferior", "not shown", "inferior", "better", "different", "rescored"
+]
+FAILING = ("inferior", "better", "different", "rescored")
 Pair = tuple[Sample, Sample]  # before, after: paired by seed
 
 
@@ -33,14 +51,16 @@ Pair = tuple[Sample, Sample]  # before, after: paired by seed
 class Cell:
     """Layer B for one unit; regrets in percentage points.
 
-    `p_final`, `p_area`: one-sided Mann-Whitney, Holm over both measures of all cells. `upper`:
-    one-sided 95% bootstrap bound of the paired difference in the IQM of the final regret.
+    `p_*`: two-sided Mann-Whitney of a measure of `Sample`, Holm over all measures of all cells; 1
+    where it is not measured. `upper`: one-sided 95% bootstrap bound of the paired difference in the
+    IQM of the final regret.
     """
 
     label: str
     dataset: str
     n: int
-    changed: int  # seeds with another final cell or another area
+    changed: int  # seeds with another value of some measure
+    rescored: int  # of these, the seeds whose trace is the same: the same search, other figures
     iqm_before: float
     iqm_after: float
     difference: float
@@ -50,7 +70,15 @@ class Cell:
     area_after: float
     p_final: float
     p_area: float
+    p_returned: float
+    p_seconds: float
+    p_changes: float
     verdict: Verdict
+
+    @property
+    def p(self) -> dict[str, float]:
+        """The p value of each measure."""
+        return {measure: getattr(self, f"p_{measure}") for measure in MEASURES}
 
 
 @dataclass(frozen=True)
@@ -66,35 +94,51 @@ class Order:
 
 def scales(measured: Mapping[Key, Measured]) -> dict[str, Scale]:
     """Return the exact regrets of every data set."""
-    table = {m.unit.dataset: m.unit.table for m in measured.values()}
-    return {dataset: scale(tables.load(name), dataset) for dataset, name in table.items()}
+    units = {m.unit.dataset: m.unit for m in measured.values()}
+    return {
+        name: scale(tables.load(unit.table), unit.table_dataset or unit.dataset)
+        for name, unit in units.items()
+    }
 
 
-def worse(pairs: Sequence[Pair], regrets: Sequence[Scale]) -> list[tuple[float, float]]:
-    """Return for each pair the p values of a worse final regret and a worse area.
+def own(measured: Mapping[Key, Measured]) -> dict[Key, Measured]:
+    """Return what was measured of the suite itself, without twins."""
+    return {key: m for key, m in measured.items() if not is_twin(m.unit)}
 
-    One-sided Mann-Whitney, Holm over all of them. Where every seed gives the same value there is
-    nothing to test: p is 1.
+
+def compare(pairs: Sequence[Pair], regrets: Sequence[Scale]) -> list[dict[str, float]]:
+    """Return for each pair the p value of each measure: is it another than before?
+
+    Two-sided Mann-Whitney, Holm over all of them. Where every seed gives the same value, or
+    nothing was measured, there is nothing to test: p is 1.
     """
-    p = []
-    for (before, after), regret in zip(pairs, regrets, strict=True):
-        p.append(_larger(regret.counts[after.final], regret.counts[before.final]))
-        p.append(_larger(after.area, before.area))
-    adjusted = statistics.holm(p).tolist()
-    return list(zip(adjusted[::2], adjusted[1::2], strict=True))
+    tested, p = [], []
+    for i, ((before, after), regret) in enumerate(zip(pairs, regrets, strict=True)):
+        for measure in MEASURES:
+            old, new = (sample.values(measure, regret) for sample in (before, after))
+            if len(old) and len(new):
+                tested.append((i, measure))
+                p.append(_apart(new, old))
+    found = [dict.fromkeys(MEASURES, 1.0) for _ in pairs]
+    for (i, measure), adjusted in zip(tested, statistics.holm(p).tolist(), strict=True):
+        found[i][measure] = adjusted
+    return found
 
 
-def _larger(after: np.ndarray, before: np.ndarray) -> float:
+def _apart(after: np.ndarray, before: np.ndarray) -> float:
     if np.array_equal(after, before):
         return 1.0
-    return statistics.mann_whitney(after, before, "greater")
+    return statistics.mann_whitney(after, before)
 
 
-def margins(baseline: Baseline, regrets: Mapping[str, Scale]) -> dict[str, float]:
+def margins(
+    baseline: Baseline, regrets: Mapping[str, Scale], twins: Collection[str] = ()
+) -> dict[str, float]:
     """Return the margin of non-inferiority of each data set, percentage points.
 
     A tenth of the baseline's gap in IQM final regret between random search and regularized
-    evolution. Raises InputError if the baseline lacks one of them, or there is no gap.
+    evolution; 0 on a twin without a gap. Raises InputError if the baseline lacks one of the two, or
+    there is no gap on a data set of the suite.
     """
     result = {}
     for dataset, regret in regrets.items():
@@ -106,12 +150,12 @@ def margins(baseline: Baseline, regrets: Mapping[str, Scale]) -> dict[str, float
                 f"is a share of the gap between them. Add them to the suite (missing: {error})."
             ) from error
         random, reference = (statistics.iqm(regret.counts[s.final] * regret.unit) for s in samples)
-        if not random > reference:
+        if not random > reference and dataset not in twins:
             raise InputError(
                 f"{dataset}: the baseline's regularized evolution does not beat its random "
                 "search; such a baseline can judge nothing. Give it more evaluations or seeds."
             )
-        result[dataset] = MARGIN * (random - reference)
+        result[dataset] = MARGIN * max(random - reference, 0.0)
     return result
 
 
@@ -120,34 +164,44 @@ def distribution(
 ) -> list[Cell]:
     """Return layer B for `samples`, each paired with the same seeds of the baseline."""
     regrets = scales(measured)
-    margin = margins(baseline, regrets)
+    twins = {m.unit.dataset for m in measured.values() if is_twin(m.unit)}
+    margin = margins(baseline, regrets, twins)
     pairs = [(baseline.entries[k].sample.head(len(s.final)), s) for k, s in samples.items()]
-    p_values = worse(pairs, [regrets[dataset] for _, dataset in samples])
+    p_values = compare(pairs, [regrets[dataset] for _, dataset in samples])
     return [
-        _cell(
-            (label, dataset),
-            pair,
-            p,
-            regrets[dataset],
-            margin[dataset],
-            length(measured[label, dataset].unit),
-        )
-        for (label, dataset), pair, p in zip(samples, pairs, p_values, strict=True)
+        _cell(baseline, measured[key], pair, p, regrets[key[1]], margin[key[1]])
+        for key, pair, p in zip(samples, pairs, p_values, strict=True)
     ]
 
 
 def _cell(
-    key: Key, pair: Pair, p: tuple[float, float], regret: Scale, margin: float, evaluations: int
+    baseline: Baseline,
+    measured: Measured,
+    pair: Pair,
+    p: Mapping[str, float],
+    regret: Scale,
+    margin: float,
 ) -> Cell:
     before, after = pair
     old, new = (regret.counts[sample.final] * regret.unit for sample in pair)
     bound = upper_bound(new, old)
-    changed = int(((before.final != after.final) | (before.area != after.area)).sum())
-    area = regret.unit / evaluations
+    changed = np.zeros(len(new), dtype=bool)
+    for measure in MEASURES:
+        a, b = (getattr(sample, measure) for sample in pair)
+        if len(a) == len(b) == len(changed):
+            changed |= a != b
+        elif len(a) != len(b):  # measured only before, or only now
+            changed[:] = True
+    rescored = 0
+    if after is measured.sample:  # not stopped on purpose
+        same = traces.unchanged(baseline.entries[measured.key], measured)
+        rescored = int(changed[: len(same)][same].sum())
+    area = regret.unit / length(measured.unit)
     return Cell(
-        *key,
+        *measured.key,
         n=len(new),
-        changed=changed,
+        changed=int(changed.sum()),
+        rescored=rescored,
         iqm_before=statistics.iqm(old),
         iqm_after=statistics.iqm(new),
         difference=statistics.iqm(new) - statistics.iqm(old),
@@ -155,10 +209,23 @@ def _cell(
         margin=margin,
         area_before=float(before.area.mean()) * area,
         area_after=float(after.area.mean()) * area,
-        p_final=p[0],
-        p_area=p[1],
-        verdict=verdict(changed, p, bound, margin),
+        p_final=p["final"],
+        p_area=p["area"],
+        p_returned=p["returned"],
+        p_seconds=p["seconds"],
+        p_changes=p["changes"],
+        verdict=verdict(int(changed.sum()), rescored, p, worsened(pair, regret), bound, margin),
     )
+
+
+def worsened(pair: Pair, regret: Scale) -> dict[str, bool]:
+    """Return for each measure of quality whether a run is likely worse than one before."""
+    found = {}
+    for measure in QUALITY:
+        old, new = (sample.values(measure, regret) for sample in pair)
+        if len(old) and len(new):
+            found[measure] = statistics.probability_of_improvement(new, old) < _EVEN
+    return found
 
 
 def upper_bound(after: np.ndarray, before: np.ndarray) -> float:
@@ -174,16 +241,32 @@ def upper_bound(after: np.ndarray, before: np.ndarray) -> float:
     ).high
 
 
-def verdict(changed: int, p: tuple[float, float], upper: float, margin: float) -> Verdict:
+def verdict(
+    changed: int,
+    rescored: int,
+    p: Mapping[str, float],
+    worse: Mapping[str, bool],
+    upper: float,
+    margin: float,
+) -> Verdict:
     """Return what a cell shows.
 
-    `inferior` needs evidence of being worse; `non-inferior` evidence of not being worse by the
-    margin; `not shown` is neither, as between few or noisy runs.
+    `rescored`: a search that did not change has other figures. `inferior` and `better` need
+    evidence in a measure of quality, the first counts if there is both; `different` needs it in
+    another measure. `non-inferior` needs evidence of not being worse by the margin; `not shown` is
+    none of these, as between few or noisy runs.
     """
     if not changed:
         return "equal"
-    if min(p) < ALPHA:
+    if rescored:
+        return "rescored"
+    found = {measure for measure, value in p.items() if value < ALPHA}
+    if any(worse.get(measure, False) for measure in found):
         return "inferior"
+    if found & set(QUALITY):
+        return "better"
+    if found:
+        return "different"
     return "non-inferior" if upper < margin else "not shown"
 
 
@@ -244,8 +327,43 @@ def initial_only(baseline: Baseline, measured: Mapping[Key, Measured]) -> list[O
     cells = distribution(baseline, measured, samples) if samples else []
     orders = []
     for label in dict.fromkeys(cell.label for cell in cells):
-        figures = {c.dataset: min(c.p_final, c.p_area) for c in cells if c.label == label}
+        figures = {c.dataset: min(c.p.values()) for c in cells if c.label == label}
         found = all(c.verdict == "inferior" for c in cells if c.label == label)
         name = f"{label} stopped at its initial population fails layer B (p)"
         orders.append(Order(name, figures, max(figures.values()), f"< {ALPHA}", found))
     return orders
+
+
+def known_answers(measured: Mapping[Key, Measured]) -> list[Order]:
+    """Return, for layer C, what is known of a search without running it.
+
+    On a table without noise the final regret of random search has an exact distribution; on an
+    additive table the best genotype is known, and regularized evolution must find it.
+    """
+    orders = []
+    for (label, dataset), m in measured.items():
+        kind = m.unit.table.partition(":")[2]
+        regret = scales({(label, dataset): m})[dataset]
+        if label == RANDOM and kind:
+            p = _as_drawn(regret, m)
+            name = f"{RANDOM} has the exact mean regret of uniform draws, {dataset} (p)"
+            orders.append(Order(name, {dataset: p}, p, f">= {EXACT}", p >= EXACT))
+        if label == REFERENCE and kind == table_twins.ADDITIVE:
+            space = tables.load(m.unit.table).space
+            best = space.index(table_twins.best_of(space))
+            share = float((m.sample.final == best).mean())
+            name = f"share of runs of {REFERENCE} that find the known best genotype"
+            orders.append(Order(name, {dataset: share}, share, f">= {FOUND}", share >= FOUND))
+    return orders
+
+
+def _as_drawn(regret: Scale, m: Measured) -> float:
+    """Return the p value of the mean final regret being that of the best of E uniform draws."""
+    counts = np.sort(regret.counts)
+    draws = int(m.unit.budget.evaluations or 1)
+    above = 1 - np.arange(len(counts) + 1) / len(counts)
+    chance = above[:-1] ** draws - above[1:] ** draws  # that it is the i-th best
+    mean = float(chance @ counts)
+    deviation = math.sqrt(float(chance @ (counts - mean) ** 2) / len(m.sample.final))
+    z = (float(regret.counts[m.sample.final].mean()) - mean) / deviation
+    return 2 * NormalDist().cdf(-abs(z))

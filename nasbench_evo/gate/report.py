@@ -10,8 +10,8 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.gate import layers
 from nasbench_evo.gate.baseline import Baseline, Entry
 from nasbench_evo.gate.judgement import Outcome
-from nasbench_evo.gate.layers import Cell, Order
-from nasbench_evo.gate.measured import Scale
+from nasbench_evo.gate.layers import FAILING, Cell, Order
+from nasbench_evo.gate.measured import MEASURES, Scale
 from nasbench_evo.gate.traces import TraceCheck
 
 
@@ -32,23 +32,29 @@ def sections(outcome: Outcome) -> list[Section]:
             "A traces",
             ("data set", "algorithm (preset)", "equal", "first difference"),
             [(t.dataset, t.label, f"{t.equal}/{t.of}", t.difference or "") for t in outcome.traces],
-            "Golden genotype sequences. Any difference is a change of behaviour; an intended one "
-            "needs --allow-changed-traces here, and --accept once its quality is accepted.",
+            "Genotypes, accuracies and fractions of every run. Any difference is a change of "
+            "behaviour; an intended one needs --allow-changed-traces here, and --accept once its "
+            "quality is accepted.",
         ),
         Section(
             "B distribution",
             (
-                *("data set", "algorithm (preset)", "n", "changed"),
+                *("data set", "algorithm (preset)", "n", "changed", "rescored"),
                 *("IQM before", "IQM now", "difference", "upper", "margin"),
-                *("area before", "area now", "p final", "p area", "verdict"),
+                *("area before", "area now"),
+                *(f"p {measure}" for measure in MEASURES),
+                "verdict",
             ),
             [_cell_row(cell) for cell in outcome.cells],
             "Regret in percentage points over paired seeds. IQM: of the final regret; upper: "
             f"one-sided {layers.CONFIDENCE:.0%} bootstrap bound of the difference; margin: "
             f"{layers.MARGIN:.0%} of the gap between random search and regularized evolution; "
-            "area: mean regret over the search; p: one-sided Mann-Whitney, Holm over all cells and "
-            f"both measures. Inferior: a p below {layers.ALPHA}. Non-inferior: upper below "
-            "margin. Not shown: neither; more seeds would tell (fails only with --strict).",
+            "area: mean regret over the search; returned: regret of what the algorithm ended with; "
+            "seconds: simulated; changes: of the incumbent; p: two-sided Mann-Whitney, Holm over "
+            f"all cells and measures. A p below {layers.ALPHA} is inferior, better, or different "
+            "(no measure of quality); rescored: other figures of the same traces; all four fail. "
+            "Non-inferior: upper below margin. Not shown: neither; more seeds would tell (fails "
+            "only with --strict).",
         ),
         Section(
             "C ordering",
@@ -58,18 +64,32 @@ def sections(outcome: Outcome) -> list[Section]:
             "one-sided Mann-Whitney over all data sets (Stouffer), Holm over the presets. Searches "
             "stopped at their initial population must be found by layer B, or it has no power.",
         ),
+        Section(
+            "D summary",
+            ("file", "figures", "differ", "first", "holds"),
+            [_summary_row(outcome)],
+            "The summary of these runs beside the file that people read.",
+        ),
     ]
 
 
 def _cell_row(c: Cell) -> tuple[str, ...]:
     return (
-        *(c.dataset, c.label, str(c.n), str(c.changed)),
+        *(c.dataset, c.label, str(c.n), str(c.changed), str(c.rescored)),
         *(f"{v:.3f}" for v in (c.iqm_before, c.iqm_after)),
         *(f"{v:+.3f}" for v in (c.difference, c.upper)),
         *(f"{v:.3f}" for v in (c.margin, c.area_before, c.area_after)),
-        *(f"{v:.2g}" for v in (c.p_final, c.p_area)),
+        *(f"{v:.2g}" for v in c.p.values()),
         c.verdict,
     )
+
+
+def _summary_row(outcome: Outcome) -> tuple[str, ...]:
+    found = outcome.summary
+    passed, _ = outcome.layers["D summary"]
+    first = found.skipped or next(iter(found.differences), "")
+    counts = ("", "") if found.skipped else (str(found.figures), str(len(found.differences)))
+    return found.file, *counts, first, "yes" if passed else "NO"
 
 
 def _order_row(o: Order) -> tuple[str, ...]:
@@ -99,11 +119,12 @@ def junit(outcome: Outcome, seconds: float) -> bytes:
     allowed = outcome.allow_changed_traces
     cases = {
         "A traces": [_trace_case(t, allowed) for t in outcome.traces],
-        "B distribution": [_cell_case(c, outcome.strict) for c in outcome.cells],
+        "B distribution": [_cell_case(c, outcome) for c in outcome.cells],
         "C ordering": [
             (o.requirement, "", None if o.passed else f"{o.value:.3g} is not {o.bound}")
             for o in outcome.orders
         ],
+        "D summary": [_summary_case(outcome)],
     }
     for layer, found in cases.items():
         failures = sum(failure is not None for _, _, failure in found)
@@ -127,13 +148,20 @@ def _trace_case(t: TraceCheck, allowed: bool) -> Case:
     return t.label, t.dataset, None if allowed else t.difference
 
 
-def _cell_case(c: Cell, strict: bool) -> Case:
-    failed = c.verdict == "inferior" or (strict and c.verdict == "not shown")
+def _cell_case(c: Cell, outcome: Outcome) -> Case:
+    failed = c.verdict in FAILING or (outcome.strict and c.verdict == "not shown")
+    failed = failed or bool(c.changed and not outcome.allow_changed_traces)
     text = (
         f"{c.verdict}: IQM regret {c.iqm_before:.3f} -> {c.iqm_after:.3f}, upper {c.upper:+.3f}, "
-        f"margin {c.margin:.3f}, p final {c.p_final:.2g}, p area {c.p_area:.2g}"
+        f"margin {c.margin:.3f}, {c.changed} changed, p "
     )
+    text += ", ".join(f"{measure} {value:.2g}" for measure, value in c.p.items())
     return c.label, c.dataset, text if failed else None
+
+
+def _summary_case(outcome: Outcome) -> Case:
+    passed, text = outcome.layers["D summary"]
+    return outcome.summary.file, "", None if passed else text
 
 
 def side_by_side(old: Baseline | None, new: Baseline, regrets: Mapping[str, Scale]) -> Section:
@@ -143,15 +171,15 @@ def side_by_side(old: Baseline | None, new: Baseline, regrets: Mapping[str, Scal
         label, dataset = key
         before = old.entries.get(key) if old else None
         after = new.entries.get(key)
-        texts = [_quality(entry, regrets[dataset]) for entry in (before, after)]
-        same = "" if before is None or after is None else _same(before.traces, after.traces)
+        texts = [_quality(entry, regrets.get(dataset)) for entry in (before, after)]
+        same = "" if before is None or after is None else _same(before.hashes, after.hashes)
         rows.append((dataset, label, *texts, same))
     columns = ("data set", "algorithm (preset)", "IQM regret old", "IQM regret new", "same traces")
     return Section("Baseline", columns, rows, "Empty: not in that baseline.")
 
 
-def _quality(entry: Entry | None, regret: Scale) -> str:
-    if entry is None:
+def _quality(entry: Entry | None, regret: Scale | None) -> str:
+    if entry is None or regret is None:
         return ""
     values = regret.counts[entry.sample.final] * regret.unit
     return f"{statistics.iqm(values):.3f} (n={len(values)})"

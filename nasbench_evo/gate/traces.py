@@ -1,4 +1,4 @@
-"""Layer A of the gate: golden traces. Any difference is a change of behaviour."""
+"""Layer A of the gate: the traces of all seeds. Any difference is a change of behaviour."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nasbench_evo import tables
-from nasbench_evo.gate.baseline import Baseline, Entry
+from nasbench_evo.files import digest
+from nasbench_evo.gate.baseline import Baseline, Entry, short
 from nasbench_evo.gate.measured import BLOCK, Key, Measured, Trace
 
 
 @dataclass(frozen=True)
 class TraceCheck:
-    """Layer A for one unit; `difference` says where the first changed trace departs."""
+    """Layer A for one unit: how many of its seeds have the trace that they had.
+
+    `difference` says where the first changed trace departs.
+    """
 
     label: str
     dataset: str
@@ -34,18 +38,30 @@ def _check(entry: Entry, measured: Measured) -> TraceCheck:
         return "".join(map(str, space.from_index(index)))
 
     differences = []
-    pairs = zip(entry.traces, measured.traces, strict=True)
+    pairs = zip(entry.traces, measured.traces, strict=False)
     for (old, now), engine_hash in zip(pairs, measured.hashes, strict=False):
         if now.sha256 != engine_hash:
             text = "another trace in another process: randomness from outside its stream"
             differences.append(f"seed {now.seed}: {text}")
         elif now != old:
             differences.append(f"seed {now.seed}: {departure(old, now, show)}")
-    n = len(measured.traces)
+    n = len(measured.hashes)
+    same = unchanged(entry, measured)
+    changed = [measured.first_seed + i for i, ok in enumerate(same) if not ok]
+    if changed and not differences:
+        more = f" and {len(changed) - 1} others" if len(changed) > 1 else ""
+        differences.append(f"seed {changed[0]}{more} of {n}: another trace")
+    if not changed and n == len(entry.hashes) and digest(measured.hashes) != entry.sha256:
+        differences.append("the traces of all seeds together have another SHA-256")
     if not differences:
         return TraceCheck(label, dataset, n, n, None)
     changes = _changes(entry.hyperparameters, measured.unit.row.configured.identity())
-    return TraceCheck(label, dataset, n - len(differences), n, differences[0] + changes)
+    return TraceCheck(label, dataset, n - len(changed), n, differences[0] + changes)
+
+
+def unchanged(entry: Entry, measured: Measured) -> list[bool]:
+    """Return for each measured seed whether its trace is the baseline's."""
+    return [a == b for a, b in zip(entry.hashes, short(measured.hashes), strict=False)]
 
 
 def _changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:

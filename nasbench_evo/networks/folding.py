@@ -53,6 +53,7 @@ class Folding:
         found = [self._statistics.get(name) or _running(self._batch_norm(name)) for name in names]
         mean = torch.cat([mean.expand(rows, -1) for mean, _ in found], 1)
         variance = torch.cat([variance.expand(rows, -1) for _, variance in found], 1)
+        # all layers of a network have the same eps
         scale = torch.cat([x.weight for x in layers]) * (variance + layers[0].eps).rsqrt()
         return scale, torch.cat([x.bias for x in layers]) - mean * scale
 
@@ -61,6 +62,7 @@ class Folding:
         if name not in self._statistics:
             return [0] * self.individuals
         if name not in self._versions:
+            # By bytes: only what is equal in every bit gives equal outputs.
             rows = torch.cat(self._statistics[name], 1).detach().cpu().numpy()
             first: dict[bytes, int] = {}
             self._versions[name] = [
@@ -94,6 +96,8 @@ class Folding:
         if len(individuals) == 1 or self.common([f"{name}.1"]):
             weight, bias = self.convolution(name, individuals[0])
             return F.conv2d(x, weight, bias, layer.stride, layer.padding)
+        # A weight for each individual would be a call for each: one convolution, then BatchNorm by
+        # row.
         y = F.conv2d(x, self.weight(name), None, layer.stride, layer.padding)
         return self.normalise(f"{name}.1", y, individuals)
 
@@ -110,6 +114,7 @@ class Folding:
     def residual(self, name: str, x: Tensor, individuals: range) -> Tensor:
         """Return residual block `name` of x, [individuals * batch, channels, h, w]."""
         main = F.relu(self.convolve(f"{name}.first", F.relu(x), individuals))
+        # without BatchNorm: the same weights for all
         shortcut: Tensor = self._modules[f"{name}.shortcut"](F.avg_pool2d(x, 2, ceil_mode=True))
         return self.convolve(f"{name}.second", main, individuals).add_(shortcut)
 

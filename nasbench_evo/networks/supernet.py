@@ -42,6 +42,33 @@ class Supernet(nn.Module):
             "relax. Use an algorithm that evaluates genotypes, such as genetic_nas."
         )
 
+    def edge_weights(self, logits: Tensor) -> Tensor:
+        """Return the weights of edges [.., *edge_shape]: the softmax over those into each node.
+
+        Raises Unsupported for a supernet without edge normalisation.
+        """
+        raise Unsupported(
+            f"{type(self).__name__} has no edge normalisation: use the space darts_cell, or "
+            "edge_normalisation=false."
+        )
+
+    def forward_weighed(self, images: Tensor, weights: Tensor, edges: Tensor) -> Tensor:
+        """Return the logits of a mixture whose edges are weighed by `edges` [*edge_shape]."""
+        raise NotImplementedError
+
+    def weighed_together(
+        self,
+        images: Tensor,
+        weights: Tensor,
+        edges: Tensor,
+        statistics: Statistics | None = None,
+    ) -> Tensor:
+        """Return the logits of several such mixtures, one after the other; [n, b, classes]."""
+        forwards = [
+            partial(self.forward_weighed, images, *one) for one in zip(weights, edges, strict=True)
+        ]
+        return self._one_by_one(statistics, forwards)
+
     def paths_together(
         self, images: Tensor, genotypes: Sequence[Genotype], statistics: Statistics | None = None
     ) -> Tensor:

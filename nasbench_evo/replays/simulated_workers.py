@@ -70,7 +70,7 @@ def _singles(request: Request) -> Iterator[Request]:
             yield request._replace(genotypes=(genotype,), continues=(number,))
     elif isinstance(request, EvaluateMixtures):
         for i in range(len(request.alphas)):
-            yield EvaluateMixtures(request.alphas[i : i + 1])
+            yield request.only(i)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ def _events(
     running: list[tuple[float, int, int, Evaluation]] = []
     now, number, open_ = 0.0, 0, True
     while True:
+        # A spent budget leaves about one slack, by how `left` began.
         while open_ and len(running) < workers and left > 2 * _SLACK:
             try:
                 proposed = schedule.propose()
@@ -151,6 +152,8 @@ def _events(
             if proposed is None:
                 break
             ticket, request = proposed
+            # The table knows the answer at once; the schedule learns it when the training ends on
+            # the clock.
             (answer,) = session.answer(request)
             if answer.cost > left:
                 open_ = False
@@ -161,6 +164,7 @@ def _events(
         if not running:
             return
         now, _, ticket, answer = heapq.heappop(running)
+        # the earliest of all that run: no other ends in time
         if now > deadline:
             return
         schedule.absorb(ticket, answer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,9 +55,10 @@ class Factor:
 
     @property
     def key(self) -> str:
-        """Return a name for files, such as "eigen_paper_primary_step"."""
+        """Return a name for files, such as "eigen_paper_primary_step"; of letters that all take."""
         preset = self.preset.split(",")[0]
-        return "_".join((self.algorithm, preset, *(self.names or ("variants",))))
+        parts = (self.algorithm, preset, *(self.names or ("variants",)))
+        return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts))
 
     @property
     def generational(self) -> Generational | None:

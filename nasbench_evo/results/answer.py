@@ -142,8 +142,9 @@ def by_training(final: Sequence[Mapping[str, Any]], details: Mapping[str, Any]) 
     said = {**details, "final_trainings": [dict(one) for one in final]}
     if not final:
         return Judgement(details=said)
+    validated = all(one["valid_accuracy"] is not None for one in final)
     return Judgement(
-        sum(one["valid_accuracy"] for one in final) / len(final),
+        sum(one["valid_accuracy"] for one in final) / len(final) if validated else None,
         sum(one["test_accuracy"] for one in final) / len(final),
         details=said,
     )
@@ -182,8 +183,8 @@ def _seen(found: Answer) -> list[tuple[str, str | None]]:
         *(
             (
                 "trained anew",
-                f"{one['valid_accuracy']:.3f} % valid, {one['test_accuracy']:.3f} % test "
-                f"({one['status']})",
+                f"{_number(one['valid_accuracy'], '.3f', ' % valid, ') or ''}"
+                f"{one['test_accuracy']:.3f} % test ({one['status']})",
             )
             for one in found.details.get("final_trainings", ())
         ),

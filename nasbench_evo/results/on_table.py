@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,22 @@ def _test(g: Group) -> statistics.Interval:
     return found
 
 
+def _regret_by(rule: str, g: Group) -> float | None:
+    """Return the mean regret of what a rule of recommendation takes at the end of the runs."""
+    cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
+    if None in cells:
+        return None
+    table = tables.reported(g.runs.unit.table)
+    return float(np.mean([table.regret(g.dataset, cell) for cell in cells]))
+
+
 class OnTable(Kind):
     """Rows are judged by regret: the distance to the best cell's mean over trials."""
 
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto")
+    figures = ("regret", "final", "pareto", "relaxation")
     meaning = (
         "Accuracy: validation, percent, of the mean over the found cell's trials, which the search "
         "did not see; mean ± standard deviation over runs. Regret: distance to the best cell of "
@@ -102,6 +112,21 @@ class OnTable(Kind):
             form=".3f",
             width=4,
         ),
+        *(
+            Column(
+                f"regret_{rule}",
+                partial(_regret_by, rule),
+                f"by {rule}",
+                "points",
+                f"Mean regret where the run recommends the best {told} (the rule {rule}), whatever "
+                "rule the row has.",
+                form=".3f",
+                width=5,
+            )
+            for rule, told in (
+                ("seen", "single answer"), ("mean", "average over a cell's answers")
+            )
+        ),
         Column(
             "mean_test",
             lambda g: _test(g).estimate,
@@ -111,7 +136,7 @@ class OnTable(Kind):
             "the table has it.",
             std="std_test",
             form=".3f",
-            width=1,
+            width=0,
         ),
         Column("std_test", lambda g: g.facts["std_test"]),
         Column("test_low", lambda g: _test(g).low),
@@ -303,12 +328,13 @@ def _group(
         "test": test,
         "std_test": float(tests.std(ddof=1)) if len(tests) > 1 else math.nan,
         MEASURED: None,
+        "last": checkpoint == suite.marks[-1],
     }
     if table.measured is not None:
         means, index = table.mean_measured[table.row(dataset)], table.space.index
         ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
         facts[MEASURED] = float(ends.mean())
-    if checkpoint == suite.marks[-1]:
+    if facts["last"]:
         ended = [run.returned for run in runs.records if run.returned is not None]
         if ended:
             facts["returned"] = float(np.mean([table.regret(dataset, cell) for cell in ended]))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nasbench_evo.analysis.bootstrap import Array
-from nasbench_evo.engines import CLOCK, REPORT
+from nasbench_evo.engines import CLOCK, INCUMBENTS, REPORT
 from nasbench_evo.evaluators import probing
 from nasbench_evo.spaces import Genotype
 from nasbench_evo.store import Record, Store
@@ -67,6 +67,14 @@ class Run:
     def returned(self) -> Genotype | None:
         """What the algorithm itself ended with, where it says so."""
         value = self.data.get("returned")
+        return None if value is None else frozen(value)
+
+    def recommended(self, rule: str) -> Genotype | None:
+        """Return the last incumbent by a rule, "seen" or "mean"; None where no record says it.
+
+        Runs of earlier versions know only that of the rule that they were run with.
+        """
+        value = self.data.get(INCUMBENTS, {}).get(rule)
         return None if value is None else frozen(value)
 
 

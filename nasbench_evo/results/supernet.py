@@ -63,7 +63,7 @@ class Supernet(Training):
 
     name = "supernet"
     judged = ("truth", "final_test", "seen")
-    figures = ("shared_weights", "final_accuracy")
+    figures = ("shared_weights", "final_accuracy", "relaxation")
     meaning = (
         "Accuracies are percent, means over runs. Seen: with shared weights, not to be compared "
         "with the others. Standalone: trained alone, as the truth table has it, with its 95% "

@@ -36,8 +36,7 @@ def finals(runs: UnitRuns) -> list[Mapping[str, Any]]:
 
 def final_mean(runs: UnitRuns, part: str) -> float | None:
     """Return the mean accuracy ("valid" or "test") of the fresh trainings, percent."""
-    values = [one[f"{part}_accuracy"] for one in finals(runs)]
-    return float(np.mean(values)) if values else None
+    return mean_or_none([one[f"{part}_accuracy"] for one in finals(runs)])
 
 
 def final_std(runs: UnitRuns) -> float | None:
@@ -125,9 +124,7 @@ class Training(Kind):
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
         """Return what was seen of the result, and its fresh trainings."""
         final = {
-            f"final_{part}": fmean(one[f"{part}_accuracy"] for one in run.final)
-            if run.final
-            else None
+            f"final_{part}": mean_or_none([one[f"{part}_accuracy"] for one in run.final])
             for part in ("valid", "test")
         }
         return {
@@ -167,7 +164,7 @@ class Standalone(Training):
 
     name = "standalone"
     judged = ("final_test", "seen_mean")
-    figures = ("accuracy", "final_accuracy")
+    figures = ("accuracy", "final_accuracy", "relaxation")
     meaning = (
         "Accuracies are percent. Seen: validation accuracy of the incumbent in its search, the "
         "best of many noisy values and so too high; mean with its 95% bootstrap interval. "
@@ -268,7 +265,7 @@ def trained_anew(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     said = {
         f"final trainings, {name}": ", ".join(f"{one[key]:.2f}" for one in found) + " %"
         for name, key in (("test", "test_accuracy"), ("validation", "valid_accuracy"))
-        if found
+        if found and all(one[key] is not None for one in found)
     }
     return {**said, "failed trainings": "; ".join(failed)} if failed else said
 

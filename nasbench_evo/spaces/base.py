@@ -131,6 +131,8 @@ class IntegerSpace(Space):
         distribution is the same. A subclass with a `vary` of its own goes step by step.
         """
         genes = list(genotype)
+        # Mutations of different genes commute and each gene's value is a Markov chain of its own:
+        # how many mutations hit each gene is all that counts, not their order.
         if type(self).vary is IntegerSpace.vary:
             while steps > 2 * len(genes):
                 self._vary_together(genes, min(steps, _MOST), rng)
@@ -238,5 +240,7 @@ def _shift(cardinality: int, hits: int) -> tuple[float, float]:
     maps a uniform number above it onto 0..c-2.
     """
     others = cardinality - 1
+    # The chain steps to each other value alike: its eigenvalues are 1 and -1/(c - 1). All whole
+    # numbers until the division.
     unchanged = (others**hits + others * (-1) ** hits) / (cardinality * others**hits)
     return unchanged, others / (1 - unchanged) if unchanged < 1 else 0.0

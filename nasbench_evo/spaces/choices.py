@@ -6,6 +6,7 @@ to a neighbouring value; elsewhere it takes any other value.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from nasbench_evo.spaces.base import IntegerSpace
 
 _MOST_CHOICES = 255  # a gene is a byte in trace hashes
 _MOST_GENOTYPES = 10_000_000  # rows of a table
-_KEYS = {"name", "genes", "blocks", "metric"}
+_KEYS = {"name", "genes", "blocks", "printed", "edges", "metric", "missing"}
 _GENE_KEYS = {"name", "choices", "ordered"}
 
 Value = str | int | float
@@ -40,12 +41,19 @@ class Gene:
 class Choices(IntegerSpace):
     """Genotypes are tuples of positions in each gene's choices.
 
-    The printed form is `gene=value,gene=value` in any order. Raises InputError for genes that make
-    no space. Where all genes have equally many choices the space has relaxations, [genes, choices].
+    The printed form is `gene=value,gene=value` in any order, or `printed`, which names each gene
+    once in braces: "{stem}-{width}". `edges` are (source, target) of each gene in a graph whose
+    nodes are numbered, for drawing. Raises InputError for genes that make no space. Where all genes
+    have equally many choices the space has relaxations, [genes, choices].
     """
 
     def __init__(
-        self, name: str, genes: Sequence[Gene], blocks: Sequence[int] | None = None
+        self,
+        name: str,
+        genes: Sequence[Gene],
+        blocks: Sequence[int] | None = None,
+        printed: str | None = None,
+        edges: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """`blocks` are the numbers of genes that crossover exchanges as wholes (default: one)."""
         sizes = [1] * len(genes) if blocks is None else list(blocks)
@@ -58,6 +66,9 @@ class Choices(IntegerSpace):
         self._positions = [
             {_text(value): i for i, value in enumerate(gene.choices)} for gene in genes
         ]
+        self.printed = printed
+        self._pattern = None if printed is None else _pattern(printed, self.genes)
+        self.edges = None if edges is None else _edges(edges, len(genes))
         if self.size > _MOST_GENOTYPES:
             raise InputError(f"{name} has {self.size} genotypes; {_MOST_GENOTYPES} are the most.")
         if len(set(self.cardinalities)) == 1:
@@ -96,12 +107,20 @@ class Choices(IntegerSpace):
         ]
 
     def format(self, genotype: tuple[int, ...]) -> str:
-        """Return `gene=value` for each gene, with commas."""
+        """Return `gene=value` for each gene, with commas; or the space's own printed form."""
         pairs = zip(self.genes, genotype, strict=True)
+        if self.printed is not None:
+            text = self.printed
+            for gene, i in pairs:
+                text = text.replace("{" + gene.name + "}", _text(gene.choices[i]))
+            return text
         return ",".join(f"{gene.name}={_text(gene.choices[i])}" for gene, i in pairs)
 
     def parse(self, text: str) -> tuple[int, ...]:
-        """Return the genotype of `gene=value,...`; raise InputError naming what is wrong."""
+        """Return the genotype of a printed form; raise InputError naming what is wrong."""
+        if self._pattern is not None and (match := self._pattern.fullmatch(text.strip())):
+            found = [match[f"g{i}"] for i in range(len(self.genes))]
+            return tuple(self.position(i, value) for i, value in enumerate(found))
         values = {}
         for part in text.strip().split(","):
             name, equals, value = part.partition("=")
@@ -128,7 +147,12 @@ class Choices(IntegerSpace):
             {"name": g.name, "choices": list(g.choices), "ordered": g.ordered} for g in self.genes
         ]
         blocks = [block.stop - block.start for block in self.blocks]
-        return {"name": self.name, "genes": genes, "blocks": blocks}
+        content: dict[str, Any] = {"name": self.name, "genes": genes, "blocks": blocks}
+        if self.printed is not None:  # what is not given must not change older tables
+            content["printed"] = self.printed
+        if self.edges is not None:
+            content["edges"] = [list(edge) for edge in self.edges]
+        return content
 
 
 def of_content(content: Any, origin: str) -> Choices:
@@ -144,7 +168,13 @@ def of_content(content: Any, origin: str) -> Choices:
             if type(ordered) is not bool:
                 raise InputError(f"ordered is true or false; got {ordered!r}.")
             genes.append(Gene(str(gene["name"]), tuple(gene["choices"]), ordered))
-        return Choices(str(content["name"]), genes, content.get("blocks"))
+        return Choices(
+            str(content["name"]),
+            genes,
+            content.get("blocks"),
+            content.get("printed"),
+            content.get("edges"),
+        )
     except InputError as error:
         raise InputError(f"{origin}: {error}") from error
     except KeyError as error:
@@ -182,6 +212,44 @@ def _check(name: str, genes: Sequence[Gene], blocks: Sequence[int]) -> None:
             raise InputError(f"{gene.name} needs 2 to {_MOST_CHOICES} choices.")
     if any(type(n) is not int or n < 1 for n in blocks) or sum(blocks) != len(genes):
         raise InputError(f"blocks are numbers of genes, {len(genes)} in all; got {list(blocks)}.")
+
+
+def _pattern(printed: Any, genes: Sequence[Gene]) -> re.Pattern[str]:
+    """Return what reads a printed form; raise InputError for one that cannot be read back."""
+    names = re.findall(r"\{([^{}]*)\}", printed) if isinstance(printed, str) else []
+    if sorted(names) != sorted(gene.name for gene in genes):
+        expected = " ".join(f"{{{gene.name}}}" for gene in genes)
+        raise InputError(f"printed names each gene once in braces: {expected}; got {printed!r}.")
+    places = {gene.name: i for i, gene in enumerate(genes)}
+    pattern = ""
+    for number, part in enumerate(re.split(r"\{[^{}]*\}", printed)):
+        if number and not part and number < len(names):  # the next gene follows at once
+            lengths = {len(_text(value)) for value in genes[places[names[number - 1]]].choices}
+            if len(lengths) > 1:
+                raise InputError(
+                    f"printed has {{{names[number - 1]}}} right before another gene, and its "
+                    "choices have different lengths: put something between them."
+                )
+        pattern += re.escape(part)
+        if number < len(names):
+            i = places[names[number]]
+            texts = sorted(map(_text, genes[i].choices), key=len, reverse=True)
+            pattern += f"(?P<g{i}>{'|'.join(map(re.escape, texts))})"
+    return re.compile(pattern)
+
+
+def _edges(edges: Any, n: int) -> tuple[tuple[int, int], ...]:
+    """Return the edges of a graph, one a gene; raise InputError where they are none."""
+    plain = isinstance(edges, list | tuple) and all(
+        isinstance(edge, list | tuple) and len(edge) == 2 and all(type(x) is int for x in edge)
+        for edge in edges
+    )
+    if not plain or len(edges) != n or not all(0 <= a < b for a, b in edges):
+        raise InputError(
+            f"edges are [source, target] with 0 <= source < target, one a gene ({n}); got "
+            f"{edges!r}."
+        )
+    return tuple((a, b) for a, b in edges)
 
 
 def _text(value: Any) -> str:

@@ -57,12 +57,17 @@ class DartsCell(IntegerSpace):
     node k chooses among 0..k+1, in lexicographic order; gene g of an operation is
     `OPERATIONS[g + 1]` (never none), a's applied to i and b's to j. Node 0, with one pair, has no
     pair gene: 22 genes in all. Crossover blocks are the nodes.
+
+    Relaxations weigh all 8 operations, or 7 without `none` (EG-NAS's published code); genotypes
+    are the same.
     """
 
     name: ClassVar[str] = "darts_cell"
-    operations = OPERATIONS
+    with_none: bool = True
 
-    def __init__(self) -> None:
+    def __init__(self, with_none: bool = True) -> None:
+        if not with_none:
+            self.with_none = False  # the default is no part of a space's identity
         blocks: list[slice] = []
         cardinalities: list[int] = []
         for _ in CELL_TYPES:
@@ -105,14 +110,27 @@ class DartsCell(IntegerSpace):
     @property
     def alpha_shape(self) -> tuple[int, int, int]:
         """Shape of a relaxation: (cell types, edges, operations)."""
-        return len(CELL_TYPES), len(EDGES), len(OPERATIONS)
+        return len(CELL_TYPES), len(EDGES), len(self.operations)
 
-    def discretize(self, alphas: NDArray[np.float64]) -> list[Genes]:
-        """Return the genotype of each relaxation; `alphas` are logits [n, 2, 14, 8].
+    @property
+    def edge_shape(self) -> tuple[int, int]:
+        """Shape of the logits that weigh the edges into each node: (cell types, edges)."""
+        return len(CELL_TYPES), len(EDGES)
 
-        An edge is as strong as its best operation but none, after the softmax over all 8; a node
-        keeps its 2 strongest edges (the earlier of equals), each with that operation. Raises
-        InputError for another shape.
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations that a relaxation weighs."""
+        return OPERATIONS if self.with_none else OPERATIONS[1:]
+
+    def discretize(
+        self, alphas: NDArray[np.float64], edges: NDArray[np.float64] | None = None
+    ) -> list[Genes]:
+        """Return the genotype of each relaxation; `alphas` are logits [n, *alpha_shape].
+
+        An edge is as strong as its best operation but none, after the softmax over all; times its
+        own share of a node, the softmax of the logits `edges` [n, *edge_shape] over the edges into
+        it, where those are given (PC-DARTS). A node keeps its 2 strongest edges (the earlier of
+        equals), each with that operation. Raises InputError for another shape.
         """
         if alphas.ndim != 4 or alphas.shape[1:] != self.alpha_shape:
             raise InputError(
@@ -121,8 +139,11 @@ class DartsCell(IntegerSpace):
             )
         # The logarithm of the softmax keeps the order where the softmax itself rounds to 0 or 1.
         shifted = alphas - alphas.max(axis=-1, keepdims=True)
-        strengths = shifted[..., 1:].max(axis=-1) - np.log(np.exp(shifted).sum(axis=-1))
-        operations = alphas[..., 1:].argmax(axis=-1) + 1
+        first = int(self.with_none)  # of the operations that an edge may keep
+        strengths = shifted[..., first:].max(axis=-1) - np.log(np.exp(shifted).sum(axis=-1))
+        operations = alphas[..., first:].argmax(axis=-1) + 1
+        if edges is not None:
+            strengths = strengths + self._log_shares(edges, len(alphas))
         return [
             self._genes(
                 {
@@ -133,18 +154,32 @@ class DartsCell(IntegerSpace):
             for i in range(len(alphas))
         ]
 
-    def weights(self, genotype: Genes) -> NDArray[np.float64]:
-        """Return the genotype as a mixture: 0 and 1, [2, 14, 8], each edge's a distribution.
+    def _log_shares(self, edges: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        """Return the logarithm of each edge's share of its node, of logits [n, *edge_shape]."""
+        if edges.shape != (n, *self.edge_shape):
+            raise InputError(
+                f"The edges of {n} {self.name} relaxations are [{n}, "
+                f"{', '.join(map(str, self.edge_shape))}]; got {list(edges.shape)}."
+            )
+        shares = []
+        for logits in np.split(edges, np.cumsum([k + 2 for k in range(NODES - 1)]), axis=-1):
+            shifted = logits - logits.max(axis=-1, keepdims=True)
+            shares.append(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+        return np.concatenate(shares, axis=-1)
 
-        An edge that no node keeps has all its weight on none. `discretize` gives it back.
+    def weights(self, genotype: Genes) -> NDArray[np.float64]:
+        """Return the genotype as a mixture: 0 and 1, [*alpha_shape].
+
+        An edge that no node keeps has all its weight on none, or is 0 where there is no none.
+        `discretize` gives the genotype back.
         """
-        weights = np.zeros(self.alpha_shape)
+        weights = np.zeros((len(CELL_TYPES), len(EDGES), len(OPERATIONS)))
         weights[..., 0] = 1.0
         for c, nodes in enumerate(self.describe(genotype).values()):
             for k, (a, b, operation_a, operation_b) in enumerate(nodes):
                 for state, operation in ((a, operation_a), (b, operation_b)):
                     weights[c, EDGES.index((state, k)), [0, operation]] = 0.0, 1.0
-        return weights
+        return weights if self.with_none else weights[..., 1:]
 
     def format(self, genotype: Genes) -> str:
         """Return the text in which DARTS and its successors publish genotypes."""

@@ -69,11 +69,16 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
         return path
-    files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
-    known = {file.stem: file for file in files if file.name != PUBLISHED}
+    known = bundled()
     if name not in known:
         raise unknown("suite", name, known)
     return known[name]
+
+
+def bundled() -> dict[str, Path]:
+    """Return the suites that the package brings, by name."""
+    files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
+    return {file.stem: file for file in files if file.name != PUBLISHED}
 
 
 def bundled_folders() -> list[Path]:

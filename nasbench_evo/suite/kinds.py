@@ -139,13 +139,16 @@ class SupernetSuite(SuiteKind):
     def specification(self, search: TrainedSearch) -> Specification:
         """Return how the shared weights are trained, and what was found after it."""
         epochs = search_epochs(search.algorithm)
+        values = specifications.shared_settings(
+            search.algorithm.shared_settings(search.space), search.values, search.dataset
+        )
         space = specifications.check_supernet(
-            search.space, search.values, search.final, [search.dataset], search.devices
+            search.space, values, search.final, [search.dataset], search.devices
         )
         search.algorithm.check_space(space)
         last = None if search.final is None else canonical(search.final)
         return specifications.SupernetOptions(
-            search.space, canonical(search.values), search.devices, epochs, None, last
+            search.space, canonical(values), search.devices, epochs, None, last
         )
 
     def check(self, suite: Suite) -> None:
@@ -157,6 +160,9 @@ class SupernetSuite(SuiteKind):
         for row in rows(suite):
             row.configured.check_space(space)
             search_epochs(row.configured)
+            for dataset in suite.datasets:
+                values = self._settings(suite, row, dataset)
+                specifications.check_supernet(suite.space, values, None, [dataset], suite.devices)
 
     def _check_truth(self, suite: Suite, space: Space) -> None:
         if suite.truth is None:
@@ -182,13 +188,18 @@ class SupernetSuite(SuiteKind):
         probe = suite.rank_correlation
         training = specifications.SupernetOptions(
             suite.space,
-            canonical(suite.evaluator_set),
+            canonical(self._settings(suite, row, dataset)),
             tuple(suite.devices),
             search_epochs(row.configured),
             None if probe is None else Probe(probe.cells, probe.every),
             None if suite.final_set is None else canonical(suite.final_set),
         )
         return Unit(row, dataset, table, budget, training)
+
+    def _settings(self, suite: Suite, row: Row, dataset: str) -> dict[str, Any]:
+        """Return the settings of a row's shared weights."""
+        asked = row.configured.shared_settings(suite.space)
+        return specifications.shared_settings(asked, suite.evaluator_set, dataset)
 
     def table(self, suite: Suite) -> str | None:
         """Return the truth table."""

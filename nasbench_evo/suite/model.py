@@ -153,8 +153,9 @@ class Suite(_Strict):
 
     @property
     def marks(self) -> list[float]:
-        """Where results are taken; of a budget in seconds the last is the end of the run."""
-        if not self.by_seconds or self.checkpoints[-1:] == [self.end]:
+        """Where results are taken: checkpoints, and the end of a run in seconds or without any."""
+        ended = self.checkpoints[-1:] == [self.end]
+        if ended or (self.checkpoints and not self.by_seconds):
             return [*self.checkpoints]
         return [*self.checkpoints, self.end]
 
@@ -184,8 +185,6 @@ class Suite(_Strict):
     def _checkpoints_fit(self) -> Suite:
         if self.by_epochs:
             return self
-        if not self.checkpoints and not self.by_seconds:
-            raise ValueError("checkpoints is missing: the numbers of evaluations to report at")
         rising = self.checkpoints == sorted(set(self.checkpoints))
         within = all(1 <= checkpoint <= self.end for checkpoint in self.checkpoints)
         if not rising or not within:

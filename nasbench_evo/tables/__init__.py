@@ -12,10 +12,15 @@ EMBEDDED = (embedded.NAME, *hpo.BENCHMARKS)  # those that come inside simple-hpo
 def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     """Return the table called `name`, at one length of training (default: its longest).
 
-    `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy. Raises
-    InputError with the near miss if there is no such table, and naming what there is if the table
-    has no training of that length.
+    `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy;
+    `NAME:mean` and `NAME:additive` its twins without noise. Raises InputError with the near miss if
+    there is no such table, and naming what there is if the table has no training of that length.
     """
+    if ":" in name:
+        from nasbench_evo.tables import twins
+
+        of, _, kind = name.partition(":")
+        return twins.twin(load(of, epochs), kind)
     name, _, length = name.partition("@")
     if length:
         if not length.isdecimal() or epochs not in (None, int(length)):
@@ -44,9 +49,11 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
 def reported(name: str) -> Table:
     """Return the table that a report reads for searches on `name`: the longest training.
 
-    A search may run on a proxy of few epochs; what it found is judged at full length.
+    A search may run on a proxy of few epochs; what it found is judged at full length. Where the
+    longest lacks a data set (tasks with trainings of different lengths), it is the table itself.
     """
-    return load(name.partition("@")[0])
+    longest, searched = load(name.partition("@")[0]), load(name)
+    return longest if set(searched.datasets) <= set(longest.datasets) else searched
 
 
 def known() -> list[str]:

@@ -10,6 +10,7 @@ from nasbench_evo.files import write_atomically
 from nasbench_evo.tables import container, imported
 
 SUFFIX = ".table.xz"
+_MOST = 1 << 28  # bytes of a table that comes with the package, and to unpack it
 
 
 def files() -> dict[str, Path]:
@@ -40,8 +41,11 @@ def unpack(name: str) -> Path:
     source = files()[name]
     target = imported.path_of(name)
     try:
-        content = lzma.decompress(source.read_bytes())
-    except (OSError, lzma.LZMAError) as error:
+        decompressor = lzma.LZMADecompressor(memlimit=_MOST)
+        content = decompressor.decompress(source.read_bytes(), max_length=_MOST)
+        if not decompressor.eof:
+            raise lzma.LZMAError(f"it is cut, or larger than {_MOST >> 20} MB")
+    except (OSError, EOFError, MemoryError, lzma.LZMAError) as error:
         raise DataError(f"{source} is damaged: {error}. Check it out again.") from error
     write_atomically(target, content)
     try:

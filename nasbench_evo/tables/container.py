@@ -5,14 +5,18 @@ free fields, and name, dtype, shape, offset and SHA-256 of each array), then the
 little-endian, each at a multiple of 64 bytes. The header's hash is the table's identity: it covers
 the hash of every array. `read` checks the header and the file's length, `checked` one array,
 `check` all.
+
+A file may be somebody else's, and its hashes then say nothing: types are of a closed list, sizes
+are positive and within the file, and what arrays hold is for the reader of the table to check.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +28,10 @@ from nasbench_evo.files import replacing
 
 MAGIC = b"nasbench_evo table 2\n"
 _ALIGNMENT = 64
-_HEADER_LIMIT = 1 << 24  # bytes
+_HEADER_LIMIT = 1 << 22  # bytes; parsed they take up to twenty times as much
+_DTYPES = ("|u1", "<u2", "<u4", "<i4", "<i8", "<f4", "<f8")
+_MOST_AXES = 8
+_LONGEST_NAME = 300
 _DIGITS = 64
 _PART = 1 << 20  # bytes read at a time
 
@@ -88,14 +95,13 @@ def read(path: Path) -> Container:
             f"{path} is truncated or altered: expected header SHA-256 {expected}, got {sha256}. "
             "Import it again."
         )
-    fields = json.loads(header)
-    described = fields.pop("arrays")
+    fields, described = _described(path, header)
     start = len(head) + len(header)
     start += -start % _ALIGNMENT
     arrays: dict[str, NDArray[Any]] = {}
     hashes: dict[str, str] = {}
     for name, dtype, shape, offset, digest in described:
-        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
         end = start + offset + nbytes + -nbytes % _ALIGNMENT
         if end > size:
             raise DataError(
@@ -105,6 +111,27 @@ def read(path: Path) -> Container:
         arrays[name] = np.memmap(path, dtype, "r", start + offset, tuple(shape))
         hashes[name] = digest
     return Container(path, sha256, fields, arrays, hashes)
+
+
+def _described(path: Path, header: bytes) -> tuple[dict[str, Any], list[Any]]:
+    """Return the fields of a header and what it says of its arrays, checked."""
+    try:
+        fields = json.loads(header)
+        described = fields.pop("arrays")
+        for name, dtype, shape, offset, digest in described:
+            named = type(name) is str and len(name) <= _LONGEST_NAME and name.isprintable()
+            sized = type(shape) is list and 1 <= len(shape) <= _MOST_AXES
+            sound = sized and all(type(n) is int and 0 < n < 2**48 for n in shape)
+            placed = type(offset) is int and 0 <= offset < 2**48 and offset % _ALIGNMENT == 0
+            if not (named and sound and placed and dtype in _DTYPES and type(digest) is str):
+                raise ValueError(f"the array {[name, dtype, shape, offset]!a:.200}")
+        if len({name for name, *_ in described}) < len(described):
+            raise ValueError("two arrays of one name")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{path} has a header that no import writes: {error!s:.200}. Import it again."
+        ) from error
+    return fields, described
 
 
 def in_memory(path: Path) -> Container:
@@ -136,14 +163,32 @@ def _compare(container: Container, name: str, digest: str) -> None:
 
 
 def _digest(path: Path, array: NDArray[Any]) -> str:
-    """Return the SHA-256 of a mapped array, read in parts: no page of the map is touched."""
-    digest, left = hashlib.sha256(), array.nbytes
+    """Return the SHA-256 of a mapped array."""
+    digest = hashlib.sha256()
+    for part in _parts(path, array):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def extremes(container: Container, name: str) -> tuple[float, float]:
+    """Return the least and the greatest value of an array, but for NaN; inf, -inf if all are."""
+    array, found = container.arrays[name], (math.inf, -math.inf)
+    for part in _parts(container.path, array):
+        values = np.frombuffer(part, array.dtype)
+        known = values[~np.isnan(values)]
+        if known.size:
+            found = min(found[0], float(known.min())), max(found[1], float(known.max()))
+    return found
+
+
+def _parts(path: Path, array: NDArray[Any]) -> Iterator[bytes]:
+    """Yield the bytes of a mapped array in parts: no page of the map is touched."""
+    left = array.nbytes
     with path.open("rb") as file:
         file.seek(array.offset)  # type: ignore[attr-defined]  # a numpy.memmap
         while left and (part := file.read(min(left, _PART))):
-            digest.update(part)
+            yield part
             left -= len(part)
-    return digest.hexdigest()
 
 
 def check(container: Container) -> None:

@@ -21,18 +21,21 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError, InputError, unknown
 from nasbench_evo.files import tables_folder
 from nasbench_evo.spaces import Choices, IntegerSpace, choices, spellings
-from nasbench_evo.tables import container
+from nasbench_evo.tables import container, sound
 from nasbench_evo.tables import metric as metric_
 from nasbench_evo.tables.container import Container
-from nasbench_evo.tables.importing import sheets, tabular
+from nasbench_evo.tables.importing import sheets, tabular, transnas
 from nasbench_evo.tables.importing.collector import METRIC, Collector
 from nasbench_evo.tables.importing.columns import Reading
-from nasbench_evo.tables.importing.files import Progress, md5, read_file, read_folder
+from nasbench_evo.tables.importing.files import Costs, Progress, md5, read_file, read_folder
 from nasbench_evo.tables.importing.official import known_as
 from nasbench_evo.tables.table import DEFAULT_SPACE, Table
 
 _SUFFIX = ".table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+INFEASIBLE = "infeasible"
+DEFAULT_TABLE = "nasbench201"  # whose accuracies costs of devices stand beside
+MISSING_RULES = ("error", INFEASIBLE)  # what a genotype without a result is to a search
 _MAPPED = "valid_curve"  # too large to copy into every process
 
 
@@ -63,7 +66,7 @@ def open_file(name: str) -> Container:
     path = path_of(name)
     if not path.exists():
         raise unknown("table", name, names())
-    return container.read(path)
+    return sound.check_fields(container.read(path))
 
 
 def epochs_of(name: str) -> list[int]:
@@ -84,17 +87,27 @@ def load(name: str, epochs: int | None = None) -> Table:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
-    file = container.read(path)
+    file = sound.check_fields(container.read(path))
     known = sorted(map(int, file.fields["recipes"]))
     chosen = known[-1] if epochs is None else epochs
     if chosen not in known:
         raise InputError(
             f"The table {name} has trainings of {', '.join(map(str, known))} epochs; got {chosen}."
         )
+    try:
+        return _table(file, name, chosen, known[-1])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no table that an import made: {error!s:.200} Import it again."
+        ) from error
+
+
+def _table(file: Container, name: str, chosen: int, longest: int) -> Table:
+    """Return the table of a file at one length of training, every value checked."""
     fields: dict[str, Any] = {
         key: tuple(value) for key, value in file.fields["recipes"][str(chosen)].items()
     }
-    space, metric = _space(file), metric_.of_content(file.fields.get("metric"), str(path))
+    space, metric = _space(file), metric_.of_content(file.fields.get("metric"), str(file.path))
     prefix = f"{chosen}/"
     arrays: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -102,25 +115,39 @@ def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
         field = full.removeprefix(prefix)
         if full.startswith(prefix) and "/" not in field:
             kept = container.checked(file, full)
+            if field == _MAPPED:
+                sound.check_curves(file, full, space.size)
             kept = kept if field == _MAPPED else np.array(kept)
             if field.startswith(METRIC):
                 metrics[field.removeprefix(METRIC)] = kept
             else:
                 arrays[field] = kept
     cells = arrays.pop("curve_cells", None)
+    if cells is not None:
+        _check_cells(cells, space.size)
     if cells is not None and len(cells) < space.size:
         arrays["valid_curve"] = _spread(arrays["valid_curve"], cells, space.size)
-    return Table(
-        name=name if chosen == known[-1] else f"{name}@{chosen}",
+    table = Table(
+        name=name if chosen == longest else f"{name}@{chosen}",
         label=f"{file.fields['label']}, {chosen} epochs",
         sha256=identity(file),
         epochs=chosen,
         metrics=metrics,
         space=space,
         metric=metric,
+        infeasible=file.fields.get("missing") == INFEASIBLE,
         **fields,
         **arrays,
     )
+    sound.check_values(table)
+    return table
+
+
+def _check_cells(cells: NDArray[Any], size: int) -> None:
+    """Raise Unsound unless the cells of learning curves are different rows of the table."""
+    rising = cells.ndim == 1 and cells.dtype.kind == "i" and bool((np.diff(cells) > 0).all())
+    if not rising or not 0 <= cells[0] <= cells[-1] < size:
+        raise sound.Unsound(f"learning curves are of different cells 0..{size - 1}.")
 
 
 def _space(file: Container) -> IntegerSpace:
@@ -192,6 +219,20 @@ def save(
         own["space"] = collector.space.to_json()
     if collector.metric != metric_.ACCURACY:
         own["metric"] = collector.metric.to_json()
+    if collector.infeasible:
+        own["missing"] = INFEASIBLE
+    return _write(path, name, source, own, recipes, arrays)
+
+
+def _write(
+    path: Path,
+    name: str,
+    source: Mapping[str, Any],
+    own: Mapping[str, Any],
+    recipes: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+) -> Path:
+    """Write a table; `own` is what only some have: space, metric, rule for what is missing."""
     fields = {
         "name": name,
         "label": str(source["label"]),
@@ -206,6 +247,52 @@ def save(
     except OSError as error:
         raise DataError(f"Cannot write {path}: {error.strerror or error}.") from error
     return path
+
+
+def _infeasible(described: Any, asked: str | None) -> bool:
+    """Return whether genotypes without a result are failures; InputError for what is no rule."""
+    for value in (described, asked):
+        if value not in (None, *MISSING_RULES):
+            raise unknown("rule for missing results", str(value), MISSING_RULES)
+    return (asked or described) == INFEASIBLE
+
+
+def _with_costs(
+    base: str, name: str, costs: Costs, source: Mapping[str, Any], *, replace: bool
+) -> Path:
+    """Write a table of NAS-Bench-201 again as `name`, with more metrics; return its file."""
+    from nasbench_evo.tables import embedded
+
+    path = free_path(name, replace=replace)
+    if base == embedded.NAME:
+        table = embedded.load()
+        length = str(embedded.EPOCHS)
+        kept = ("correct", "train_seconds", "latency_seconds", "parameters")
+        arrays = {f"{length}/{field}": getattr(table, field) for field in kept}
+        described: dict[str, Any] = {
+            "datasets": list(table.datasets),
+            "images": list(table.images),
+            "valid_split": list(table.valid_split or ()),
+            "test_split": [""] * len(table.datasets),
+        }
+        recipes: dict[str, Any] = {length: described}
+        own: dict[str, Any] = {}
+    else:
+        file = open_file(base)
+        container.check(file)
+        arrays, recipes = dict(file.arrays), file.fields["recipes"]
+        own = {key: file.fields[key] for key in ("metric", "missing") if key in file.fields}
+        if "space" in file.fields:
+            raise InputError(f"The table {base} is of another space than {DEFAULT_SPACE.name}.")
+    for length, fields in recipes.items():
+        shared = [dataset for dataset in fields["datasets"] if dataset in costs]
+        for metric in sorted({metric for dataset in shared for metric in costs[dataset]}):
+            unknown_ = np.full(DEFAULT_SPACE.size, np.nan)
+            rows = [costs.get(dataset, {}).get(metric, unknown_) for dataset in fields["datasets"]]
+            arrays[f"{length}/{METRIC}{metric}"] = np.stack(rows)
+    if not any(METRIC in key for key in arrays):
+        raise InputError(f"The table {base} has none of the data sets {', '.join(costs)}.")
+    return _write(path, name, source, own, recipes, arrays)
 
 
 def free_path(name: str, *, replace: bool) -> Path:
@@ -230,11 +317,15 @@ def import_path(
     say: Callable[[str], None] = lambda word: None,
     reading: Reading | None = None,
     space: Path | None = None,
+    missing: str | None = None,
+    onto: str | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
     `reading` says what the columns and numbers of a table of one's own are; `say` hears what the
     person should know. `space` is a space.toml, for a table of another space than NAS-Bench-201.
+    `missing` says what a search gets for a genotype without a result: "error", or "infeasible".
+    `onto` is the table whose accuracies HW-NAS-Bench's costs stand beside (default: the embedded).
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
@@ -249,7 +340,9 @@ def import_path(
     read = spellings.reader(chosen, reading.spelling, reading.index)
     metric = metric_.of_content(described.get("metric"), str(space))
     collector = Collector(str(path), read, chosen, metric)
+    collector.infeasible = _infeasible(described.get("missing"), missing)
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
+    costs: Costs | None = None
     if via is not None:
         from nasbench_evo.tables.importing import adapter
 
@@ -257,13 +350,23 @@ def import_path(
         source["via"] = via
     elif path.is_dir():
         read_folder(path, collector, progress)
+    elif path.suffix.lower() == ".json" and (root := transnas.read_json(path)) is not None:
+        transnas.collect(root, collector)
     elif path.suffix.lower() in sheets.ENDINGS:
         tabular.read(path, collector, reading)
     else:
-        read_file(path, collector, progress)
+        costs = read_file(path, collector, progress)
+    if onto is not None and costs is None:
+        raise InputError(
+            f"--onto goes with HW-NAS-Bench's costs; {path} has accuracies of its own."
+        )
     if path.is_file():
         source["md5"] = md5(path)
         source["known_as"] = known_as(source["md5"])
+    if costs is not None:
+        base = onto or DEFAULT_TABLE
+        source["label"] = f"{base} with costs from {path.name}"
+        return _with_costs(base, name, costs, source, replace=replace)
     file = save(collector, name, source, replace=replace)
     for word in collector.words:
         say(word)

@@ -57,6 +57,7 @@ def unpack(data: bytes, origin: str, expected_sha256: str | None = None) -> Tabl
         )
     if not data.startswith(_MAGIC):
         raise DataError(f"{origin} is not a packed table of this version.")
+    # JSON escapes line ends in texts, so that the first one ends the header
     end = data.index(b"\n", len(_MAGIC)) + 1
     header = json.loads(data[len(_MAGIC) : end])
     offset = end + -end % _ALIGNMENT

@@ -65,6 +65,7 @@ class Table:
     space: IntegerSpace = dataclasses.field(default_factory=lambda: DEFAULT_SPACE)
     metric: Metric = ACCURACY  # what was measured; `correct` counts its score
     measured: NDArray[np.float32] | None = None  # [D, G, T] the metric itself, where no accuracy
+    infeasible: bool = False  # a genotype without a trial is a failure (0 %), not an error
     epochs: int | None = None  # of the full training behind `correct`; None where not known
     valid_split: tuple[str, ...] | None = None  # [D] the source's name of what `correct` counts
     test_split: tuple[str, ...] | None = None  # [D] the source's name of `test_accuracy`
@@ -127,7 +128,18 @@ class Table:
         images = np.array(self.images)[:, None]
         whole = self.trials * images
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where a genotype has no trial
-            return np.asarray(100 * counts / whole)
+            means = np.asarray(100 * counts / whole)
+        if self.infeasible:
+            there = np.asarray(self.trials.any(axis=1))[:, None]
+            means = np.where(there & (self.trials == 0), 0.0, means)
+        return means
+
+    @cached_property
+    def failure_seconds(self) -> NDArray[np.float64]:
+        """Simulated seconds that an infeasible genotype costs: the mean of the others; [D]."""
+        with np.errstate(invalid="ignore"):
+            known = np.where(self.trials > 0, self.full_seconds, 0).sum(axis=1)
+            return np.asarray(known / np.maximum((self.trials > 0).sum(axis=1), 1))
 
     @cached_property
     def mean_measured(self) -> NDArray[np.float64]:
@@ -136,7 +148,8 @@ class Table:
             return self.mean_accuracy
         total = np.where(self.present, self.measured, 0).sum(axis=2, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            return np.asarray(total / self.trials)
+            means = np.asarray(total / self.trials)
+        return np.where(self.trials == 0, self.metric.worst, means) if self.infeasible else means
 
     @cached_property
     def mean_test_accuracy(self) -> NDArray[np.float64] | None:
@@ -161,6 +174,13 @@ class Table:
         searched = np.asarray(self.trials.any(axis=1))[:, None]
         return np.where(searched, means, tests)
 
+    def known(self, dataset: str) -> NDArray[np.bool_]:
+        """Return which genotypes have a result on a data set; [G]."""
+        d = self.row(dataset)
+        return np.asarray(
+            ~np.isnan(self.quality[d]) if self.by_test(dataset) else self.trials[d] > 0
+        )
+
     def by_test(self, dataset: str) -> bool:
         """Return whether a data set has a test accuracy only, so that reports rank by it."""
         return not self.trials[self.row(dataset)].any()
@@ -174,7 +194,7 @@ class Table:
     def has_times(self, dataset: str) -> bool:
         """Return whether the data set has training times, which budgets in seconds need."""
         d = self.row(dataset)
-        return not np.isnan(self.train_seconds[d][~np.isnan(self.quality[d])]).any()
+        return not np.isnan(self.train_seconds[d][self.known(dataset)]).any()
 
     def has_curve(self, dataset: str) -> bool:
         """Return whether the data set has learning curves on its validation split."""

@@ -70,7 +70,7 @@ def _identity(name: str) -> Check:
 def _dataset(table: Table, dataset: str, label: str) -> list[Check]:
     d = table.row(dataset)
     trials = table.trials[d]
-    covered = int((~np.isnan(table.quality[d])).sum())
+    covered = int(table.known(dataset).sum())
     by_test = "test accuracies only; " if table.by_test(dataset) else ""
     numbers = ", ".join(f"{(trials == n).sum()} with {n}" for n in np.unique(trials))
     checks = [

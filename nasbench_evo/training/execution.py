@@ -28,7 +28,8 @@ class Execution:
     itself bit for bit. CUDA does only with `deterministic` (and the environment variable
     CUBLAS_WORKSPACE_CONFIG): without it, cuDNN chooses its algorithms by timing them, and fp32
     convolutions and products round their inputs to TF32. fp16 needs CUDA. `compile` hands the
-    network to torch.compile.
+    network to torch.compile. At most `eval_batch_size` images are evaluated at once; on a CPU fewer
+    where that is faster.
     """
 
     precision: Precision = "fp32"

@@ -42,6 +42,7 @@ class DataOptions:
     valid_source: Literal["train", "test"] = "train"
     train_size: int | None = None
     image_size: int = 64  # pixels; only for folders of image files
+    valid_per_class: tuple[int, ...] | None = None
 
     def load(self, device: str = "cpu") -> Dataset:
         """Return the data set on `device`, kept for the next call of this process.
@@ -103,13 +104,21 @@ class Job:
     teacher: Path | None = None  # file of the teacher to distil from
     test: bool = False  # measure the test part too: for reports only
 
+    @property
+    def stops(self) -> bool:
+        """Whether it goes on from a checkpoint, or leaves one."""
+        return self.start is not None or self.keep is not None
+
 
 @dataclass(frozen=True)
 class Trained:
-    """What a job gave; diverged and failed trainings have the accuracy and loss of chance."""
+    """What a job gave; diverged and failed trainings have the accuracy and loss of chance.
 
-    valid_accuracy: float  # percent
-    valid_loss: float
+    Without a validation part, as final trainings may be, `valid_*` are None.
+    """
+
+    valid_accuracy: float | None  # percent
+    valid_loss: float | None
     seconds: float  # of this job alone
     status: str  # "ok", "diverged" or "failed"
     reason: str  # of what went wrong; of an "ok" training, that batches were split
@@ -132,7 +141,7 @@ def training_seed(
 def train(plan: TrainingPlan, jobs: Sequence[Job], device: str = "cpu") -> list[Trained]:
     """Do some jobs on `device`; more than one are trained jointly, as one network.
 
-    Raises InputError for jobs that cannot be trained jointly (checkpoints, a teacher).
+    Jobs done together have no teacher, and end at the same fraction.
     """
     dataset = plan.data.load(device)
     with threads(plan.threads):
@@ -154,6 +163,16 @@ def _in_memory(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> lis
 
 
 def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
+    training = _begun(plan, job, dataset)
+    before = training.progress.seconds
+    result = training.run(job.until)
+    if job.keep is not None:
+        training.save(job.keep)
+    return _trained(plan, job, dataset, training.model, result, result.seconds - before)
+
+
+def _begun(plan: TrainingPlan, job: Job, dataset: Dataset) -> Training:
+    """Return the training of a job, as far as it is."""
     training = Training(
         plan.network_of(job.genotype, job.seed),
         dataset,
@@ -164,17 +183,20 @@ def _alone(plan: TrainingPlan, job: Job, dataset: Dataset) -> Trained:
     )
     if job.start is not None:
         training.load(job.start)
-    before = training.progress.seconds
-    result = training.run(job.until)
-    if job.keep is not None:
-        training.save(job.keep)
-    return _trained(plan, job, dataset, training.model, result, result.seconds - before)
+    return training
 
 
 def _jointly(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[Trained] | None:
     """Train jobs as one network; None where that does not fit into memory."""
-    networks: list[Any] = [plan.network_of(job.genotype, job.seed) for job in jobs]
+    trainings: list[Training] = []
     try:
+        if any(job.stops for job in jobs):
+            trainings = [_begun(plan, job, dataset) for job in jobs]
+            if len({training.iteration for training in trainings}) > 1:
+                return [_alone(plan, job, dataset) for job in jobs]  # one had diverged
+        networks: list[Any] = [training.model for training in trainings] or [
+            plan.network_of(job.genotype, job.seed) for job in jobs
+        ]
         training = JointTraining(
             networks,
             dataset,
@@ -184,12 +206,20 @@ def _jointly(plan: TrainingPlan, jobs: Sequence[Job], dataset: Dataset) -> list[
         )
     except TooLittleMemory:
         return None
-    results = training.run()
+    before = [one.progress.seconds for one in trainings] or [0.0] * len(jobs)
+    if trainings:
+        training.take_over(trainings)
+    results = training.run(jobs[0].until)
     if all(result.status == "failed" for result in results):
         return None
+    if trainings:
+        training.hand_over(trainings)
+    for job, one in zip(jobs, trainings, strict=False):
+        if job.keep is not None:
+            one.save(job.keep)
     return [
-        _trained(plan, job, dataset, network, result, result.seconds)
-        for job, network, result in zip(jobs, networks, results, strict=True)
+        _trained(plan, job, dataset, network, result, result.seconds - earlier)
+        for job, network, result, earlier in zip(jobs, networks, results, before, strict=True)
     ]
 
 
@@ -201,12 +231,15 @@ def _trained(
     result: TrainingResult,
     seconds: float,
 ) -> Trained:
-    accuracy, loss, reason = result.valid_accuracy, result.valid_loss, result.reason
+    reason = result.reason
+    valid: tuple[float | None, float | None] = (result.valid_accuracy, result.valid_loss)
     if result.status == "ok" and result.batch_splits > 1:
         reason = f"batches in {result.batch_splits} parts: a whole one does not fit into memory"
     test: tuple[float | None, float | None] = (None, None)
     if result.status != "ok":
-        accuracy, loss = chance(dataset.classes)
+        valid = chance(dataset.classes)
+    if not len(dataset.valid):
+        valid = (None, None)
     if job.test:
         test = chance(dataset.classes)
         if result.status == "ok":
@@ -218,8 +251,7 @@ def _trained(
                 precision=plan.execution.precision,
             )
     return Trained(
-        accuracy,
-        loss,
+        *valid,
         seconds,
         result.status,
         reason,

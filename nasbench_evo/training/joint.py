@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,11 +19,27 @@ from nasbench_evo.training.data.batches import BatchStream
 from nasbench_evo.training.data.datasets import Dataset
 from nasbench_evo.training.data.images import Batch
 from nasbench_evo.training.execution import Execution, out_of_memory, sgd
+from nasbench_evo.training.joint_layers import Stacked
 from nasbench_evo.training.joint_network import JointNetwork
-from nasbench_evo.training.measure import autocast, model_dtype
+from nasbench_evo.training.measure import at_once, autocast, model_dtype
 from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.results import Progress, TrainingResult
 from nasbench_evo.training.seeding import Seed, words
+from nasbench_evo.training.trainer import Training
+
+FEW = 2**16  # numbers in an activation: below, fewer kernels are worth some zeros in them
+
+
+def obstacles(recipe: Recipe, execution: Execution) -> list[str]:
+    """Return the names of what couples networks, so that they cannot be trained jointly."""
+    found = {
+        "gradient_clip": recipe.gradient_clip,
+        "drop_path": recipe.drop_path,
+        "auxiliary_weight": recipe.auxiliary_weight,
+        "precision='fp16'": execution.precision == "fp16",
+        "channels_last=False": not execution.channels_last,
+    }
+    return [name for name, on in found.items() if on]
 
 
 class JointTraining:
@@ -52,7 +69,7 @@ class JointTraining:
         self.device = dataset.train.labels.device
         self._check()
         self.networks = tuple(self.execution.placed(n, self.device) for n in networks)
-        joint = JointNetwork(networks)
+        joint = JointNetwork(networks, merged=self._numbers(networks) <= FEW)
         self.model = self.execution.placed(joint, self.device).train()
         self._joint = joint
         self.streams = [
@@ -77,17 +94,16 @@ class JointTraining:
         self.progress = [Progress() for _ in seeds]
         self.iteration = 0
 
+    def _numbers(self, networks: Sequence[NASBench201Network]) -> int:
+        """Return how many numbers an activation of all networks has, in the first stage."""
+        _, height, width = self.dataset.shape
+        channels = networks[0].classifier.in_features // 4 if networks else 0
+        return len(networks) * channels * height * width * self.recipe.batch_size
+
     def _check(self) -> None:
         self.execution.check_device(self.device)
-        for name, on in (
-            ("gradient_clip", self.recipe.gradient_clip),
-            ("drop_path", self.recipe.drop_path),
-            ("auxiliary_weight", self.recipe.auxiliary_weight),
-            ("precision='fp16'", self.execution.precision == "fp16"),
-            ("channels_last=False", not self.execution.channels_last),
-        ):
-            if on:
-                raise Unsupported(f"{name} does not work in joint training; use Training instead.")
+        for name in obstacles(self.recipe, self.execution):
+            raise Unsupported(f"{name} does not work in joint training; use Training instead.")
 
     def run(self, until: float = 1.0) -> list[TrainingResult]:
         """Train to the fraction `until` of the full length; return each network's result.
@@ -120,6 +136,43 @@ class JointTraining:
         self._joint.write_back()
         return [p.result(self.total, self.dataset.classes) for p in self.progress]
 
+    # -- trainings that stop halfway -------------------------------------------------------
+
+    def take_over(self, trainings: Sequence[Training]) -> None:
+        """Go on from where the trainings of these networks are; raise InputError if not at one."""
+        if len({training.iteration for training in trainings}) != 1:
+            raise InputError("Trainings that go on jointly must have done as many iterations.")
+        for layer, own, members in self._momenta(trainings):
+            own.copy_(layer.gather(members))
+        self.iteration = trainings[0].iteration
+        self.progress = [copy.copy(training.progress) for training in trainings]
+        for stream, training in zip(self.streams, trainings, strict=True):
+            stream.load(training.stream.state())
+        self._totals = torch.stack([training.totals[:2] for training in trainings], 1)
+        self._images = int(trainings[0].totals[2])
+
+    def hand_over(self, trainings: Sequence[Training]) -> None:
+        """Leave all that the trainings of these networks need to go on alone."""
+        for layer, own, members in self._momenta(trainings):
+            layer.scatter(own, members)
+        for k, (stream, training) in enumerate(zip(self.streams, trainings, strict=True)):
+            training.progress = self.progress[k]
+            training.stream.load(stream.state())
+            training.totals[:2], training.totals[2] = self._totals[:, k], self._images
+
+    def _momenta(
+        self, trainings: Sequence[Training]
+    ) -> Iterator[tuple[Stacked, Tensor, list[Tensor]]]:
+        """Yield (layer, momentum of a parameter here, those of its members)."""
+        if self.recipe.momentum:
+            theirs = {p: t.optimizer.state[p] for t in trainings for p in t.model.parameters()}
+            for layer in self._joint.stacked():
+                for own, members in layer.shared():
+                    found = [theirs[p]["momentum_buffer"] for p in members]
+                    yield layer, self.optimizer.state[own]["momentum_buffer"], found
+
+    # -- running ---------------------------------------------------------------------------
+
     def _alive(self) -> list[Progress]:
         return [progress for progress in self.progress if progress.status == "ok"]
 
@@ -134,6 +187,7 @@ class JointTraining:
                 self.pipeline.training(images, stream.generator)
                 for (images, _), stream in zip(batches, self.streams, strict=True)
             ]
+            # Each network has its own batch, in channels of its own.
             self._step(torch.cat(inputs, 1), torch.stack([labels for _, labels in batches]))
             self.iteration += 1
             for progress in self._alive():
@@ -170,6 +224,7 @@ class JointTraining:
         self._images = 0
         epoch = -(-self.iteration // self.per_epoch)
         for progress, (_, loss) in zip(self.progress, figures, strict=True):
+            # before the validation, which counts for those only that are still sound
             if progress.status == "ok" and not math.isfinite(loss):
                 progress.diverge("the training loss is not finite")
         if epoch % self.execution.valid_every == 0 or self.iteration == self.total:
@@ -185,7 +240,8 @@ class JointTraining:
             return
         part, totals = self.dataset.valid, torch.zeros_like(self._totals)
         self.model.eval()
-        for images, labels in part.runs(self.execution.eval_batch_size):
+        for images, labels in part.runs(at_once(self.model, part, self.execution.eval_batch_size)):
+            # one batch for all networks: the stem takes that too
             inputs = self.pipeline.evaluation(images)
             with autocast(self.device, self.execution.precision):
                 logits = self.model(inputs.contiguous(memory_format=torch.channels_last))

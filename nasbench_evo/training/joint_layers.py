@@ -5,7 +5,7 @@ Activations are [batch, height, width, K, channels], K networks (or edges) side 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -39,8 +39,11 @@ class Stacked(nn.Module):
         for name, tensor in [*members[0].named_parameters(), *members[0].named_buffers()]:
             if tensor.dim() == 0:  # BatchNorm's count of batches, which nothing here reads
                 continue
+            # torch allows no dot in a parameter's name
             own = self._names[name] = name.replace(".", "_")
-            value = torch.cat([self._of(member, name) for member in members])
+            # Along the outputs: as a grouped convolution wants its kernels, and per channel as
+            # BatchNorm does.
+            value = torch.cat([self._widened(self._of(member, name)) for member in members])
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(own, nn.Parameter(value))
             else:
@@ -51,23 +54,46 @@ class Stacked(nn.Module):
         path, _, last = name.rpartition(".")
         return cast(Tensor, getattr(member.get_submodule(path), last)).detach()
 
-    @torch.no_grad()
+    def _widened(self, tensor: Tensor) -> Tensor:
+        """Return a member's tensor with the shape that all members' share here."""
+        return tensor
+
+    def _narrowed(self, piece: Tensor, member: Tensor) -> Tensor:
+        """Return a piece of a tensor here as the member has it."""
+        return piece
+
     def write_back(self) -> None:
         """Copy the tensors to the members they came from."""
         for name, own in self._names.items():
-            pieces = cast(Tensor, getattr(self, own)).chunk(self.groups)
-            for member, piece in zip(self._members, pieces, strict=True):
-                self._of(member, name).copy_(piece)
+            members = [self._of(member, name) for member in self._members]
+            self.scatter(cast(Tensor, getattr(self, own)), members)
+
+    def shared(self) -> Iterator[tuple[nn.Parameter, list[nn.Parameter]]]:
+        """Yield each parameter here with those of the members that it holds."""
+        for name, own in self._names.items():
+            tensor = getattr(self, own)
+            if isinstance(tensor, nn.Parameter):
+                yield tensor, [member.get_parameter(name) for member in self._members]
 
     @torch.no_grad()
-    def hold(self, members: Sequence[int]) -> None:
-        """Set the parameters of some members to what these started with."""
+    def gather(self, values: Sequence[Tensor]) -> Tensor:
+        """Return values of the members, in the shape of their parameters, as one tensor here."""
+        return torch.cat([self._widened(value) for value in values])
+
+    @torch.no_grad()
+    def scatter(self, values: Tensor, members: Sequence[Tensor]) -> None:
+        """Copy values here to the members' tensors."""
+        for there, piece in zip(members, values.chunk(self.groups), strict=True):
+            there.copy_(self._narrowed(piece, there))
+
+    def held(self, members: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the parameters of some members here, and what these started with."""
         for name, own in self._names.items():
             tensor = cast(Tensor, getattr(self, own))
             if isinstance(tensor, nn.Parameter):
-                pieces = tensor.chunk(self.groups)
+                pieces = tensor.detach().chunk(self.groups)
                 for i in members:
-                    pieces[i].copy_(self._of(self._members[i], name))
+                    yield pieces[i], self._widened(self._of(self._members[i], name))
 
     def normalise(self, x: Tensor, prefix: str) -> Tensor:
         """Return the BatchNorm whose tensors start with `prefix`, on [batch, K * c, h, w]."""
@@ -75,6 +101,7 @@ class Stacked(nn.Module):
             cast(Tensor, getattr(self, prefix + name))
             for name in ("running_mean", "running_var", "weight", "bias")
         )
+        # The default momentum and eps, which those of all members are.
         return F.batch_norm(x, mean, variance, weight, bias, self.training)
 
     def convolve(self, x: Tensor, name: str, groups: int, stride: int = 1) -> Tensor:
@@ -92,6 +119,30 @@ class JointConvBN(Stacked):
         return grouped(self.normalise(y, "1_"), self.groups)
 
 
+class JointMixedConvBN(JointConvBN):
+    """1x1 and 3x3 convolutions as one of 3x3: a 1x1 kernel is its middle, with zeros around."""
+
+    taps: Tensor  # 1 where a weight is a member's, else 0
+
+    def __init__(self, members: Sequence[nn.Module], owners: Sequence[int] | None = None) -> None:
+        super().__init__(members, owners)
+        weights = [self._of(member, "0.weight") for member in members]
+        taps = [self._widened(torch.ones_like(weight)) for weight in weights]
+        self.register_buffer("taps", torch.cat(taps), persistent=False)
+
+    def _widened(self, tensor: Tensor) -> Tensor:
+        return F.pad(tensor, (1, 1, 1, 1)) if tensor.shape[2:] == (1, 1) else tensor
+
+    def _narrowed(self, piece: Tensor, member: Tensor) -> Tensor:
+        return piece[..., 1:2, 1:2] if member.shape[2:] == (1, 1) else piece
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what each member would return for its own slice."""
+        weight = cast(Tensor, getattr(self, "0_weight")) * self.taps  # no gradient for the zeros
+        y = F.conv2d(spatial(x), weight, padding=1, groups=self.groups)
+        return grouped(self.normalise(y, "1_"), self.groups)
+
+
 class JointStem(Stacked):
     """The stems: images [batch, K * c, h, w], or [batch, c, h, w] shared by all networks."""
 
@@ -101,6 +152,7 @@ class JointStem(Stacked):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [batch, h, w, K, channels]."""
+        # With one network both readings are the same.
         shared = images.shape[1] == self.in_channels
         y = self.convolve(images, "0_weight", 1 if shared else self.groups)
         return grouped(self.normalise(y, "1_"), self.groups)

@@ -27,6 +27,7 @@ from nasbench_evo.training.joint_layers import (
     NETWORKS,
     JointConvBN,
     JointHead,
+    JointMixedConvBN,
     JointResidual,
     JointStem,
     Stacked,
@@ -55,6 +56,7 @@ class _Leave(torch.autograd.Function):
             if on:
                 values.relu_()
         ctx.shape, ctx.relu = x.shape, relu
+        # A ReLU's result tells where it was open, so that its input need not be kept.
         kept = [values for values, on in zip(picked, relu, strict=True) if on]
         ctx.save_for_backward(*rows, *kept)
         return tuple(picked)
@@ -88,7 +90,9 @@ class _Edges(nn.Module):
         self.layer: JointConvBN | None = None
         if operation in (_CONV_1, _CONV_3):
             members = [cells[network].convolutions[str(edge)] for _, network, edge in edges]
-            self.layer = JointConvBN(members, [network for _, network, _ in edges])
+            kernels = {cast(nn.Conv2d, cast(nn.Sequential, m)[0]).kernel_size for m in members}
+            kind = JointConvBN if len(kernels) == 1 else JointMixedConvBN
+            self.layer = kind(members, [network for _, network, _ in edges])
         self.register_buffer("rows", torch.tensor([n for _, n, _ in edges]), persistent=False)
         counts = Counter(target for target, _, _ in edges)
         self.targets, self.counts = list(counts), list(counts.values())
@@ -100,19 +104,24 @@ class _Edges(nn.Module):
         elif self.pooled:
             pooled = F.avg_pool2d(spatial(x), 3, 1, 1, count_include_pad=False)
             x = grouped(pooled, x.shape[NETWORKS])
+        # Sorted by target, the edges into one are a slice.
         networks = torch.split(self.rows, self.counts)
         return zip(self.targets, networks, torch.split(x, self.counts, NETWORKS), strict=True)
 
 
 class JointCell(nn.Module):
-    """One cell of every network: [batch, h, w, K, c] to the same shape."""
+    """One cell of every network: [batch, h, w, K, c] to the same shape.
 
-    def __init__(self, cells: Sequence[SearchCell]) -> None:
+    `merged`: convolutions of both sizes that leave a node are one call.
+    """
+
+    def __init__(self, cells: Sequence[SearchCell], merged: bool = False) -> None:
         super().__init__()
         leaving: defaultdict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         for network, cell in enumerate(cells):
             for edge, source, target, operation in cell.plan:
-                leaving[source, operation].append((target, network, edge))
+                group = _CONV_3 if merged and operation == _CONV_1 else operation
+                leaving[source, group].append((target, network, edge))
         self.sources = nn.ModuleList(
             nn.ModuleList(
                 _Edges(operation, sorted(leaving[source, operation]), cells)
@@ -124,6 +133,7 @@ class JointCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output node of every network."""
+        # A network without an edge into a node keeps the zeros there, as it would alone.
         nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
         for source, modules in enumerate(self.sources):
             groups = cast(list[_Edges], list(cast(nn.ModuleList, modules)))
@@ -132,6 +142,8 @@ class JointCell(nn.Module):
             relu = [group.layer is not None for group in groups]
             taken = _leave(nodes[source], relu, *(group.rows for group in groups))
             for group, rows in zip(groups, taken, strict=True):
+                # A network has one edge from a source to a target: no index comes twice, so that
+                # additions have one order. Under autocast values are narrower than the node.
                 for target, networks, values in group(rows):
                     nodes[target].index_add_(NETWORKS, networks, values.to(x.dtype))
         return nodes[3]
@@ -142,10 +154,11 @@ class JointNetwork(nn.Module):
 
     It starts with the networks' weights; `write_back` puts its own into them. Images are
     [batch, K * in_channels, h, w], a batch for each network, or [batch, in_channels, h, w], one
-    for all. Raises InputError unless the networks differ in nothing but their cells.
+    for all. With `merged` there are fewer and larger convolutions: faster where their set-up takes
+    longer than their work. Raises InputError unless the networks differ in nothing but their cells.
     """
 
-    def __init__(self, networks: Sequence[NASBench201Network]) -> None:
+    def __init__(self, networks: Sequence[NASBench201Network], *, merged: bool = False) -> None:
         super().__init__()
         if not networks:
             raise InputError("Joint training needs at least one network; got none.")
@@ -160,13 +173,14 @@ class JointNetwork(nn.Module):
             if isinstance(blocks[0], ResidualBlock):
                 self.body.append(JointResidual(blocks))
             else:
-                self.body.append(JointCell(cast(Sequence[SearchCell], blocks)))
+                self.body.append(JointCell(cast(Sequence[SearchCell], blocks), merged))
         heads = [
             nn.ModuleDict({"last": network.last, "classifier": network.classifier})
             for network in networks
         ]
         self.head = JointHead(heads)
-        self._held = self._without_gradient(networks)
+        self._idle = self._without_gradient(networks)
+        self._held: tuple[list[Tensor], list[Tensor]] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return every network's logits."""
@@ -180,6 +194,8 @@ class JointNetwork(nn.Module):
         These are of networks whose cells do not pass their input on: all but their last cell.
         """
         cells = [cast(SearchCell, network.body[-1]) for network in networks]
+        # No edge of the last cell leaves its input, node 0: what comes before cannot change the
+        # logits.
         idle = {k for k, cell in enumerate(cells) if all(source for _, source, _, _ in cell.plan)}
         held = []
         for layer in [self.stem, *self.body[:-1].modules()]:
@@ -195,14 +211,20 @@ class JointNetwork(nn.Module):
         Alone, such a parameter has no gradient and the optimizer passes over it; here it shares
         a tensor with parameters that have one.
         """
-        for layer, members in self._held:
-            layer.hold(members)
+        if self._held is None:  # only now: tensors have moved to their device
+            pairs = [pair for layer, members in self._idle for pair in layer.held(members)]
+            self._held = [here for here, _ in pairs], [first for _, first in pairs]
+        if self._held[0]:
+            torch._foreach_copy_(*self._held)
 
     def write_back(self) -> None:
         """Copy weights and BatchNorm statistics into the networks this one was made of."""
-        for module in self.modules():
-            if isinstance(module, Stacked):
-                module.write_back()
+        for layer in self.stacked():
+            layer.write_back()
+
+    def stacked(self) -> Iterator[Stacked]:
+        """Yield the layers."""
+        return (module for module in self.modules() if isinstance(module, Stacked))
 
 
 def _skeleton(network: NASBench201Network) -> tuple[object, ...]:

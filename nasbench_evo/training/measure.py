@@ -15,6 +15,7 @@ from nasbench_evo.training.data.images import Part
 from nasbench_evo.training.distillation import first_output
 
 Precision = Literal["fp32", "fp64", "bf16", "fp16"]
+_FEWEST, _NUMBERS = 16, 2**20  # images at once, and numbers in a layer's output, on a CPU
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,6 +30,18 @@ def model_dtype(precision: Precision) -> torch.dtype:
     return torch.float64 if precision == "fp64" else torch.float32
 
 
+def at_once(model: nn.Module, part: Part, most: int) -> int:
+    """Return how many images to evaluate at once: `most`, or as many as a CPU is fast with.
+
+    There a layer's output of more than 4 MiB leaves the caches, and is fresh memory each time.
+    """
+    if part.labels.device.type != "cpu":
+        return most
+    _, height, width = part.shape
+    channels = next((p.shape[0] for p in model.parameters() if p.dim() == 4), 1)  # of the stem
+    return min(most, max(_FEWEST, _NUMBERS // (channels * height * width)))
+
+
 @torch.no_grad()
 def measure(
     model: nn.Module,
@@ -40,14 +53,15 @@ def measure(
 ) -> tuple[float, float]:
     """Return (accuracy in percent, mean cross-entropy) of `model` in eval mode on all of `part`.
 
-    The model's mode is put back; there is one host sync, at the end.
+    At most `batch_size` images go at once (see `at_once`). The model's mode is put back; there is
+    one host sync, at the end.
     """
     device = part.labels.device
     totals = torch.zeros(2, dtype=torch.float64, device=device)
     was_training = model.training
     model.eval()
     try:
-        for images, labels in part.runs(batch_size):
+        for images, labels in part.runs(at_once(model, part, batch_size)):
             inputs = pipeline.evaluation(images)
             if channels_last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -11,15 +11,23 @@ from nasbench_evo.networks.operations import INITIALISATIONS, Initialisation
 from nasbench_evo.training.data.augmentation import Augmentation
 
 Unit = Literal["epochs", "iterations"]
-Schedule = Literal["cosine", "step"]
-# What recipes had no field for at first, and what they did then; see `identity`.
-_LATER = {"drop_path_schedule": "linear", "keep_last_batch": False, "initialisation": "kaiming"}
+Schedule = Literal["cosine", "linear", "step"]
+# What recipes and data had no field for at first, and what they did then; see `identity`.
+_LATER: dict[str, Any] = {
+    "drop_path_schedule": "linear",
+    "keep_last_batch": False,
+    "initialisation": "kaiming",
+    "final_learning_rate": 0.0,
+    "local_contrast": False,
+    "valid_per_class": None,
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: `length` and `milestones` count `unit`; a cosine goes to 0 at `length`.
+    """How to train: `length` and `milestones` count `unit`.
 
+    A "cosine" or "linear" schedule goes to `final_learning_rate` at `length`; a "step" has none.
     `update` says whether the learning rate is set anew at each iteration or at each epoch.
     `keep_last_batch` trains on what is left of an epoch's images, too, as one smaller batch.
     `initialisation` is of the weights (see `networks.operations.initialise`). `gradient_clip` is a
@@ -38,6 +46,7 @@ class Recipe:
     keep_last_batch: bool = False
     initialisation: Initialisation = "kaiming"
     learning_rate: float = 0.1
+    final_learning_rate: float = 0.0
     schedule: Schedule = "cosine"
     update: Unit = "iterations"
     milestones: tuple[float, ...] = ()
@@ -59,9 +68,19 @@ class Recipe:
             ("length", self.length > 0, "more than 0"),
             ("unit", self.unit in ("epochs", "iterations"), "'epochs' or 'iterations'"),
             ("update", self.update in ("epochs", "iterations"), "'epochs' or 'iterations'"),
-            ("schedule", self.schedule in ("cosine", "step"), "'cosine' or 'step'"),
+            (
+                "schedule",
+                self.schedule in ("cosine", "linear", "step"),
+                "'cosine', 'linear' or 'step'",
+            ),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "more than 0"),
+            (
+                "final_learning_rate",
+                0 <= self.final_learning_rate <= self.learning_rate
+                and not (self.final_learning_rate and self.schedule == "step"),
+                f"0 or more, at most learning_rate={self.learning_rate:g}, and 0 for 'step'",
+            ),
             ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("nesterov", not self.nesterov or self.momentum > 0, "False without momentum"),
@@ -88,7 +107,7 @@ class Recipe:
                 raise InputError(f"Recipe: {name} is {expected}; got {getattr(self, name)!r}.")
 
     def _milestones_fit(self) -> bool:
-        if self.schedule == "cosine":
+        if self.schedule != "step":
             return not self.milestones
         ascending = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         return ascending and all(0 < m <= self.length for m in self.milestones)
@@ -106,9 +125,12 @@ class Recipe:
         """Return the learning rate of iteration 0, 1, ... (epochs of `per_epoch` iterations)."""
         if self.update == "epochs":
             iteration -= iteration % per_epoch
-        if self.schedule == "cosine":
-            progress = iteration / self.iterations(per_epoch)
-            return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        if self.schedule != "step":
+            progress, end = iteration / self.iterations(per_epoch), self.final_learning_rate
+            left = 1 - progress
+            if self.schedule == "cosine":
+                left = (1 + math.cos(math.pi * progress)) / 2
+            return end + (self.learning_rate - end) * left
         factor = per_epoch if self.unit == "epochs" else 1
         passed = sum(iteration >= round(m * factor) for m in self.milestones)
         return self.learning_rate * self.gamma**passed
@@ -196,6 +218,34 @@ RECIPES: dict[str, Recipe] = {
             gradient_clip=5.0,
             augmentation=_FLIP_CROP,
         ),
+        # EG-NAS, section 4.1: the search on ImageNet. The paper gives batch, rates and momentum.
+        Recipe(
+            "eg_nas_imagenet_search",
+            50,
+            batch_size=1024,
+            keep_last_batch=True,
+            initialisation="torch",
+            learning_rate=0.5,
+            schedule="linear",
+            update="epochs",
+            weight_decay=3e-5,
+            gradient_clip=5.0,
+            augmentation=Augmentation(flip=0.5, crop_padding=28),
+        ),
+        # DARTS, section 3.1: the first-order search on CIFAR-10.
+        Recipe(
+            "darts_search",
+            50,
+            batch_size=64,
+            keep_last_batch=True,
+            initialisation="torch",
+            learning_rate=0.025,
+            final_learning_rate=0.001,
+            update="epochs",
+            weight_decay=3e-4,
+            gradient_clip=5.0,
+            augmentation=_FLIP_CROP,
+        ),
         # EG-NAS retrains as DARTS does (Liu et al. 2019): 600 epochs, batch 96.
         Recipe(
             "darts",
@@ -211,6 +261,22 @@ RECIPES: dict[str, Recipe] = {
             auxiliary_weight=0.4,
             augmentation=_FLIP_CROP_CUTOUT,
         ),
+        # EG-NAS, section 4.1: 250 epochs on ImageNet; what it leaves open as in DARTS.
+        Recipe(
+            "darts_imagenet",
+            250,
+            batch_size=1024,
+            keep_last_batch=True,
+            initialisation="torch",
+            learning_rate=0.5,
+            schedule="linear",
+            update="epochs",
+            weight_decay=3e-5,
+            label_smoothing=0.1,
+            gradient_clip=5.0,
+            auxiliary_weight=0.4,
+            augmentation=Augmentation(flip=0.5, crop_padding=28),
+        ),
     )
 }
 
@@ -223,9 +289,9 @@ def recipe(name: str, epochs: float | None = None) -> Recipe:
 
 
 def identity(content: Any) -> dict[str, Any]:
-    """Return a recipe, or a dataclass that holds one, as plain JSON that keys are made of.
+    """Return a recipe, data options or what holds them, as plain JSON that keys are made of.
 
-    Fields that recipes got later are left out where they change nothing: earlier keys stay valid.
+    Fields that came later are left out where they change nothing: earlier keys stay valid.
     """
     return asdict(content, dict_factory=_without_later)
 

@@ -29,7 +29,8 @@ class TrainingResult:
 
     `status` is "ok"; "diverged" (a loss was not finite: accuracy and loss are those of chance);
     or "failed" (out of memory even with half batches: accuracy and loss are NaN, and `reason`
-    says why). `batch_splits` is 2 where batches were halved to fit into memory, else 1.
+    says why). They are NaN, too, where no images validate. `batch_splits` is 2 where batches were
+    halved to fit into memory, else 1.
     """
 
     status: Status

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasbench_evo.errors import InputError
+from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype
@@ -89,34 +89,63 @@ class SupernetTraining(Training):
         """Train one path per mini-batch, drawn by `sample`, for an epoch."""
         return self._epoch(lambda: partial(self.model.forward_path, genotype=sample()))
 
-    def train_mixture(self, alpha: Array) -> EpochReport:
-        """Train for an epoch with the operations mixed by softmax(alpha)."""
+    def train_mixture(self, alpha: Array, edges: Array | None = None) -> EpochReport:
+        """Train for an epoch with the operations mixed by softmax(alpha).
+
+        Logits `edges` weigh the edges into each node; raises Unsupported where there are none.
+        """
         weights = self.weights(alpha)
-        return self._epoch(lambda: partial(self.model.forward_mixture, weights=weights))
+        shares = None if edges is None else self.edge_weights(edges)
+        return self._epoch(lambda: self._mixed(weights, shares))
 
     def train_bilevel(
-        self, alpha: Array, learning_rate: float, weight_decay: float
-    ) -> tuple[EpochReport, Array]:
+        self,
+        alpha: Array,
+        learning_rate: float,
+        weight_decay: float,
+        edges: Array | None = None,
+    ) -> tuple[EpochReport, *tuple[Array, ...]]:
         """Train weights and alpha in turn for an epoch (DARTS, first order); return the alpha.
 
-        Adam keeps its moments from one call to the next.
+        Logits `edges` that weigh the edges into each node move with it, and are returned after it.
+        Adam keeps its moments from one call to the next. Raises Unsupported where no edges can be
+        weighed.
         """
-        architect = self._architect or Architect(alpha, self.device)
+        architect = self._architect or Architect(alpha, self.device, edges)
         self._architect = architect
-        architect.configure(alpha, learning_rate, weight_decay)
+        architect.configure(alpha, learning_rate, weight_decay, edges)
 
         def choose() -> Callable[[Tensor], Tensor]:
+            # Alpha first, then the weights, on a batch each (Liu et al. 2019, Algorithm 1).
             self._descend(architect)
-            weights = architect.alpha.detach().softmax(-1).to(self._dtype)
-            return partial(self.model.forward_mixture, weights=weights)
+            with torch.no_grad():
+                return self._mixed(*self._shares(architect))
 
         report = self._epoch(choose)
-        return report, architect.alpha.detach().cpu().numpy().copy()
+        return report, *(logits.detach().cpu().numpy().copy() for logits in architect.moved)
+
+    def _mixed(self, weights: Tensor, edges: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """Return the forward pass of a mixture, its edges weighed or not."""
+        if edges is None:
+            return partial(self.model.forward_mixture, weights=weights)
+        return partial(self.model.forward_weighed, weights=weights, edges=edges)
+
+    def _shares(self, architect: Architect) -> tuple[Tensor, Tensor | None]:
+        """Return the weights of operations and of edges, as gradients flow to their logits."""
+        weights = architect.alpha.softmax(-1).to(self._dtype)
+        if architect.edges is None:
+            return weights, None
+        return weights, self.model.edge_weights(architect.edges).to(self._dtype)
 
     def weights(self, alphas: Array) -> Tensor:
         """Return the softmax over the operations of one or several alphas, on the device."""
         logits = sent(torch.from_numpy(np.ascontiguousarray(alphas)), self.device)
         return logits.softmax(-1).to(self._dtype)
+
+    def edge_weights(self, edges: Array) -> Tensor:
+        """Return the share of each edge in its node, of one or several logits, on the device."""
+        logits = sent(torch.from_numpy(np.ascontiguousarray(edges)), self.device)
+        return self.model.edge_weights(logits).to(self._dtype)
 
     def _epoch(self, choose: Callable[[], Callable[[Tensor], Tensor]]) -> EpochReport:
         """Train for an epoch; `choose` gives the forward pass of each mini-batch."""
@@ -135,6 +164,7 @@ class SupernetTraining(Training):
         return EpochReport(seconds, point.train_accuracy, point.train_loss)
 
     def _step(self, images: Tensor, labels: Tensor, target: Tensor | None = None) -> None:
+        # here, not once an epoch: each mini-batch trains a path of its own
         if self._choose is not None:
             self._forward = self._choose()
         super()._step(images, labels, target)
@@ -144,10 +174,12 @@ class SupernetTraining(Training):
         for images, labels in self.dataset.valid.batches(self._valid_stream.take(1)):
             inputs = self.pipeline.training(images, self._valid_stream.generator)
             with autocast(self.device, self.execution.precision):
-                weights = architect.alpha.softmax(-1).to(self._dtype)
-                output = self.model.forward_mixture(inputs, weights)
+                output = self._mixed(*self._shares(architect))(inputs)
             loss = training_loss(output, labels, self.recipe, None)
-            (architect.alpha.grad,) = torch.autograd.grad(loss, architect.alpha)
+            # of alpha alone: the weights' gradients stay as they are
+            moved = architect.moved
+            for logits, slope in zip(moved, torch.autograd.grad(loss, moved), strict=True):
+                logits.grad = slope
         architect.adam.step()
 
     def _validate(self) -> None:
@@ -169,24 +201,60 @@ class SupernetTraining(Training):
         self._valid_stream.load(state["valid_stream"])
         architect = state["architect"]
         if architect is not None:
-            self._architect = Architect(architect["alpha"].cpu().numpy(), self.device)
+            edges = architect.get("edges")
+            self._architect = Architect(
+                architect["alpha"].cpu().numpy(),
+                self.device,
+                None if edges is None else edges.cpu().numpy(),
+            )
             self._architect.adam.load_state_dict(architect["adam"])
 
 
 class Architect:
-    """Alpha as something to optimise, with its Adam."""
+    """Alpha, and the logits of edges if they are weighed, as something to optimise by Adam."""
 
-    def __init__(self, alpha: Array, device: torch.device) -> None:
-        self.alpha = torch.tensor(alpha, dtype=torch.float64, device=device, requires_grad=True)
-        self.adam = torch.optim.Adam([self.alpha], betas=_ARCHITECT_BETAS)
+    def __init__(self, alpha: Array, device: torch.device, edges: Array | None = None) -> None:
+        self.moved = [
+            torch.tensor(values, dtype=torch.float64, device=device, requires_grad=True)
+            for values in (alpha, edges)
+            if values is not None
+        ]
+        self.adam = torch.optim.Adam(self.moved, betas=_ARCHITECT_BETAS)
+
+    @property
+    def alpha(self) -> Tensor:
+        """The logits of operations."""
+        return self.moved[0]
+
+    @property
+    def edges(self) -> Tensor | None:
+        """The logits of edges."""
+        return self.moved[1] if len(self.moved) > 1 else None
 
     @torch.no_grad()
-    def configure(self, alpha: Array, learning_rate: float, weight_decay: float) -> None:
-        """Set alpha and the rates of the next steps."""
-        self.alpha.copy_(torch.from_numpy(alpha))
+    def configure(
+        self,
+        alpha: Array,
+        learning_rate: float,
+        weight_decay: float,
+        edges: Array | None = None,
+    ) -> None:
+        """Set the logits and the rates of the next steps.
+
+        Raises ProtocolError where edges were weighed before and are not now, or the reverse.
+        """
+        if (edges is None) != (self.edges is None):
+            raise ProtocolError("A search weighs edges in all of its TrainBilevel, or in none.")
+        for moved, values in zip(self.moved, (alpha, edges), strict=False):
+            moved.copy_(torch.from_numpy(values))
         for group in self.adam.param_groups:
             group.update(lr=learning_rate, weight_decay=weight_decay)
 
     def state(self) -> dict[str, Any]:
         """Return a copy of everything that the next steps depend on."""
-        return {"alpha": self.alpha.detach().clone(), "adam": copy.deepcopy(self.adam.state_dict())}
+        edges = {} if self.edges is None else {"edges": self.edges.detach().clone()}
+        return {
+            "alpha": self.alpha.detach().clone(),
+            "adam": copy.deepcopy(self.adam.state_dict()),
+            **edges,
+        }

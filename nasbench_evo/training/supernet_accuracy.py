@@ -105,6 +105,14 @@ class SupernetAccuracy:
             found += self._measured(forwards, together, seed)
         return [found[i] for i in position.tolist()]
 
+    def of_weighed(self, weights: Tensor, edges: Tensor, seed: int) -> list[tuple[float, float]]:
+        """Return the same of mixtures whose edges are weighed by `edges` [n, *edge_shape]."""
+        pairs = zip(weights, edges, strict=True)
+        weighed = self.supernet.forward_weighed
+        forwards = [partial(weighed, weights=row, edges=edge) for row, edge in pairs]
+        together = partial(self.supernet.weighed_together, weights=weights, edges=edges)
+        return self._measured(forwards, together, seed)
+
     @torch.no_grad()
     def _measured(
         self,

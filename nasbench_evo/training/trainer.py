@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Training:
             self.device.type, enabled=self.execution.precision == "fp16"
         )
         self._torch = TorchState(dropout_seed, self.device)
-        self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.progress = Progress()
         self._identity = self._fingerprint(batch_seed)
 
@@ -123,6 +123,7 @@ class Training:
             self.progress.fail(
                 f"out of memory, batches split {self.progress.batch_splits}: {problem}"
             )
+            # the memory goes back: other trainings follow in this process
             self.optimizer.zero_grad(set_to_none=True)
         self.progress.seconds += time.perf_counter() - started
         return self.result()
@@ -158,11 +159,12 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         totals = self._gradients(images, labels, target)
         if self.recipe.gradient_clip:
+            # the norm to clip is that of the gradients as they are, not as fp16 has them scaled
             self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        self._totals += totals
+        self.totals += totals
 
     def _gradients(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Set the gradients of a batch; halve the batch, once, if it does not fit into memory."""
@@ -181,7 +183,7 @@ class Training:
 
     def _accumulate(self, images: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
         """Add up the gradients of the batch's pieces; return [correct, loss sum, images]."""
-        totals, splits = torch.zeros_like(self._totals), self.progress.batch_splits
+        totals, splits = torch.zeros_like(self.totals), self.progress.batch_splits
         targets = [None] * splits if target is None else target.chunk(splits)
         pieces = zip(images.chunk(splits), labels.chunk(splits), targets, strict=True)
         for piece, piece_labels, taught in pieces:
@@ -190,6 +192,8 @@ class Training:
             if taught is None and self.teacher is not None:
                 taught = ask(self.teacher, piece, self.execution)
             loss = training_loss(output, piece_labels, self.recipe, taught)
+            # A piece's mean, weighed by its share: the pieces' gradients add up to those of the
+            # whole batch.
             torch.autograd.backward(self._scaler.scale(loss * (len(piece_labels) / len(labels))))
             totals[0] += (first_output(output).detach().argmax(1) == piece_labels).sum()
             totals[1] += loss.detach() * len(piece_labels)
@@ -199,8 +203,8 @@ class Training:
     # -- reporting -------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        """Measure the validation part, unless that was done at this very iteration."""
-        if self.progress.valid_at != self.iteration:
+        """Measure the validation part, unless there is none or that was done at this iteration."""
+        if len(self.dataset.valid) and self.progress.valid_at != self.iteration:
             run = self.execution
             accuracy, loss = measure(
                 self.model,
@@ -214,8 +218,8 @@ class Training:
 
     def _close_epoch(self) -> None:
         """Put the epoch on the learning curve; here is the epoch's only wait for the device."""
-        correct, loss, images = self._totals.tolist()
-        self._totals.zero_()
+        correct, loss, images = self.totals.tolist()
+        self.totals.zero_()
         epoch = -(-self.iteration // self.stream.per_epoch)
         if not math.isfinite(loss):
             self.progress.diverge("the training loss is not finite")
@@ -232,7 +236,10 @@ class Training:
 
     def result(self) -> TrainingResult:
         """Return what the last `run` returned; NaN figures before the first."""
-        return self.progress.result(self.total, self.dataset.classes)
+        found = self.progress.result(self.total, self.dataset.classes)
+        if len(self.dataset.valid):
+            return found
+        return replace(found, valid_accuracy=math.nan, valid_loss=math.nan)
 
     # -- state -----------------------------------------------------------------------------
 
@@ -245,7 +252,7 @@ class Training:
             "scaler": self._scaler.state_dict(),
             "stream": self.stream.state(),
             "torch": self._torch.values,
-            "totals": self._totals,
+            "totals": self.totals,
             "progress": asdict(self.progress),
         }
         return copy.deepcopy(state)
@@ -261,6 +268,7 @@ class Training:
                 "The state is of another training: recipe, data set, split, seed, precision and "
                 "the presence of a teacher must be the same. Train anew or give the same ones."
             )
+        # CUDA has a generator of its own beside the CPU's
         if len(state["torch"]) != len(self._torch.values):
             raise DataError(
                 f"The state is of a training on another kind of device than {self.device}: its "
@@ -273,7 +281,7 @@ class Training:
             self._scaler.load_state_dict(state["scaler"])
         self.stream.load(state["stream"])
         self._torch.values = state["torch"]
-        self._totals = state["totals"].to(self.device)
+        self.totals = state["totals"].to(self.device)
         self.progress = Progress.from_state(state["progress"])
 
     def load_weights(self, state: dict[str, Any]) -> None:

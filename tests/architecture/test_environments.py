@@ -56,6 +56,8 @@ def test_the_two_environments_share_all_tests_between_them() -> None:
     for command in commands.values():
         assert "--ignore" not in command
         assert "tests/" not in command  # no list that a new file could be missing from
+        assert "--benchmark-skip" in command  # speed at the papers' sizes is the next's alone
+    assert "tests/benchmarks --benchmark-only" in TOX["testenv:bench"]["commands"]
     assert {"py", "train"} <= set(re.split(r"[,\s]+", TOX["tox"]["env_list"]))
 
 

@@ -62,7 +62,7 @@ def half(c: int, k: int, stride: int, dilation: int) -> list[nn.Module]:
     ]
 
 
-def operation(name: str, c: int, stride: int) -> nn.Module:
+def operation(name: str, c: int, stride: int, pool_norm: bool) -> nn.Module:
     if name == "none":
         return Zero(stride)
     if name == "skip_connect":
@@ -71,7 +71,7 @@ def operation(name: str, c: int, stride: int) -> nn.Module:
         pool: nn.Module = nn.AvgPool2d(3, stride, 1, count_include_pad=False)
         if name.startswith("max"):
             pool = nn.MaxPool2d(3, stride, 1)
-        return nn.Sequential(pool, nn.BatchNorm2d(c, affine=False))
+        return nn.Sequential(pool, nn.BatchNorm2d(c, affine=False)) if pool_norm else pool
     k = int(name[-1])
     if name.startswith("sep"):
         return nn.Sequential(*half(c, k, stride, 1), *half(c, k, 1, 1))
@@ -81,10 +81,10 @@ def operation(name: str, c: int, stride: int) -> nn.Module:
 class Mixed(nn.Module):
     """One edge: every operation on the first 1/k of the channels, the rest beside them."""
 
-    def __init__(self, c: int, stride: int, k: int) -> None:
+    def __init__(self, c: int, stride: int, k: int, pool_norm: bool) -> None:
         super().__init__()
         self.k, self.stride = k, stride
-        self.ops = nn.ModuleList(operation(name, c // k, stride) for name in OPERATIONS)
+        self.ops = nn.ModuleList(operation(name, c // k, stride, pool_norm) for name in OPERATIONS)
         self.mp = nn.MaxPool2d(2, 2, ceil_mode=True)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -100,63 +100,91 @@ class Mixed(nn.Module):
 
 class Cell(nn.Module):
     def __init__(
-        self, before: int, now: int, c: int, k: int, reduction: bool, reduced: bool
+        self, before: int, now: int, c: int, k: int, reduction: bool, reduced: bool, norm: bool
     ) -> None:
         super().__init__()
         self.reduction = reduction
         self.preprocess0 = Shrink(before, c) if reduced else relu_conv_bn(before, c)
         self.preprocess1 = relu_conv_bn(now, c)
         self.edges = nn.ModuleList(
-            Mixed(c, 2 if reduction and state < 2 else 1, k)
+            Mixed(c, 2 if reduction and state < 2 else 1, k, norm)
             for node in range(4)
             for state in range(2 + node)
         )
 
-    def forward(self, s0: Tensor, s1: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, s0: Tensor, s1: Tensor, weights: Tensor, edges: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
         offset = 0
         for _ in range(4):
             states.append(
-                sum(self.edges[offset + j](h, weights[offset + j]) for j, h in enumerate(states))
+                sum(
+                    edges[offset + j] * self.edges[offset + j](h, weights[offset + j])
+                    for j, h in enumerate(states)
+                )
             )
             offset += len(states) - 1
         return torch.cat(states[2:], dim=1)
 
 
 class Reference(nn.Module):
-    """Images [b, in_channels, h, w] and weights [2, 14, 8] to logits [b, classes]."""
+    """Images [b, in_channels, h, w] and weights [2, 14, 8] to logits [b, classes].
 
-    def __init__(self, classes: int, in_channels: int, channels: int, cells: int, k: int) -> None:
+    `edges` [2, 14] weigh the edges; ones are DARTS.
+    """
+
+    def __init__(
+        self, classes: int, in_channels: int, channels: int, cells: int, k: int,
+        pool_norm: bool = True, imagenet: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        before = now = 3 * channels
+        now = channels if imagenet else 3 * channels
+        before = now
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, now, 3, padding=1, bias=False), nn.BatchNorm2d(now)
         )
+        if imagenet:
+            c, half = channels, channels // 2
+            self.stem = nn.Sequential(
+                nn.Conv2d(in_channels, half, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(half),
+                nn.ReLU(),
+                nn.Conv2d(half, c, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(c),
+                nn.ReLU(),
+                nn.Conv2d(c, c, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(c),
+            )
         self.cells = nn.ModuleList()
-        reduced = False
+        reduced = imagenet
         for i in range(cells):
             reduction = i in (cells // 3, 2 * cells // 3)
             channels *= 2 if reduction else 1
-            self.cells.append(Cell(before, now, channels, k, reduction, reduced))
+            self.cells.append(Cell(before, now, channels, k, reduction, reduced, pool_norm))
             before, now, reduced = now, 4 * channels, reduction
         self.classifier = nn.Linear(now, classes)
 
-    def forward(self, images: Tensor, weights: Tensor) -> Tensor:
-        s0 = s1 = self.stem(images)
+    def forward(self, images: Tensor, weights: Tensor, edges: Tensor | None = None) -> Tensor:
+        edges = weights.new_ones(2, 14) if edges is None else edges
+        s0 = self.stem[:5](images) if len(self.stem) > 2 else self.stem(images)
+        s1 = self.stem[5:](s0) if len(self.stem) > 2 else s0
         for cell in self.cells:
-            s0, s1 = s1, cell(s0, s1, weights[1 if cell.reduction else 0])
+            kind = 1 if cell.reduction else 0
+            s0, s1 = s1, cell(s0, s1, weights[kind], edges[kind])
         return self.classifier(s1.mean((2, 3)))
 
 
 def like(ours: DartsSupernet) -> Reference:
     """Return the plain network of the same sizes, weights and BatchNorm statistics."""
     cell: Any = ours.cells[0]
+    imagenet = isinstance(ours.stem, nn.ModuleList)
     network = Reference(
         ours.classifier.out_features,
-        ours.stem[0].in_channels,
-        ours.stem[0].out_channels // 3,
+        next(ours.stem.parameters()).shape[1],
+        cell.channels // (2 if cell.reduction else 1),
         len(ours.cells),
         cell.partial,
+        "max_pool_3x3" in cell.sources[0].norms,
+        imagenet,
     ).to(ours.classifier.weight.dtype)
     copy_weights(network, ours)
     return network.train(ours.training)
@@ -207,7 +235,10 @@ def statistics(
     reference: Reference, ours: DartsSupernet
 ) -> Iterator[tuple[nn.BatchNorm2d, Tensor, Tensor]]:
     """Yield each BatchNorm of the plain network with the mean and variance of ours."""
-    yield reference.stem[1], ours.stem[1].running_mean, ours.stem[1].running_var
+    for theirs, own in zip(
+        _of(reference.stem, nn.BatchNorm2d), _of(ours.stem, nn.BatchNorm2d), strict=True
+    ):
+        yield theirs, own.running_mean, own.running_var
     for their_cell, cell in zip(reference.cells, ours.cells, strict=True):
         for i in (0, 1):
             norm = cell.preprocess[i].norm  # type: ignore[index]

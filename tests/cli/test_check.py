@@ -66,12 +66,12 @@ def test_unchanged_code_passes_in_every_format(folder: Path) -> None:
     summary = folder / "summary.md"
     done = check(folder, "--junit", "out/gate.xml", GITHUB_STEP_SUMMARY=str(summary))
     assert done.returncode == 0, done.stderr
-    assert "PASS (small, 20 seeds): 10 of 10 traces equal" in done.stderr
-    assert "pass  B distribution: 0 of 2 cells inferior" in done.stdout
+    assert "PASS (small, 20 seeds): 160 of 160 runs equal" in done.stderr
+    assert "pass  B distribution: 0 of 8 cells another search" in done.stdout
     assert "cifar10 valid: published Optimal 91.61" in done.stdout
     assert "best cell of the table 91.607: match" in done.stdout
     root = ElementTree.parse(folder / "out" / "gate.xml").getroot()  # noqa: S314
-    assert [suite.attrib["failures"] for suite in root] == ["0", "0", "0"]
+    assert [suite.attrib["failures"] for suite in root] == ["0", "0", "0", "0"]
     assert summary.read_text().startswith("## ✅ Search-quality gate")
 
 
@@ -79,7 +79,7 @@ def test_json_has_every_figure(folder: Path) -> None:
     done = check(folder, "--json")
     content = json.loads(done.stdout)
     assert content["passed"]
-    assert [cell["verdict"] for cell in content["cells"]] == ["equal", "equal"]
+    assert [cell["verdict"] for cell in content["cells"]] == ["equal"] * 8
     assert len(content["published"]) > 0
 
 
@@ -87,7 +87,7 @@ def test_accepting_again_shows_what_is_replaced(folder: Path) -> None:
     done = check(folder, "--accept", "--json")
     content = json.loads(done.stdout)
     assert content["replaces"].startswith("replaces one of 2")
-    assert {row["same traces"] for row in content["rows"]} == {"5/5"}
+    assert {row["same traces"] for row in content["rows"]} == {"20/20"}
 
 
 def test_an_algorithm_of_ones_own_is_gated_and_its_bug_found(folder: Path) -> None:
@@ -102,7 +102,9 @@ def test_an_algorithm_of_ones_own_is_gated_and_its_bug_found(folder: Path) -> No
     content = json.loads(done.stdout)
     assert done.returncode == 5
     assert "behaviour changed, first: mine:Mine (paper) on cifar10" in done.stderr
-    verdicts = {cell["label"]: cell["verdict"] for cell in content["cells"]}
+    verdicts = {
+        cell["label"]: cell["verdict"] for cell in content["cells"] if cell["dataset"] == "cifar10"
+    }
     assert verdicts["mine:Mine (paper)"] == "inferior"
     assert verdicts["random_search (paper)"] == "equal"
     failed = [order["requirement"] for order in content["orders"] if not order["passed"]]

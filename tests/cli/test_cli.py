@@ -147,6 +147,23 @@ def test_algorithms_lists_every_hyperparameter() -> None:
     assert "preset nb201" in cli("algorithms").stdout
 
 
+def test_one_algorithm_is_explained() -> None:
+    shown = cli("algorithms", "eigen").stdout
+    assert "primary_step = " in shown
+    assert "(1..)" in shown
+    assert "genetic_cnn  (" not in shown
+    wrong = cli("algorithms", "eigne")
+    assert wrong.returncode == 2
+    assert "Did you mean 'eigen'" in wrong.stderr
+
+
+def test_suites_lists_those_that_can_be_run() -> None:
+    content = json.loads(cli("suites", "--json").stdout)
+    assert content["nb201"]["datasets"] == ["cifar10", "cifar100", "ImageNet16-120"]
+    assert "published" not in content
+    assert "nb201  (lookup, " in cli("suites").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

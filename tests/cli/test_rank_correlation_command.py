@@ -335,3 +335,26 @@ def test_a_table_of_another_space_is_its_own_space(run: Run) -> None:
     found = json.loads(done.out)
     assert (found["space"], found["n"]) == ("fcnet", 62_208)
     assert 0 < found["kendall_tau"] < 1
+
+
+def test_ties_at_thresholds_are_counted_exactly(run: Run) -> None:
+    """0.1 + 0.2 is not 0.3: nothing but equal values ties."""
+    archs = [digits(i) for i in range(0, 12_000, 600)]
+    truth = [10.0] * 3 + [0.3, 0.3, 0.1 + 0.2] + [*range(-14, 0)]
+    files = write_csv("p.csv", archs, range(20)), write_csv("t.csv", archs, truth)
+    found = json.loads(run(*files, "--json", "--bootstrap", 0, "--k", 2).out)
+    cuts = {cut.pop("name"): cut for cut in found["thresholds"]}
+    assert cuts["top10"] == {"asked": 2, "inside": 3, "tied": 3}
+    assert cuts["top1"] == {"asked": 1, "inside": 3, "tied": 3}
+    assert cuts["top50"] == {"asked": 10, "inside": 10, "tied": 1}
+    assert cuts["truth_top_2"] == {"asked": 2, "inside": 3, "tied": 3}
+    assert cuts["predicted_top_2"] == {"asked": 2, "inside": 2, "tied": 1}
+    text = run(*files, "--bootstrap", 0, "--k", 2).out
+    assert "top10: 3 architectures tie at place 2 (3 with them); all are taken." in text
+    assert (
+        "truth top 2: 3 architectures tie at place 2 (3 with them); they share its places." in text
+    )
+    assert "top50:" not in text
+    more = json.loads(run(*files, "--json", "--bootstrap", 0, "--top", 0.25).out)
+    (cut,) = (c for c in more["thresholds"] if c["name"] == "top25")
+    assert (cut["asked"], cut["inside"], cut["tied"]) == (5, 6, 2)  # 0.30000000000000004 is above

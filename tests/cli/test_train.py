@@ -139,6 +139,42 @@ def test_a_training_that_diverges_is_reported_and_an_error(
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "diverged"
 
 
+def test_a_final_training_on_all_images(tmp_path: Path) -> None:
+    """None validate: no figure of validation anywhere, and a search cannot be so."""
+    command = ["train", "#1234", "--out", str(tmp_path / "a")]
+    every = ["train_size=1437", "valid_fraction=0", *CELLS[:1], *CELLS[2:]]
+    content = printed(*command, settings=every)
+    assert content["valid_accuracy"] is content["valid_loss"] is None
+    assert all(point["valid_accuracy"] is None for point in content["curve"])
+    assert len(content["curve"]) == 2
+    assert 0 <= content["test_accuracy"] <= 100
+    text = invoke(*command, "--resume", settings=every).stdout
+    assert "valid accuracy  none" in text
+    teacher = ["teacher_networks=1", "teacher_depth=10", "teacher_growth=4", "teacher_epochs=1"]
+    taught = printed(
+        "train", "#1234", "--out", str(tmp_path / "b"),
+        settings=["valid_fraction=0", *CELLS, *teacher],
+    )  # fmt: skip
+    assert taught["teacher_valid_accuracy"] is None
+    diverged = printed(
+        "train", "#1234", "--out", str(tmp_path / "c"),
+        settings=["valid_fraction=0", *CELLS[:3], *CELLS[4:], "lr=1e30"],
+    )  # fmt: skip
+    assert diverged["status"] == "diverged"
+    assert diverged["valid_accuracy"] is None
+    for evaluator in ("standalone", "supernet"):
+        with pytest.raises(InputError, match="leaves a search no images to judge by"):
+            invoke(
+                "search", "genetic_nas", "--evaluator", evaluator, "--dataset", "digits",
+                settings=["valid_fraction=0"],
+            )  # fmt: skip
+    with pytest.raises(InputError, match="candidates cannot be compared"):
+        invoke(
+            "table", "build", "--cells", "2", "--log", str(tmp_path / "log"), "--name", "none",
+            settings=["valid_fraction=0"],
+        )  # fmt: skip
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for words in (
@@ -327,8 +363,14 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
     assert "cifar-10-python.tar.gz" in result.stdout
 
 
+def test_a_suite_on_a_device_that_is_not_there_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no device cuda:97"):
+        invoke("run", "training_digits", "--devices", "cuda:97", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_run_writes_the_report_of_a_suite_that_trains(tmp_path: Path) -> None:
-    from test_suites import SUITE
+    from suite.test_training_suites import SUITE
 
     (tmp_path / "tiny.toml").write_text(SUITE)
     out = tmp_path / "out"

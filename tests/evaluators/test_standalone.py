@@ -22,7 +22,7 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
-from nasbench_evo.training.individuals import training_seed
+from nasbench_evo.training.individuals import Job, training_seed
 from nasbench_evo.training.trainer import Training
 
 pytestmark = pytest.mark.torch
@@ -132,6 +132,40 @@ def test_joint_trainings_agree_with_single_ones() -> None:
     )
 
 
+def test_landmarks_and_reports_train_jointly_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [
+        Evaluate([CELL, OTHER, CELL], 0.5),
+        Evaluate([CELL, OTHER], continues=[2, 1]),
+    ]
+    alone, together = (make(precision="fp64", jointly=n, report_trials=3) for n in (1, 3))
+    groups: list[int] = []
+    run = together.pool.run
+    monkeypatch.setattr(
+        together.pool, "run", lambda g: run([groups.append(len(x)) or x for x in g])
+    )
+    figures_ = [
+        [*(a.valid_loss for a in ask(e, *requests)), *(t.test_loss for t in e.report(CELL, 0))]
+        for e in (alone, together)
+    ]
+    assert figures_[1] == pytest.approx(figures_[0], rel=1e-9)
+    assert groups == [3, 2, 3]
+
+
+def test_auto_joins_what_can_be_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASBENCH_EVO_CACHE", str(tmp_path))
+
+    def groups(**changes: Any) -> list[int]:
+        evaluator = make(jointly="auto", **changes)
+        seed = training_seed(0, CELL, 0)
+        return [len(group) for group in evaluator.groups([Job(CELL, seed)] * 8)]
+
+    assert groups() == [8]
+    for apart in ({"gradient_clip": 5.0}, {"channels_last": False}):
+        assert groups(**apart) == [1] * 8
+    with pytest.raises(InputError, match="jointly"):
+        make(jointly="all")
+
+
 def test_a_teacher_is_trained_once_and_changes_the_training(tmp_path: Path) -> None:
     evaluator = make(folder=tmp_path / "unit", **SMALL_TEACHER)
     plain, taught = ask(evaluator, Evaluate([CELL]), Evaluate([CELL], teacher="default"))
@@ -181,6 +215,20 @@ def test_mimicry_without_a_teacher_is_an_error_before_anything_is_written(tmp_pa
     with pytest.raises(Unsupported, match="teacher_networks=4"):
         session.answer(Evaluate([CELL], teacher="default"))
     assert (journal.read_bytes() if journal.exists() else b"") == before
+
+
+def test_a_split_by_numbers_and_local_contrast_are_options_of_the_data() -> None:
+    plain = make().identity()
+    assert "valid_per_class" not in plain["data"]  # as older keys have it
+    assert "local_contrast" not in plain["recipe"]["augmentation"]
+    other = make(valid_per_class=5, local_contrast=True)
+    assert other.identity()["data"]["valid_per_class"] == (5,)
+    assert other.identity()["recipe"]["augmentation"]["local_contrast"]
+    assert other.data.valid.labels.bincount().tolist() == [5] * 10
+    (answer,) = other.start(0).answer(Evaluate([CELL]))
+    assert answer.valid_accuracy % 2 == 0  # of 50 images
+    with pytest.raises(InputError, match="not both"):
+        make(valid_per_class=5, valid_fraction=0.2)
 
 
 @pytest.mark.parametrize("name", ["teacher_depth", "teacher_epochs", "alpha", "temperature"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -318,6 +319,35 @@ def test_a_checkpoint_measures_what_the_last_probe_measured(tmp_path: Path) -> N
     session = made.start(1)  # restored
     accuracy = session._accuracy.of_paths(list(found), 0)
     assert list(found.values()) == [value for value, _ in accuracy]
+
+
+def test_the_command_predict_writes_what_a_checkpoint_says(tmp_path: Path) -> None:
+    """As in the README: `predict`, then `rank-correlation` with its file."""
+    from typer.testing import CliRunner
+
+    from nasbench_evo.cli import app
+
+    made = evaluator(folder=tmp_path)
+    run("random_search_ws", made)
+    file, out = tmp_path / "seed-1" / CHECKPOINT, tmp_path / "shared.csv"
+    command = ["predict", str(file), "--cells", "30", "--out", str(out), "--seed", "5"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    found = checkpointed.accuracies(file, 30, 5)
+    expected = [f"{made.space.format(cell)},{value!r}" for cell, value in found.items()]
+    head, *lines = out.read_text().splitlines()
+    assert head == "arch,accuracy"
+    assert lines == expected
+    for truth in (["nasbench201", "--dataset", "cifar10"], ["digits"]):
+        done = CliRunner().invoke(
+            app, ["rank-correlation", str(out), *truth, "--json", "--bootstrap", "20"]
+        )
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["n"] == 30
+    with pytest.raises(InputError, match=r"must end in \.csv"):
+        CliRunner().invoke(
+            app, ["predict", str(file), "--out", str(tmp_path / "x.txt")], catch_exceptions=False
+        )
 
 
 def test_another_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_latex_is_balanced_and_escaped(stored: Stored) -> None:
     assert text.count(r"\textbf{") >= 2
     assert re.search(r"(?<!\\)_", text) is None
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {line.count("&") for line in rows} == {9}
+    assert {line.count("&") for line in rows} == {11}
     assert len(rows) == 2 * (1 + 7)
 
 
@@ -41,7 +41,7 @@ def test_latex_makes_commands_plain() -> None:
 def test_markdown_is_a_table_whose_numbers_are_the_summary(stored: Stored) -> None:
     text = export.markdown(stored)
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in table} == {11}
+    assert {line.replace("\\|", "").count("|") for line in table} == {13}
     last = [row for row in stored.found.rows if (row.dataset, row.evaluations) == ("cifar10", 130)]
     best = min(row.mean_regret for row in last)
     assert f"**{best:.3f} [" in text

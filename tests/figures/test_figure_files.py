@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from report.stored_suite import make
-from support import cli
+from support import cli, tiny
 
 from nasbench_evo import spaces, tables
 from nasbench_evo.errors import DataError, InputError, Unsupported
@@ -22,7 +22,7 @@ from nasbench_evo.results import ablation
 from nasbench_evo.results.ablation import Factor, Runs, factors
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.results.runs import Point
-from nasbench_evo.suite import Entry, Suite
+from nasbench_evo.suite import Entry
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,6 @@ def stored(folder: Path) -> Stored:
 @pytest.fixture(scope="module")
 def made(folder: Path) -> list[Path]:
     return build.make(folder, ["png"], "paper")
-
-
-def suite(*entries: Entry) -> Suite:
-    return Suite(
-        name="x", datasets=["cifar10"], seeds=3, evaluations=50, checkpoints=[50], rows=[*entries]
-    )
 
 
 def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
@@ -106,7 +100,7 @@ def test_an_effect_is_the_paired_difference_of_the_stored_runs(stored: Stored) -
 
 def test_factors_are_found_in_the_suite() -> None:
     found = factors(
-        suite(
+        tiny(
             Entry(algorithm="random_search"),
             Entry(algorithm="eigen", grid={"primary_step": [1, 100]}),
             Entry(algorithm="eg_nas"),
@@ -128,7 +122,7 @@ def test_factors_are_found_in_the_suite() -> None:
 
 def test_presets_alone_are_no_ablation() -> None:
     both = [Entry(algorithm="eigen"), Entry(algorithm="eigen", preset="nb201")]
-    assert factors(suite(*both)) == []
+    assert factors(tiny(*both)) == []
 
 
 def test_equal_runs_show_no_difference() -> None:
@@ -165,14 +159,8 @@ def test_a_changed_trace_is_refused(stored: Stored) -> None:
     [("genetic_cnn", 100, 5), ("genetic_nas", 100, 5), ("eg_nas", 400, 3), ("local_search", 50, 0)],
 )
 def test_generations_of_each_algorithm(algorithm: str, evaluations: int, generations_: int) -> None:
-    chosen = Suite(
-        name="x",
-        datasets=["cifar10"],
-        seeds=1,
-        evaluations=evaluations,
-        checkpoints=[evaluations],
-        rows=[Entry(algorithm=algorithm, set={"warmup": 0} if algorithm == "eg_nas" else {})],
-    )
+    entry = Entry(algorithm=algorithm, set={"warmup": 0} if algorithm == "eg_nas" else {})
+    chosen = tiny(entry, seeds=1, evaluations=evaluations)
     from nasbench_evo.suite import units
 
     (unit,) = units(chosen)

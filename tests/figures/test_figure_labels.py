@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from support import tiny
+
 from nasbench_evo.results.labels import common_changes, short_labels
-from nasbench_evo.suite import Entry, Row, Suite, rows
+from nasbench_evo.suite import Entry, Row, rows
 
 
 def of(*entries: Entry) -> list[Row]:
-    return rows(
-        Suite(name="x", datasets=["d"], seeds=1, evaluations=9, checkpoints=[9], rows=[*entries])
-    )
+    return rows(tiny(*entries))
 
 
 def test_what_all_rows_of_an_algorithm_share_is_left_out() -> None:

@@ -57,6 +57,19 @@ def test_small_images_and_odd_sizes(size: int, channels: int) -> None:
         assert network.eval()(images(size, channels)).shape == (3, 5)
 
 
+def test_the_imagenet_network_has_its_published_size() -> None:
+    """DARTS (second order) has 4.718752 M parameters with 48 channels, 14 cells, 1,000 classes."""
+    network = build(
+        DARTS_V2, classes=1000, generator=generator(), channels=48, cells=14, stem="imagenet"
+    )
+    assert sum(p.numel() for p in network.parameters()) == 4_718_752
+    sizes = []
+    network.cells[0].register_forward_hook(lambda *found: sizes.append(found[2].shape[2:]))
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, 64, 64))
+    assert sizes == [(8, 8)]
+
+
 def test_each_operation_has_the_shape_and_layers_of_the_paper() -> None:
     x = torch.randn(2, 4, 8, 8)
     for operation in range(1, len(OPERATIONS)):

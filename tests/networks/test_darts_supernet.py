@@ -29,8 +29,9 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def supernet(
-    partial_channels: int, channels: int, cells: int, in_channels: int, dtype: torch.dtype
-) -> DartsSupernet:
+    partial_channels: int, channels: int, cells: int, in_channels: int, dtype: torch.dtype,
+    **options: Any,
+) -> DartsSupernet:  # fmt: skip
     return build_supernet(
         classes=5,
         generator=generator(),
@@ -38,6 +39,7 @@ def supernet(
         channels=channels,
         cells=cells,
         partial_channels=partial_channels,
+        **options,
     ).to(dtype)
 
 
@@ -91,6 +93,75 @@ def test_mixture_equals_the_plain_network(
         torch.testing.assert_close(mean, norm.running_mean)
         torch.testing.assert_close(variance, norm.running_var)
     close(ours.eval().forward_mixture(x, weights), plain.eval()(x, weights), 1e-10)
+
+
+VARIANTS = {
+    "pools": {"pool_norm": False},
+    "stem": {"stem": "imagenet"},
+    "both": {"pool_norm": False, "stem": "imagenet"},
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=list(VARIANTS))
+@pytest.mark.parametrize("edges", [False, True])
+def test_variants_equal_the_plain_network(options: dict[str, Any], edges: bool) -> None:
+    """Pools without BatchNorm, the ImageNet stem, edges that are weighed, bypass included."""
+    ours = supernet(4, 8, 3, 3, torch.float64, **options)
+    plain = darts_reference.like(ours)
+    x, [weights] = images(17, 3), mixtures(1)
+    logits = torch.randn(2, 14, generator=generator(4), dtype=torch.float64).requires_grad_()
+    chosen = ours.edge_weights(logits) if edges else None
+    if chosen is not None:
+        into = [chosen[:, start:stop] for start, stop in ((0, 2), (2, 5), (5, 9), (9, 14))]
+        assert all(torch.allclose(part.sum(1), torch.ones(2).double()) for part in into)
+    expected = plain(x, weights, chosen)
+    if chosen is None:
+        output = ours.forward_mixture(x, weights)
+    else:
+        output = ours.forward_weighed(x, weights, chosen)
+    close(output, expected, 1e-10)
+    target = torch.randn(output.shape, generator=generator(3), dtype=output.dtype)
+    wanted = [*ours.parameters(), *([logits] if edges else [])]
+    theirs = {id(q): p for p, q in darts_reference.parameters(plain, ours)}
+    others = [theirs.get(id(q), q) for q in wanted]
+    mine = torch.autograd.grad((output * target).sum(), wanted, retain_graph=True)
+    others = torch.autograd.grad((expected * target).sum(), others)
+    for own, other in zip(mine, others, strict=True):
+        assert (own - other).norm() <= 1e-10 * max(1.0, float(other.norm()))
+    for norm, mean, variance in darts_reference.statistics(plain, ours):
+        torch.testing.assert_close(mean, norm.running_mean)
+        torch.testing.assert_close(variance, norm.running_var)
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=list(VARIANTS))
+def test_variants_together_equal_one_by_one(options: dict[str, Any], folded: bool) -> None:
+    x, weights = images(17, 3), mixtures(3)
+    network = trained(supernet(4, 8, 3, 3, torch.float64, **options), x)
+    network.folded = folded
+    genotypes = SPACE.sample(stream(5, "test"), 2)
+    own = recalibrated(network, [partial(network.forward_path, x, g) for g in genotypes])
+    last = {name: rows for name, rows in own.items() if name == "stem.2.1"}
+    for statistics in (None, own, last):
+        close(
+            network.paths_together(x, genotypes, statistics),
+            Supernet.paths_together(network, x, genotypes, statistics),
+            1e-9,
+        )
+    close(
+        network.mixtures_together(x, weights),
+        Supernet.mixtures_together(network, x, weights),
+        1e-9,
+    )
+
+
+def test_a_mixture_without_none_is_one_with_a_zero_for_it() -> None:
+    network = supernet(4, 8, 4, 3, torch.float64)
+    x, weights = images(8, 3), mixtures(2)[..., 1:]
+    padded = torch.cat([torch.zeros(2, 2, 14, 1).double(), weights], -1)
+    network.eval()
+    close(network.forward_mixture(x, weights[0]), network.forward_mixture(x, padded[0]), 0)
+    close(network.mixtures_together(x, weights), network.mixtures_together(x, padded), 0)
 
 
 def test_path_is_its_mixture_without_the_zeros() -> None:
@@ -253,5 +324,15 @@ def test_bad_input() -> None:
         network.forward_mixture(x, mixtures(1)[0, 0])
     with pytest.raises(InputError, match=r"\['n', 2, 14, 8\].*got \[2, 14, 8\]"):
         network.mixtures_together(x, mixtures(1)[0])
+    with pytest.raises(InputError, match=r"\[2, 14, 8\].*got \[2, 14, 6\]"):
+        network.forward_mixture(x, mixtures(1)[0, :, :, 2:])
+    with pytest.raises(InputError, match=r"edges of darts_cell are \[2, 14\].*got \[2, 13\]"):
+        network.edge_weights(torch.zeros(2, 13))
+    with pytest.raises(InputError, match=r"Unknown stem 'imagnet'\. Did you mean 'imagenet'"):
+        build_supernet(classes=5, generator=generator(), stem="imagnet")
+    with pytest.raises(InputError, match="halves channels, so it needs 2; got 1"):
+        build_supernet(
+            classes=5, generator=generator(), channels=1, partial_channels=1, stem="imagenet"
+        )
     with pytest.raises(InputError, match="darts_cell genotype"):
         network.forward_path(x, (0,) * 21)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from report.stored_suite import make
-from support import cli
+from support import cli, tiny
 
 from nasbench_evo.analysis import statistics
 from nasbench_evo.report import export, page
@@ -21,16 +21,9 @@ from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.results.on_table import OnTable
 from nasbench_evo.results.rows import Group, compare, mean_intervals, ranked
 from nasbench_evo.results.runs import UnitRuns
-from nasbench_evo.suite import Entry, Suite, units
+from nasbench_evo.suite import units
 
-SUITE = Suite(
-    name="x",
-    datasets=["cifar10", "cifar100"],
-    seeds=20,
-    evaluations=9,
-    checkpoints=[9],
-    rows=[Entry(algorithm=name) for name in ("random_search", "local_search", "eigen")],
-)
+SUITE = tiny("random_search", "local_search", "eigen", datasets=["cifar10", "cifar100"], seeds=20)
 
 
 @pytest.fixture(scope="module")

@@ -227,3 +227,40 @@ def test_a_folder_of_a_budget_in_seconds_is_read_back(tmp_path: Path) -> None:
     tex = (tmp_path / "out" / "summary.tex").read_text()
     assert "1250 simulated seconds" in tex
     assert r"test (\%)" in tex
+
+
+def test_a_table_of_ones_own_in_two_lengths(tmp_path: Path) -> None:
+    """Long rows: validation after 12 epochs, test after 200, of a few cells."""
+    rows = [
+        f"#{i},own,{epochs},{split},0,{40 + i + epochs / 10}"
+        for i in range(4)
+        for epochs, split in ((12, "valid"), (200, "test"))
+    ]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["arch,dataset,epochs,split,trial,accuracy", *rows]))
+    imported.import_path(path, "own", progress=lambda d, t: None, missing="infeasible")
+    short, long = tables.load("own@12"), tables.load("own")
+    cells = [NASBench201().index(NASBench201().parse(f"#{i}")) for i in range(4)]
+    assert short.mean_accuracy[0, cells] == pytest.approx([41.2, 42.2, 43.2, 44.2])
+    assert long.mean_test(long.datasets[0], NASBench201().parse("#3")) == pytest.approx(63)
+    assert long.by_test("own")
+    assert long.protocol("own") == "validation: none after 200 epochs; test: test of own"
+    assert tables.reported("own@12") is long
+
+
+def test_a_narrow_console_shows_test_accuracies(tmp_path: Path) -> None:
+    official()
+    (tmp_path / "s.toml").write_text(SUITE)
+    arguments = [
+        "run",
+        str(tmp_path / "s.toml"),
+        "--out",
+        str(tmp_path / "o"),
+        "--engine",
+        "serial",
+    ]
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    tables_ = [line for line in done.stdout.splitlines() if "│" not in line]
+    assert "test (%)" in done.stdout
+    assert max(len(line) for line in tables_ if "±" in line) <= 80

@@ -164,6 +164,23 @@ def test_weights_by_hand() -> None:
     assert reduction.argmax(axis=1).tolist() == [1, 1, 0, 1, 3, 1, 0, 3, 0, 0, 1, 3, 0, 0]
 
 
+def test_relaxations_without_none() -> None:
+    """The genotypes, and so their names in stored runs, stay; a relaxation has 7 operations."""
+    seven = DartsCell(with_none=False)
+    assert (seven.alpha_shape, seven.operations) == ((2, 14, 7), OPERATIONS[1:])
+    assert seven.cardinalities == SPACE.cardinalities
+    assert "with_none" not in vars(SPACE)
+    assert vars(seven)["with_none"] is False
+    weights = seven.weights(GENES)
+    assert np.array_equal(weights, SPACE.weights(GENES)[..., 1:])
+    assert seven.discretize(weights[None]) == [GENES]
+    alphas = np.random.default_rng(0).normal(size=(3, 2, 14, 7))
+    never = np.concatenate([np.full((3, 2, 14, 1), -1e3), alphas], -1)
+    assert seven.discretize(alphas) == SPACE.discretize(never)
+    with pytest.raises(InputError, match=r"\[n, 2, 14, 7\]; got \[1, 2, 14, 8\]"):
+        seven.discretize(np.zeros((1, 2, 14, 8)))
+
+
 def test_shape_of_relaxations_is_checked() -> None:
     with pytest.raises(InputError, match=r"\[n, 2, 14, 8\]; got \[2, 14, 8\]"):
         SPACE.discretize(np.zeros(SPACE.alpha_shape))

@@ -17,6 +17,7 @@ from nasbench_evo.algorithms import ALGORITHMS
 from nasbench_evo.evaluators.base import Session
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation
+from nasbench_evo.suite import Entry, Suite, load
 from nasbench_evo.tables import Table
 
 
@@ -33,6 +34,21 @@ def cli(
         check=False,
         env={**os.environ, **environment},
     )
+
+
+def tiny(*rows: str | Entry, **settings: Any) -> Suite:
+    """A small suite on cifar10; rows are names of algorithms, or entries."""
+    chosen = {"name": "tiny", "datasets": ["cifar10"], "seeds": 3, "evaluations": 50, **settings}
+    chosen.setdefault("checkpoints", [chosen["evaluations"]])
+    entries = [row if isinstance(row, Entry) else Entry(algorithm=row) for row in rows]
+    return Suite(rows=entries, **chosen)
+
+
+def loaded(folder: Path, text: str) -> Suite:
+    """The suite of a text, read from a file in `folder` as the command line does."""
+    file = folder / "tiny.toml"
+    file.write_text(text)
+    return load(file)
 
 
 class Scripted(Stream):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from nasbench_evo import algorithms, runner, tables
+from nasbench_evo.cli import app
 from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.tables import container, embedded, hpo, imported, verify
@@ -227,3 +229,90 @@ def test_what_the_embedded_tables_refuse() -> None:
         imported.free_path("mlp", replace=True)
     with pytest.raises(Unsupported, match="Relaxable; mlp is not"):
         algorithms.get("eg_nas").configure("paper", {}).check_space(tables.load("mlp").space)
+
+
+def test_what_is_missing_can_be_a_failure_that_costs(tmp_path: Path) -> None:
+    rows = "\n".join(whole().splitlines()[:10])  # act=relu only
+    table = bring(tmp_path, rows, space='missing = "infeasible"\n' + SPACE)
+    evaluator = LookupEvaluator(table, "own")
+    for name in ("random_search", "eigen", "regularized_evolution", "eg_nas"):
+        algorithm = algorithms.get(name).configure("paper", {})
+        result = runner.search(algorithm, evaluator, seed=0, budget=runner.Budget(60))
+        failed = [a for a in result.history if a.source == "infeasible"]
+        assert result.notes["infeasible"] == len(failed) > 0
+        assert {a.valid_accuracy for a in failed} == {0.0}
+        assert {a.genotype[0] for a in failed} <= {1, 2}
+        assert result.evaluations == pytest.approx(60, abs=1)  # failures cost
+        assert result.genotype[0] == 0
+        full = [a.cost_seconds for a in failed if a.fraction == a.cost == 1]
+        assert full == pytest.approx([11.0 + np.mean(range(3)) - 1.0] * len(full))  # 10 + width
+    assert table.regret("own", (1, 0, 0)) == pytest.approx(table.best[0])
+    assert table.mean_measured[0, table.space.index((1, 0, 0))] == 1.0  # the worst
+    assert verify.verify("own")[1].text.startswith("9 of 27 cells")
+    with pytest.raises(InputError, match="Did you mean 'infeasible'"):
+        bring(tmp_path, rows, "other", space='missing = "infeasable"\n' + SPACE)
+
+
+def test_a_missing_rule_of_a_table_without_a_space(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("arch,valid\n#0,50\n#1,60\n")
+    imported.import_path(
+        tmp_path / "few.csv", "few", progress=lambda d, t: None, missing="infeasible"
+    )
+    evaluator = LookupEvaluator(tables.load("few"), "own")
+    random = algorithms.get("random_search").configure("paper", {})
+    result = runner.search(random, evaluator, budget=runner.Budget(5))
+    assert result.notes["infeasible"] == 5
+
+
+GRAPH = """
+name = "graph"
+printed = "g{a}{b}|{c}"
+edges = [[0, 1], [0, 2], [1, 2]]
+[[genes]]
+name = "a"
+choices = ["n", "s", "c"]
+[[genes]]
+name = "b"
+choices = ["n", "s", "c"]
+[[genes]]
+name = "c"
+choices = ["none", "conv", "pooling"]
+"""
+
+
+def test_a_printed_form_and_a_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["n", "s", "c"]
+    rows = [
+        f"g{a}{b}|{c},{i}"
+        for i, (a, b, c) in enumerate(itertools.product(texts, texts, ["none", "conv", "pooling"]))
+    ]
+    table = bring(tmp_path, "\n".join(["arch,valid", *rows]), "graph", GRAPH)
+    space = table.space
+    assert space.format((1, 2, 0)) == "gsc|none"
+    assert space.parse("gsc|none") == space.parse("c=none,b=c,a=s") == (1, 2, 0)
+    assert table.mean_accuracy[0].tolist() == list(range(27))
+    with pytest.raises(InputError, match=r"Expected 'gnn\|none'"):
+        space.parse("gsx|none")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["draw", "gsc|conv", "--space", "graph", "--out", "cell", "--format", "svg,png"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert (tmp_path / "cell.png").stat().st_size > 2000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("g{a}{b}|{c}", "g{a}{b}", "each gene once"),
+        ("g{a}{b}|{c}", "g{a}{c}|{b}{a}", "each gene once"),
+        ("g{a}{b}|{c}", "{c}{a}{b}", "different lengths"),
+        ("[1, 2]]", "[2, 1]]", "edges are"),
+        (", [1, 2]]", "]", "edges are"),
+        ("[1, 2]]", '[1, "2"]]', "edges are"),
+    ],
+)
+def test_printed_forms_and_edges_that_are_none(
+    old: str, new: str, match: str, tmp_path: Path
+) -> None:
+    assert old in GRAPH
+    with pytest.raises(InputError, match=match):
+        bring(tmp_path, "arch,valid\n", "graph", GRAPH.replace(old, new))

@@ -174,6 +174,10 @@ BAD: dict[str, tuple[str, str]] = {
         GOOD + "334131,a,5,valid,0,51\n",
         r"line 3: a second row for \|nor_conv_3x3~0",
     ),
+    "second accuracy, a loss between": (
+        HEAD + "#1,a,2,valid,0,50,,,,,,2\n#1,a,2,valid,0,,1,,,,,2\n#1,a,2,valid,0,60,,,,,,2\n",
+        r"line 4: a second row for \|nor_conv_3x3~0.*, epoch 2",
+    ),
     "accuracy above": (GOOD + "#2,a,5,valid,0,100.1\n", r"line 3: accuracy must be 0\.\.100"),
     "accuracy below": (GOOD + "#2,a,5,valid,0,-1\n", r"line 3: accuracy must be 0\.\.100"),
     "accuracy nan": (GOOD + "#2,a,5,valid,0,nan\n", "line 3: accuracy is no finite number"),
@@ -247,6 +251,11 @@ def test_bad_json(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         bring(tmp_path / "bad.json", content)
     assert "bad.json" in str(caught.value)
+
+
+def test_a_trial_may_be_written_as_a_float(tmp_path: Path) -> None:
+    table = bring(tmp_path / "own.csv", GOOD.replace(",0,50", ",1e3,50") + "#1,a,5,valid,7.0,60\n")
+    assert np.nanmax(table.mean_accuracy) == 55
 
 
 def test_sixth_decimals_survive(tmp_path: Path) -> None:

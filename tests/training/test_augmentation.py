@@ -1,6 +1,7 @@
 """Augmentation against plain loops, and whitening against its definition."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from nasbench_evo.training.data.augmentation import (
     contrast_normalise,
     cut_out,
     flip_and_crop,
+    local_contrast,
 )
 from nasbench_evo.training.data.images import TensorPart
 
@@ -92,6 +94,37 @@ def test_contrast_normalisation_by_hand():
     assert found.tolist() == [pytest.approx([-r2, 0, r2, 0]), [0, 0, 0, 0]]
 
 
+def test_local_contrast_normalisation_by_loops():
+    images = torch.randint(0, 256, (2, 3, 12, 7), generator=generator(), dtype=torch.uint8)
+    images[1, :, :6] = 9  # a part without contrast
+
+    def weight(dy, dx):
+        inside = max(abs(dy), abs(dx)) <= 4
+        return math.exp(-(dy * dy + dx * dx) / (2 * 2.25**2)) if inside else 0.0
+
+    def window(maps, y, x):
+        shares = [
+            (weight(i - y, j - x), maps[:, i, j].mean().item()) for i in range(12) for j in range(7)
+        ]
+        return sum(w * v for w, v in shares) / sum(w for w, _ in shares)
+
+    expected = torch.empty(2, 3, 12, 7, dtype=torch.float64)
+    for k, image in enumerate(images.double()):
+        means = torch.tensor([[window(image, y, x) for x in range(7)] for y in range(12)])
+        v = image - means.double()
+        deviations = torch.tensor(
+            [[window(v**2, y, x) ** 0.5 for x in range(7)] for y in range(12)]
+        )
+        expected[k] = v / deviations.clamp_min(deviations.mean().item()).double()
+    torch.testing.assert_close(
+        local_contrast(images, torch.float64), expected, atol=2e-6, rtol=2e-6
+    )
+    flat = torch.full((1, 3, 5, 5), 200, dtype=torch.uint8)
+    assert local_contrast(flat, torch.float32).abs().max() < 1e-2
+    with pytest.raises(InputError, match="not both"):
+        Augmentation(whitening=True, local_contrast=True)
+
+
 def test_zca_whitens_and_stays_as_close_as_it_can():
     images = torch.randint(0, 256, (4000, 1, 3, 2), generator=generator(), dtype=torch.uint8)
     images[:, :, 1:] = (images[:, :, 1:] // 4 + 3 * (images[:, :, :-1] // 4)).to(torch.uint8)
@@ -136,15 +169,23 @@ def test_whitening_refuses_large_images():
         Whitening.fit(part)
 
 
-@pytest.mark.parametrize("whitening", [False, True])
-def test_training_pipeline_follows_its_generator(whitening):
+@pytest.mark.parametrize("first", [{}, {"whitening": True}, {"local_contrast": True}])
+def test_training_pipeline_follows_its_generator(first):
     data = load_dataset()
-    augmentation = Augmentation(flip=0.5, crop_padding=2, cutout=3, whitening=whitening)
+    augmentation = Augmentation(flip=0.5, crop_padding=2, cutout=3, **first)
     pipeline, images = Pipeline(data, augmentation), data.train.images[:32]
     first = pipeline.training(images, generator(1))
     assert torch.equal(first, pipeline.training(images, generator(1)))
     assert not torch.equal(first, pipeline.training(images, generator(2)))
     assert first.shape == images.shape
+
+
+def test_local_contrast_is_taken_before_pixels_move():
+    data = load_dataset()
+    pipeline = Pipeline(data, Augmentation(flip=1.0, local_contrast=True))
+    images = data.train.images[:8]
+    expected = pipeline.evaluation(images).flip(3)
+    assert torch.equal(pipeline.training(images, generator()), expected)
 
 
 def test_black_padding_is_black_after_normalisation():

@@ -56,7 +56,7 @@ def test_a_read_inside_a_step_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def reads(self: checks.Training, *batch: torch.Tensor) -> None:
         step(self, *batch)
-        self._totals.tolist()
+        self.totals.tolist()
 
     monkeypatch.setattr(checks.Training, "_step", reads)
     with fake_cuda():

@@ -14,6 +14,7 @@ from nasbench_evo.training import (
     JointTraining,
     Recipe,
     Training,
+    jointly,
     load_dataset,
     weights_generator,
 )
@@ -165,3 +166,68 @@ def test_out_of_memory_is_a_failed_result(digits, monkeypatch):
     assert [r.status for r in found] == ["failed", "failed"]
     assert "fewer networks" in found[0].reason
     assert math.isnan(found[1].valid_accuracy)
+
+
+def test_stopped_trainings_go_on_jointly_as_they_do_alone(digits):
+    """20%, then 60%, each from what the one before left; then the rest of one of them alone."""
+
+    def begun():
+        return [Training(network(c, k), digits, RECIPE, seed=k, execution=FP64)
+                for k, c in enumerate(CELLS)]  # fmt: skip
+
+    alone, together = begun(), begun()
+    for until in (0.3, 0.6):
+        joint = JointTraining(
+            [t.model for t in together], digits, RECIPE, seeds=range(len(CELLS)), execution=FP64
+        )
+        joint.take_over(together)
+        found = joint.run(until)
+        joint.hand_over(together)
+        again, states = begun(), [training.state() for training in together]
+        for training, state in zip(again, states, strict=True):
+            training.load_state(state)
+        together = again
+        expected = [training.run(until) for training in alone]
+        assert [r.iterations for r in found] == [r.iterations for r in expected]
+        for a, b in zip(found, expected, strict=True):
+            losses = [[point.train_loss for point in r.curve] for r in (a, b)]
+            assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+        assert [r.valid_loss for r in found] == pytest.approx([r.valid_loss for r in expected])
+    assert together[0].run().valid_loss == pytest.approx(alone[0].run().valid_loss, rel=1e-9)
+    assert_same_networks([t.model for t in together[1:]], [t.model for t in alone[1:]], 1e-11)
+    together[1].run(0.9)
+    with pytest.raises(InputError, match="as many iterations"):
+        joint.take_over(together)
+
+
+def test_merging_convolutions_changes_rounding_only(digits):
+    images = torch.randn(5, len(CELLS), 8, 8, dtype=torch.float64)
+    found = []
+    for merged in (False, True):
+        networks = [network(cell, k).double() for k, cell in enumerate(CELLS)]
+        joint = JointNetwork(networks, merged=merged)
+        logits = joint(images)
+        torch.autograd.backward(logits.square().sum())
+        kinds = {type(layer).__name__ for layer in joint.stacked()}
+        assert ("JointMixedConvBN" in kinds) == merged
+        with torch.no_grad():
+            for own in (p for layer in joint.stacked() for p, _ in layer.shared()):
+                if own.grad is not None:
+                    own -= 0.01 * own.grad
+        joint.write_back()
+        found.append((logits.detach(), networks))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-12)
+    assert_same_networks(found[0][1], found[1][1], 1e-11)
+
+
+def test_auto_trains_as_many_as_were_measured_to_be_fastest(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASBENCH_EVO_CACHE", str(tmp_path))
+    cpu = "cpu"
+    assert jointly.sizes(5, 2, cpu) == [2, 2, 1]
+    jointly.remember(cpu, {2: 0.9, 4: 1.3, 8: 1.9, 16: 1.5})
+    assert jointly.sizes(3, "auto", cpu) == [1, 1, 1]  # two were slower than alone
+    assert jointly.sizes(5, "auto", cpu) == [5]
+    assert jointly.sizes(20, "auto", cpu) == [7, 7, 6]
+    assert jointly.grouped("abcd", 3, cpu) == [["a", "b", "c"], ["d"]]
+    jointly.remember(cpu, {2: 0.9, 4: 0.8})
+    assert jointly.sizes(20, "auto", cpu) == [1] * 20

@@ -39,6 +39,26 @@ def test_cosine_by_hand():
     assert [by_epoch.learning_rate_at(i, 2) for i in (4, 5)] == [rates[4]] * 2
 
 
+def test_linear_by_hand_and_an_end_above_zero():
+    r = Recipe("x", 4, learning_rate=0.4, schedule="linear", update="epochs")
+    rates = [r.learning_rate_at(i, 2) for i in range(8)]
+    assert rates == pytest.approx([0.4, 0.4, 0.3, 0.3, 0.2, 0.2, 0.1, 0.1])
+    to = dataclasses.replace(r, final_learning_rate=0.2)
+    assert [to.learning_rate_at(2 * e, 2) for e in range(4)] == pytest.approx(
+        [0.4, 0.35, 0.3, 0.25]
+    )
+    cosine = dataclasses.replace(to, schedule="cosine")
+    assert cosine.learning_rate_at(4, 2) == pytest.approx(0.3)
+    imagenet = RECIPES["eg_nas_imagenet_search"]
+    assert (imagenet.length, imagenet.batch_size, imagenet.weight_decay) == (50, 1024, 3e-5)
+    assert imagenet.learning_rate_at(25 * 125, 125) == pytest.approx(0.25)
+    assert RECIPES["darts_imagenet"].length == 250
+    darts = RECIPES["darts_search"]
+    assert (darts.batch_size, darts.weight_decay) == (64, 3e-4)
+    assert darts.learning_rate_at(25 * 391, 391) == pytest.approx(0.013)
+    assert identity(darts)["final_learning_rate"] == 0.001
+
+
 def test_drop_path_grows_by_epoch():
     r = Recipe("x", 4, drop_path=0.4)
     found = [r.drop_path_at(i, 2) for i in range(8)]
@@ -88,7 +108,9 @@ def test_papers_values():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"length": 0}, {"unit": "steps"}, {"update": "never"}, {"schedule": "linear"},
+        {"length": 0}, {"unit": "steps"}, {"update": "never"}, {"schedule": "sine"},
+            {"final_learning_rate": -0.1}, {"learning_rate": 0.1, "final_learning_rate": 0.2},
+            {"schedule": "step", "final_learning_rate": 0.01},
         {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": float("nan")}, {"gamma": 0},
         {"momentum": 1}, {"momentum": 0, "nesterov": True}, {"weight_decay": -1},
         {"label_smoothing": 1}, {"gradient_clip": -1}, {"drop_path": 1},

@@ -63,6 +63,17 @@ def test_validation_from_the_test_part(digits):
     assert rows(data.train) == rows(digits.train) | rows(digits.valid)
 
 
+def test_without_validation_all_training_images_train(digits):
+    data = load_dataset(valid_fraction=0)
+    assert len(data.valid) == 0
+    assert data.valid.shape == digits.shape
+    assert rows(data.train) == rows(digits.train) | rows(digits.valid)
+    assert rows(data.test) == rows(digits.test)
+    assert data.sha256 != digits.sha256
+    with pytest.raises(InputError, match="where validation images come from; got none"):
+        load_dataset(valid_fraction=0, valid_source="test")
+
+
 def test_train_size(digits):
     data = load_dataset(train_size=100)
     assert len(data.train) == 100
@@ -75,7 +86,7 @@ def test_train_size(digits):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"valid_fraction": 0.0},
+        {"valid_fraction": -0.1},
         {"valid_fraction": 1.0},
         {"valid_source": "both"},
         {"train_size": 0},

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from nasbench_evo.errors import DataError
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.training import load_dataset
 from nasbench_evo.training.data import sources
 from nasbench_evo.training.data.formats import DIGESTS, read_idx, unpickle
@@ -185,6 +186,25 @@ def test_svhn(tmp_path):
     x, _ = written["test"]
     np.testing.assert_array_equal(data.test.images[3, 1].numpy(), x[:, :, 1, 3])
     assert len(load_dataset("svhn-extra", root=tmp_path, valid_fraction=0.4).train) == 30
+    both = load_dataset("svhn-extra", root=tmp_path, valid_per_class=(1, 2))  # of 2 and 3 a class
+    assert (len(both.train), len(both.valid), len(both.test)) == (20, 30, 10)
+    official = {image.tobytes() for image in written["train"][0].transpose(3, 2, 0, 1)}
+    of_train = torch.tensor([image.numpy().tobytes() in official for image in both.valid.images])
+    assert torch.bincount(both.valid.labels[of_train], minlength=10).tolist() == [1] * 10
+    assert torch.bincount(both.valid.labels[~of_train], minlength=10).tolist() == [2] * 10
+    other = load_dataset("svhn-extra", root=tmp_path, valid_per_class=(1, 2), split_seed=1)
+    assert other.sha256 != both.sha256
+    for name, counts, message in (
+        ("svhn-extra", (1,), "each of the 2 official parts"),
+        ("svhn-extra", (2, 1), "below the 2 images"),
+        ("svhn-extra", (0, 0), "no image to validate on"),
+        ("svhn-extra", (-1, 1), "0 or more"),
+        ("svhn", (1, 1), "each of the 1 official parts"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_dataset(name, root=tmp_path, valid_per_class=counts)
+    with pytest.raises(InputError, match="valid_source='test'"):
+        load_dataset("svhn", root=tmp_path, valid_per_class=(1,), valid_source="test")
     (tmp_path / "svhn" / "test_32x32.mat").write_bytes(b"MATLAB? no")
     with pytest.raises(DataError, match=r"test_32x32\.mat"):
         load_dataset("svhn", root=tmp_path)

@@ -12,6 +12,7 @@ from nasbench_evo.errors import Unsupported
 from nasbench_evo.figures import style
 from nasbench_evo.figures.architectures import cells
 from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.spaces import Choices
 from nasbench_evo.spaces.binary_stages import INPUT, BinaryStages, StageGraph
 from nasbench_evo.spaces.darts_cell import DartsCell
 from nasbench_evo.spaces.layer_graph.space import LayerGraph
@@ -34,6 +35,7 @@ _SHORT = {
     "nor_conv_3x3": "conv 3x3",
     "avg_pool_3x3": "avg pool",
 }
+NO_EDGE = ("none", "zero")  # choices of a gene that stand for no edge
 _HALF = 0.31  # height of half a layer, of the distance between layers
 _END, _NODE = "#E69F00", "#BBD7EA"
 _KIND_COLOURS = {"conv": "#BBD7EA", "pool": "#F2B48A", "concat": "#B5DFCF", "global": "#E69F00"}
@@ -46,18 +48,23 @@ class Arc:
     source: int
     target: int
     height: float
-    colour: str
+    colour: Any
     label: str = ""
     dashes: Any = "-"
 
 
 def space_for(name: str, text: str) -> spaces.Space:
-    """Return the space called `name`, with the stages or the nodes a cell that `text` has."""
+    """Return the space called `name`, with the stages or the nodes a cell that `text` has.
+
+    The name of a table stands for the table's space.
+    """
     stages = [len(stage.split("-")) + 1 for stage in text.split()]
     if name == BinaryStages.name and "-" in text:
         return BinaryStages(stages)
     if name == MicroCell.name:
         return MicroCell.of(text)
+    if name not in spaces.SPACES and name in tables.known():
+        return tables.load(name).space
     return spaces.get(name)
 
 
@@ -71,6 +78,10 @@ def figure(space: spaces.Space, genotype: Any, title: str = "") -> Figure:
     if isinstance(space, NASBench201):
         drawing = Figure(figsize=style.sized(5.2, 3.0), layout="constrained")
         cell(drawing.subplots(), genotype)
+    elif isinstance(space, Choices) and space.edges is not None:
+        reach = max(b for _, b in space.edges)
+        drawing = Figure(figsize=style.sized(1.6 + 1.3 * reach, 3.4), layout="constrained")
+        _edges(drawing.subplots(), space, genotype)
     elif isinstance(space, BinaryStages):
         widths = [max(2, len(stage.nodes) + 2) for stage in space.stages(genotype)]
         drawing = Figure(figsize=style.sized(0.68 * sum(widths), 2.0), layout="constrained")
@@ -89,7 +100,8 @@ def figure(space: spaces.Space, genotype: Any, title: str = "") -> Figure:
         return drawing
     else:
         raise Unsupported(
-            f"The space {space.name} has no drawing. Use one of {', '.join(spaces.SPACES)}."
+            f"The space {space.name} has no drawing: {', '.join(spaces.SPACES)} have one, and "
+            "spaces of tables whose space.toml has edges."
         )
     drawing.suptitle(title or space.format(genotype), fontsize=style.text(8), wrap=True)
     return drawing
@@ -112,6 +124,26 @@ def cell(axes: Axes, genotype: Sequence[int]) -> None:
     names = ["in", "1", "2", "out"]
     _horizontal(axes, names, [_END, _NODE, _NODE, _END], arcs, spacing=1.6)
     axes.set_ylim(-1.0, 1.75)
+
+
+def _edges(axes: Axes, space: Choices, genotype: Sequence[int]) -> None:
+    """Draw a graph whose edges carry the genes' choices; those that are `none` are left out."""
+    if space.edges is None:
+        raise Unsupported(f"The space {space.name} has no edges.")
+    kinds = list(dict.fromkeys(str(value) for gene in space.genes for value in gene.choices))
+    shades = dict(zip(kinds, style.levels(len(kinds)), strict=True))
+    arcs = []
+    for (a, b), gene, i in zip(space.edges, space.genes, genotype, strict=True):
+        chosen = str(gene.choices[i])
+        if chosen not in NO_EDGE:
+            side = 1 if a % 2 == 0 else -1
+            height = 0.0 if b - a == 1 else side * 0.62 * (b - a - 0.15)
+            arcs.append(Arc(a, b, height, shades[chosen], chosen))
+    last = max(b for _, b in space.edges)
+    names = ["in", *map(str, range(1, last)), "out"]
+    _horizontal(axes, names, [_END, *[_NODE] * (last - 1), _END], arcs, spacing=1.6)
+    reach = max([abs(arc.height) for arc in arcs] + [0.4]) + 0.4
+    axes.set_ylim(-reach, reach)
 
 
 def found_cells(runs: UnitRuns, n: int) -> tuple[Figure, str]:

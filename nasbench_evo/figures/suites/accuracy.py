@@ -40,7 +40,9 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
             mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
             colour = style.colour(runs.unit.row.algorithm)
             dash = style.DASHES[k % len(style.DASHES)]
-            axes.plot(points, mean, color=colour, linestyle=dash, label=name)
+            mark = style.MARKERS[k % len(style.MARKERS)]
+            axes.plot(points, mean, color=colour, linestyle=dash, label=name, marker=mark,
+                      markersize=4, markevery=(k, max(len(points) // 6, 1)))  # fmt: skip
             axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_title(f"{suite.space} on {dataset}")
         axes.set_xlabel(spent(suite))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ACROSS = 4  # panels in a line
 _MOST_ROWS = 16  # more are a table, not a figure
 
 
@@ -27,11 +28,16 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
 
     last = [row for row in rows if row[suite.column] == suite.marks[-1]]
     names = _order(last)
+    number = len(suite.reported)
+    lines, across = -(-number // _ACROSS), min(number, _ACROSS)
     drawing = Figure(
-        figsize=style.sized(2.6 * len(suite.reported) + 2.4, 0.27 * len(names) + 1.5),
+        figsize=style.sized(2.6 * across + 2.4, (0.27 * len(names) + 1.5) * lines),
         layout="constrained",
     )
-    panels = drawing.subplots(1, len(suite.reported), squeeze=False, sharey=True)[0]
+    panels = drawing.subplots(lines, across, squeeze=False, sharey=True).ravel()
+    for spare in panels[number:]:
+        spare.set_axis_off()
+    panels = panels[:number]
     for axes, dataset in zip(panels, suite.reported, strict=True):
         _panel(axes, [row for row in last if row.dataset == dataset], names)
         axes.set_title(dataset)

@@ -25,6 +25,8 @@ def draw(content: Mapping[str, Any], path: Path) -> list[Path]:
         ):
             for split, colour in (("train", "#0072B2"), ("valid", "#D55E00")):
                 known = [point for point in curve if point[f"{split}_{metric}"] is not None]
+                if split == "valid" and not known:  # no images validate
+                    continue
                 epochs = [point["epoch"] for point in known]
                 values = [point[f"{split}_{metric}"] for point in known]
                 axes.plot(epochs, values, color=colour, label=split)

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasbench_evo.figures import pareto, style
-from nasbench_evo.figures.suites import accuracy, final, final_accuracy, regret, supernet
+from nasbench_evo.figures.suites import (
+    accuracy,
+    final,
+    final_accuracy,
+    regret,
+    relaxation,
+    supernet,
+)
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import kinds
 from nasbench_evo.results.kinds import Findings
@@ -48,6 +55,14 @@ def _shared_weights(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     yield from supernet.drawings(found.suite, found.collected, found.rankings, found.pairs)
 
 
+def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
+    for dataset in found.suite.datasets:
+        own = [runs for runs in found.collected if runs.unit.dataset == dataset]
+        if relaxation.has(own):
+            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            yield f"relaxation{suffix}", partial(relaxation.figure, own)
+
+
 FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "regret": _regret,
     "final": _final,
@@ -55,6 +70,7 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "accuracy": _accuracy,
     "final_accuracy": _final_accuracy,
     "shared_weights": _shared_weights,
+    "relaxation": _relaxation,
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 40
+_ACROSS = 4  # panels in a line
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
@@ -38,10 +39,15 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     first = max(1, suite.end // _SPAN)
     points = np.unique(np.geomspace(first, suite.end, _POINTS).round())
     n = max((len(runs.records) for runs in collected), default=0)
+    number = len(suite.reported)
+    lines, across = -(-number // _ACROSS), min(number, _ACROSS)
     drawing = Figure(
-        figsize=style.sized(max(4.1 * len(suite.reported), 6.4), 5.0), layout="constrained"
+        figsize=style.sized(max(4.1 * across, 6.4), 1.4 + 3.6 * lines), layout="constrained"
     )
-    panels = drawing.subplots(1, len(suite.reported), squeeze=False)[0]
+    panels = drawing.subplots(lines, across, squeeze=False).ravel()
+    for spare in panels[number:]:
+        spare.set_axis_off()
+    panels = panels[:number]
     looks = _looks(collected)
     rows = [runs.unit.row for runs in collected]
     names = dict(zip([row.label for row in rows], short_labels(rows), strict=True))
@@ -53,7 +59,8 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         _panel(axes, chosen, points, looks, names, dataset)
         axes.set_title(dataset)
         axes.set_xlabel(spent(suite))
-    panels[0].set_ylabel("mean regret (percentage points)")
+    for axes in panels[::across]:
+        axes.set_ylabel("mean regret (percentage points)")
     handles = {
         label: handle
         for axes in panels

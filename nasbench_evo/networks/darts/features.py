@@ -45,6 +45,9 @@ def features(source: FoldedSource, x: Tensor, rows: slice) -> list[Feature]:
         if chosen is None:
             continue
         out = picked(branch.out[rows], chosen, 1)
+        # Nothing between a dilated depthwise convolution and the nodes is nonlinear: for one
+        # individual all of it is a dense convolution. Several would need a kernel each, so a call
+        # each.
         if dilation == DILATION and len(out) == 1 and x.shape[-1] <= _DENSE_CHANNELS:
             y = _dilated(activated, picked(branch.first, chosen), out[0], source.stride)
             found.append(Feature(y.flatten(1, 3), None))
@@ -53,6 +56,7 @@ def features(source: FoldedSource, x: Tensor, rows: slice) -> list[Feature]:
             found.append(Feature(y.flatten(1, 3), out.flatten(1, 2)))
     for operation, out in source.simple.items():
         if any(source.simple_used[operation][rows]):
+            # poolings and the identity read the state before its ReLU
             y = _simple(x, operation, source.stride)
             found.append(Feature(y.flatten(1, 3), out[rows]))
     return found
@@ -80,11 +84,14 @@ def _branch(
         return _depthwise(_repeated(x, count), first, stride, dilation)
     weight, bias = (picked(rows_of(values, rows), chosen, 1) for values in branch.middle)
     if len(weight) == 1 and channels <= _DENSE_CHANNELS:
+        # [convolutions * outputs, inputs, 5, 5]
         dense = (weight[0].transpose(1, 2)[..., None, None] * first.transpose(1, 2)).flatten(0, 1)
         y = F.conv2d(_nchw(x), dense, bias.flatten(), stride, _PADDING)
         x = _folded(y, x).relu_()
     else:
         x = _depthwise(_repeated(x, count), first, stride, dilation)
+        # A block-diagonal matrix an individual: a grouped convolution has one weight for the whole
+        # batch, and here each individual has its own.
         blocks = torch.eye(count, dtype=weight.dtype, device=weight.device)[:, None, :, None]
         x = product(x, (weight.unsqueeze(3) * blocks).flatten(3).flatten(1, 2), bias.flatten(1))
         x = x.relu_()
@@ -123,6 +130,8 @@ def _simple(x: Tensor, operation: int, stride: int) -> Tensor:
     if operation == MAX_POOL and x.device.type == "cpu":
         return _max_pool(x, stride)
     if operation == AVG_POOL and x.device.type == "cpu":
+        # As in `nasbench201.search_cell.average_pool`: a convolution is faster than torch's
+        # pooling.
         ones = x.new_ones(1, 1, 1, 3, 3).expand(1, x.shape[-1], 1, 3, 3)
         y = F.conv2d(_nchw(x), ones.flatten(0, 1), None, stride, 1, 1, x.shape[-1])
         return _folded(y, x).div_(_counts(x, stride))
@@ -139,6 +148,7 @@ def _counts(x: Tensor, stride: int) -> Tensor:
 
 def _max_pool(x: Tensor, stride: int) -> Tensor:
     """Return 3x3 max pooling by rows, then by columns: faster on a CPU with few channels."""
+    # -inf: no padding is ever the highest
     x = F.pad(x, (0, 0, 1, 1, 1, 1), value=float("-inf"))
     for dim in (2, 3):
         last = x.shape[dim] - 2
@@ -151,6 +161,7 @@ def _max_pool(x: Tensor, stride: int) -> Tensor:
 
 def bypass(x: Tensor, stride: int) -> Tensor:
     """Return the channels that pass an edge by."""
+    # Without partial channels there is nothing to pool, but the cell reads its size from this map.
     if stride == 1 or not x.shape[-1]:
         return x[:, :, ::stride, ::stride]
     return _folded(F.max_pool2d(_nchw(x), 2, ceil_mode=True), x)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.layout import NodeParts, as_kept, kept_at, node_parts
 from nasbench_evo.networks.darts.operations import (
     AVG_POOL,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 # BatchNorm's name within a module -> its scale and shift, each [m, channels].
 Affine = Callable[[str], tuple[Tensor, Tensor]]
 
-_KERNEL = 5  # all depthwise convolutions are run at this size, smaller ones padded with zeros
+_KERNEL = 5  # of all depthwise convolutions, 3x3 padded with zeros: both sizes are one call
 
 
 @dataclass
@@ -105,9 +106,10 @@ class _Fold:
         self.source, self.weights, self.affine = source, weights, affine
         self.used = used  # where weights are not 0, on the CPU
         self.edges = range(len(source.nodes))
+        # Row e says which node edge e enters: a state feeds all nodes after it.
         self.nodes = torch.eye(NODES, dtype=weights.dtype, device=weights.device)[
             -len(self.edges) :
-        ]  # the last ones
+        ]  # the last ones, in order: [edges, 4]
         self.bias = weights.new_zeros(len(weights), NODES * source.channels)
 
     def folded(self) -> FoldedSource:
@@ -136,15 +138,21 @@ class _Fold:
         factors = self.weights[:, :, operation, None]
         if normalised:
             scale, shift = self.norm(OPERATIONS[operation])
+            # A view of the bias. What an edge shifts can be added before anything is computed:
+            # nodes are sums.
             reached = self.bias.view(len(self.bias), NODES, -1)[:, -len(self.edges) :]
             reached.addcmul_(factors, shift)
             factors = factors * scale
         product = product * factors.unsqueeze(2)
+        # An edge fills the c columns of its node and leaves 0 in those of the others, so that one
+        # product with all edges' maps side by side sums them by node.
         return (product.unsqueeze(3) * self.nodes[:, None, :, None]).flatten(3)
 
     def pool(self, operation: int) -> Tensor:
         """Return the poolings' part: one map for all edges."""
-        return self.out(self._identity(), operation).sum(1)
+        normalised = OPERATIONS[operation] in self.source.norms
+        # All edges read the same map, so that their matrices add up to one.
+        return self.out(self._identity(), operation, normalised).sum(1)
 
     def skip(self) -> Tensor:
         """Return the identity's part, or the factorised reduction's."""
@@ -159,6 +167,7 @@ class _Fold:
     def branch(self, operations: dict[int, int], used: Tensor) -> Branch:
         """Return the convolutions of both kernel sizes as one."""
         separable = operations is SEPARABLE
+        # Where the last pointwise convolution stands in `operations.convolutions`.
         last = 3 if separable else 1
         branch = Branch(
             self._depthwise(operations, 0),
@@ -166,6 +175,8 @@ class _Fold:
             torch.cat([used[:, :, o] for o in operations], 1),
         )
         if separable:
+            # The architecture weight comes after the last BatchNorm: the middle is the same for all
+            # individuals (m = 1) unless they have statistics of their own.
             norms = [self.norm(OPERATIONS[o] + "_inner") for o in operations]
             products = [
                 self._pointwise(o, 1) * scale.unsqueeze(2)
@@ -177,6 +188,7 @@ class _Fold:
 
     def _pointwise(self, operation: int, position: int) -> Tensor:
         layers = self.source.layers(operation, position, self.edges)
+        # [edges, inputs, c]: maps have their channels last and are multiplied from the left.
         return stacked(layers).flatten(2).transpose(1, 2)
 
     def _depthwise(self, operations: dict[int, int], position: int) -> Tensor:
@@ -225,11 +237,18 @@ def _within(affine: Affine, prefix: str, name: str) -> tuple[Tensor, Tensor]:
 
 
 @dataclass
-class FoldedNetwork:
-    """The search network for n individuals; the stem's BatchNorm is not in its convolution."""
+class FoldedStem:
+    """A convolution of the stem, its weight [outputs, inputs, 3, 3], then BatchNorm and ReLU."""
 
-    stem: Tensor  # [channels, in_channels, 3, 3]
-    stem_affine: tuple[Tensor, Tensor]  # [m, channels] each
+    convolution: nn.Conv2d
+    affine: tuple[Tensor, Tensor]  # scale and shift, [m, outputs] each
+
+
+@dataclass
+class FoldedNetwork:
+    """The search network for n individuals; the stem's BatchNorm is not in its convolutions."""
+
+    stem: list[FoldedStem]
     cells: list[FoldedCell]
     classifier: tuple[Tensor, Tensor]  # [channels, classes] and [classes]
 
@@ -237,6 +256,7 @@ class FoldedNetwork:
 def fold_network(supernet: DartsSupernet, weights: Tensor, statistics: Statistics) -> FoldedNetwork:
     """Return the network prepared for mixtures [n, 2, edges, operations]."""
     affine = _affines(supernet, statistics).__getitem__
+    # A wait for the device, once: what need not be computed is decided in Python, chunk by chunk.
     used = (weights != 0).cpu()
     cells = []
     kept: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None)
@@ -245,10 +265,11 @@ def fold_network(supernet: DartsSupernet, weights: Tensor, statistics: Statistic
         kind = int(cell.reduction)
         within = partial(_within, affine, f"cells.{i}.")
         cells.append(fold_cell(cell, weights[:, kind], used[:, kind], within, kept))
+        # A cell reads the outputs of the two before it.
         kept = (kept[1], kept_at(cell.channels, cell.mixed))
     classifier = as_kept(supernet.classifier.weight.t(), kept[1]), supernet.classifier.bias
-    stem = cast(nn.Conv2d, supernet.stem[0]).weight
-    return FoldedNetwork(stem, affine("stem.1"), cells, classifier)
+    stem = [FoldedStem(layer, affine(name)) for name, layer in stems.layers(supernet.stem)]
+    return FoldedNetwork(stem, cells, classifier)
 
 
 def _affines(supernet: DartsSupernet, statistics: Statistics) -> dict[str, tuple[Tensor, Tensor]]:
@@ -258,19 +279,21 @@ def _affines(supernet: DartsSupernet, statistics: Statistics) -> dict[str, tuple
     """
     affines: dict[str, tuple[Tensor, Tensor]] = {}
     norms = {n: layer for n, layer in supernet.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    # Individuals' own statistics are [n, ..], running ones [1, ..]: each kind is one vector.
     for own in (False, True):
         names = [name for name in norms if (name in statistics) == own]
         if not names:
             continue
         found = [_statistics(norms[name], statistics.get(name)) for name in names]
         mean, variance = (torch.cat(values, 1) for values in zip(*found, strict=True))
+        # all layers have the same eps
         scale = (variance.to(supernet.classifier.weight) + norms[names[0]].eps).rsqrt()
         shift = -mean.to(scale) * scale
         sizes = [norms[name].num_features for name in names]
         pairs = zip(torch.split(scale, sizes, 1), torch.split(shift, sizes, 1), strict=True)
         affines.update(zip(names, pairs, strict=True))
     for name, layer in norms.items():
-        if layer.affine:
+        if layer.affine:  # only the stem's
             scale, shift = affines[name]
             affines[name] = scale * layer.weight, shift * layer.weight + layer.bias
     return affines

@@ -42,6 +42,7 @@ def node_parts(channels: int, mixed: int, like: Tensor) -> NodeParts:
         node[k * mixed : (k + 1) * mixed] = identity[:mixed].index_select(1, order)
         passed = identity[mixed:].index_select(1, order)
         parts.mixed.append((node[:, :mixed], passed[:, :mixed]))
+        # what bypassed the states before this one goes on as it is
         before = identity[mixed:, mixed:]
         parts.bypassed.append((node[:, mixed:], passed[:, mixed:] + before))
     return parts
@@ -49,6 +50,7 @@ def node_parts(channels: int, mixed: int, like: Tensor) -> NodeParts:
 
 def _shuffled(channels: int, mixed: int) -> list[int]:
     """Return for each channel of a node which it was before the shuffle, mixed ones first."""
+    # The shuffle is a view as (groups, mixed), transposed: q = m * groups + g was g * mixed + m.
     groups = channels // mixed
     return [(q % groups) * mixed + q // groups for q in range(channels)]
 
@@ -70,6 +72,7 @@ def as_kept(weight: Tensor, kept: Sequence[int] | None) -> Tensor:
     """Return a matrix [inputs, outputs] that reads a cell's output, for it as it is kept."""
     if kept is None:
         return weight
+    # the inverse of `kept`: which channel of the output each kept one is
     order = positions(tuple(sorted(range(len(kept)), key=kept.__getitem__)), weight.device)
-    phases = weight.view(-1, len(kept), weight.shape[1])  # one or both
+    phases = weight.view(-1, len(kept), weight.shape[1])  # two where a factorised reduction reads
     return phases.index_select(1, order).flatten(0, 1)

@@ -1,9 +1,9 @@
 """The derived network of a DARTS genotype (Liu et al. 2019, Section 3.2), as EG-NAS trains it.
 
-A 3x3 convolution to 3C channels with BatchNorm, then cells; those at 1/3 and 2/3 of the depth are
-reductions, which halve the size and double the channels. A node adds two operations; a cell's
-output is its 4 nodes, concatenated. Global average and linear classifier. An auxiliary classifier
-may read the output of the cell at 2/3.
+A stem, then cells; those at 1/3 and 2/3 of the depth are reductions, which halve the size and
+double the channels. A node adds two operations; a cell's output is its 4 nodes, concatenated.
+Global average and linear classifier. An auxiliary classifier may read the output of the cell at
+2/3. There is no BatchNorm after poolings.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.operations import (
     AVG_POOL,
     MAX_POOL,
@@ -27,13 +28,11 @@ from nasbench_evo.networks.darts.operations import (
 from nasbench_evo.networks.operations import (
     check_sizes,
     construct,
-    conv_bn,
     dropped,
     global_average,
 )
 from nasbench_evo.spaces.darts_cell import NODES, DartsCell, Genes, Node
 
-_STEM_MULTIPLIER = 3
 _AUXILIARY_WINDOW = 5  # pixels
 _SPACE = DartsCell()
 
@@ -153,17 +152,18 @@ class DartsNetwork(nn.Module):
         channels: int,
         cells: int,
         auxiliary: bool,
+        stem: str,
     ) -> None:
         super().__init__()
         check_sizes(classes=classes, in_channels=in_channels, channels=channels, cells=cells)
         self.drop_path_prob = 0.0
         described = _SPACE.describe(genotype)
-        before = now = _STEM_MULTIPLIER * channels
-        self.stem = conv_bn(in_channels, now, 3)
+        self.stem = stems.build(stem, in_channels, channels)
+        now, halved = stems.outputs(stem, channels)
+        before = now
         self.cells = nn.ModuleList()
         self.auxiliary: AuxiliaryHead | None = None
         self.auxiliary_cell = 2 * cells // 3
-        halved = False
         for i in range(cells):
             reduction = i in (cells // 3, 2 * cells // 3)
             channels *= 1 + reduction
@@ -177,7 +177,7 @@ class DartsNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits, with the auxiliary ones in training if there are any."""
         drop_path = self.drop_path_prob if self.training else 0.0
-        first = second = self.stem(images)
+        first, second = stems.maps(self.stem, images)
         for i, cell in enumerate(self.cells):
             first, second = second, cell(first, second, drop_path)
             if i == self.auxiliary_cell:
@@ -197,13 +197,15 @@ def build(
     channels: int = 36,
     cells: int = 20,
     auxiliary: bool = False,
+    stem: str = "cifar",
 ) -> DartsNetwork:
     """Return the network of a genotype (on the CPU), its weights drawn from `generator` alone.
 
-    `channels` is C of the first cells, `cells` the depth. Raises InputError for a size below 1 or
-    what is not a genotype.
+    `channels` is C of the first cells, `cells` the depth, `stem` one of `stem.STEMS`. Raises
+    InputError for a size below 1, an unknown stem, or what is not a genotype.
     """
     genotype = _SPACE.validate(genotype)
     return construct(
-        lambda: DartsNetwork(genotype, classes, in_channels, channels, cells, auxiliary), generator
+        lambda: DartsNetwork(genotype, classes, in_channels, channels, cells, auxiliary, stem),
+        generator,
     )

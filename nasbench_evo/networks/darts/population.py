@@ -4,7 +4,7 @@ Work that edges share is done once a state: ReLU, poolings, and the depthwise co
 edges, in two calls and one more for the second halves of separable convolutions. What does not
 depend on the individual is done once for all: the stem, the inputs of the first cell, the first
 input of the second. Individuals are folded into the batch dimension, as many as the memory or the
-cache has room for. `darts_folding` prepares the matrices.
+cache has room for. `folding` prepares the matrices.
 
 Feature maps are [m, images, h, w, channels]; m is 1 where all individuals share them.
 """
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.features import (
     Feature,
     bypass,
@@ -26,7 +27,7 @@ from nasbench_evo.networks.darts.features import (
     rows_of,
     times,
 )
-from nasbench_evo.networks.darts.folding import FoldedNetwork, fold_network
+from nasbench_evo.networks.darts.folding import FoldedNetwork, FoldedStem, fold_network
 from nasbench_evo.networks.darts.operations import phases
 from nasbench_evo.networks.operations import sent
 from nasbench_evo.networks.supernet import Statistics
@@ -50,6 +51,7 @@ def evaluate(
     folded = fold_network(supernet, weights, statistics)
     image_step, step = _steps(supernet, images, len(weights))
     columns = []
+    # in evaluation mode no image depends on another
     for part in torch.split(images, image_step):
         network = _Network(folded, part)
         starts = range(0, len(weights), step)
@@ -60,7 +62,7 @@ def evaluate(
 
 def _steps(supernet: DartsSupernet, images: Tensor, n: int) -> tuple[int, int]:
     """Return how many images, and how many individuals, one pass takes."""
-    area = images.shape[2] * images.shape[3]
+    area = stems.pixels(supernet.stem, images.shape[2] * images.shape[3])
     folded = images.device.type != "cpu" if supernet.folded is None else supernet.folded
     if folded:
         cell = cast("SearchCell", supernet.cells[0])
@@ -93,22 +95,31 @@ class _Network:
         self.folded = folded
         self._shared: dict[tuple[int, int], _Input] = {}  # of (cell, input)
         images = images.contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(images, folded.stem, padding=1).permute(0, 2, 3, 1).unsqueeze(0).contiguous()
-        shared = len(folded.stem_affine[0]) == 1
-        self.stem = _Maps(rectified(y, *folded.stem_affine) if shared else y, shared)
+        self.convolved = _convolved(images.permute(0, 2, 3, 1).unsqueeze(0), folded.stem[0])
+        shared = all(len(layer.affine[0]) == 1 for layer in folded.stem)
+        self.stem = self._stem(slice(None)) if shared else None
+
+    def _stem(self, rows: slice) -> tuple[_Maps, _Maps]:
+        """Return the two inputs of the first cell, rectified."""
+        found: list[_Maps] = []
+        shared, y = True, self.convolved
+        for layer in self.folded.stem:
+            if found:
+                y = _convolved(found[-1].values, layer)
+            scale, shift = (rows_of(values, rows) for values in layer.affine)
+            shared = shared and len(layer.affine[0]) == 1
+            found.append(_Maps(rectified(y, scale, shift), shared))
+        return found[-2 if len(found) > 1 else -1], found[-1]
 
     def logits(self, rows: slice) -> Tensor:
         """Return the logits of some of the individuals, [n, images, classes]."""
-        first = self.stem
-        if not first.shared:
-            scale, shift = (values[rows] for values in self.folded.stem_affine)
-            first = _Maps(rectified(first.values, scale, shift), False)
-        second = first
+        first, second = self.stem or self._stem(rows)
         for i in range(len(self.folded.cells)):
-            if i:
+            if i:  # the stem's maps are rectified already
                 second.values.relu_()  # both cells that read it would
             first, second = second, _Maps(self._cell(i, (first, second), rows), False)
         weight, bias = self.folded.classifier
+        # No cell reads the last output, so that no ReLU comes before its average.
         return second.values.mean((2, 3)) @ weight + bias
 
     def _cell(self, i: int, inputs: tuple[_Maps, _Maps], rows: slice) -> Tensor:
@@ -119,12 +130,17 @@ class _Network:
         n, size = len(cell.bias[rows]), rest.shape[1:4]
         pixels = size.numel()
         # All nodes' mixed channels, then what bypassed each node's edges: [n * pixels, 4C]
+        # One buffer that everything below writes into: its columns are the output, nothing is
+        # joined.
         nodes = rest.new_empty(n * pixels, NODES * cell.parts.inputs[0].shape[0])
         mixed, *bypassed = torch.split(nodes, [cell.bias.shape[1], *[rest.shape[-1]] * NODES], 1)
         sums = mixed.view(n, pixels, -1)
+        # BatchNorm's shifts of all edges, before the first node is read
         sums.copy_(cell.bias[rows].unsqueeze(1))
         bypassed[0].view(n, pixels, -1).copy_(rest.flatten(1, 3))
         _add([*first.found, *second.found], sums)
+        # The last node is no edge's source. A node is complete here: its edges come from states
+        # before it.
         for k in range(NODES - 1):
             # what works in place needs one type, which autocast does not see to
             (a, b), (c, d) = (
@@ -132,6 +148,8 @@ class _Network:
                 for parts in (cell.parts.mixed, cell.parts.bypassed)
             )
             x = torch.addmm(mixed @ a, bypassed[k], b)
+            # Every edge passes the same channels by, so that what reaches the next node is what
+            # reached this one and what passes by this one's edges.
             torch.mm(mixed, c, out=bypassed[k + 1])
             bypassed[k + 1].addmm_(bypassed[k], d)
             _add(features(cell.sources[k + 2], x.view(n, *size, -1), rows), sums)
@@ -141,6 +159,8 @@ class _Network:
         """Return an input of a cell; what all individuals share is computed once."""
         cell = self.folded.cells[i]
         source = cell.sources[j]
+        # The stem is the same for all individuals, and so is what a cell makes of it before the
+        # architecture weights, unless the statistics differ.
         shared = x.shared and len(cell.preprocess[j][0]) == 1 and source.shared
         if shared and (i, j) in self._shared:
             found, rest = self._shared[i, j]
@@ -150,12 +170,22 @@ class _Network:
             state = product(values, weight, bias)
             mixed, rest = (times(state, part) for part in cell.parts.inputs)
             rest = bypass(rest, source.stride)
+            # Shared maps serve later chunks too: they need what any individual uses, not these
+            # `rows`.
             found = features(source, mixed, slice(None) if shared else rows)
             if shared:
                 self._shared[i, j] = _Input(found, rest)
         if shared:
             found = [Feature(y, None if out is None else out[rows]) for y, out in found]
         return _Input(found, rest)
+
+
+def _convolved(x: Tensor, layer: FoldedStem) -> Tensor:
+    """Return a convolution of the stem: [m, images, h, w, inputs] to [.., outputs]."""
+    own = layer.convolution
+    y = F.conv2d(x.flatten(0, 1).permute(0, 3, 1, 2), own.weight, None, own.stride, own.padding)
+    y = y.permute(0, 2, 3, 1)
+    return y.reshape(len(x), -1, *y.shape[1:]).contiguous()
 
 
 def _add(found: list[Feature], sums: Tensor) -> None:

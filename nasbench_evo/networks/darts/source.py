@@ -44,11 +44,14 @@ class Source(nn.Module):
 
     A state's part for the operations, [batch, channels, h, w], to one such map an edge, h and w
     divided by `stride`, rounded up. `operations[name][edge]` are an operation's convolutions, as
-    `darts_operations.convolutions` lists them. `norms[name]` is one BatchNorm for all edges, edge
+    `operations.convolutions` lists them. `norms[name]` is one BatchNorm for all edges, edge
     after edge, without affine parameters; a separable convolution has a first one, name + "_inner".
+    Poolings have one if `pool_norm`, as DARTS has it; EG-NAS's published code has none there.
     """
 
-    def __init__(self, nodes: Sequence[int], channels: int, stride: int) -> None:
+    def __init__(
+        self, nodes: Sequence[int], channels: int, stride: int, pool_norm: bool = True
+    ) -> None:
         super().__init__()
         self.nodes, self.channels, self.stride = tuple(nodes), channels, stride
         self.operations, self.norms = nn.ModuleDict(), nn.ModuleDict()
@@ -58,7 +61,7 @@ class Source(nn.Module):
                 self.operations[name] = nn.ModuleList(edges)
             if operation in SEPARABLE:
                 self.norms[name + "_inner"] = self._norm()
-            if len(edges[0]) or operation in (MAX_POOL, AVG_POOL):
+            if len(edges[0]) or (pool_norm and operation in (MAX_POOL, AVG_POOL)):
                 self.norms[name] = self._norm()
 
     def _norm(self) -> nn.BatchNorm2d:
@@ -75,6 +78,8 @@ class Source(nn.Module):
         Only what is in `plan` is computed. `weights` is [edges, operations]; that of an operation
         that an edge does not compute must be 0.
         """
+        # By the edges they are of: operations of the same edges are added as one map and cut by
+        # edge at the end. In a mixture that is one map a state.
         sums: dict[tuple[int, ...], Tensor] = {}
         activated = F.relu(x)
         simple = {}  # what is one map for all edges, before the weights
@@ -90,6 +95,8 @@ class Source(nn.Module):
                 y = self._reduced(activated, edges, weights)
             sums[edges] = sums[edges] + y if edges in sums else y
         if simple:
+            # The union is right, since an edge that does not compute an operation gives it the
+            # weight 0.
             edges = tuple(sorted(set().union(*simple.values())))
             y = self._simple(x, simple, edges, weights)
             sums[edges] = sums[edges] + y if edges in sums else y
@@ -130,6 +137,7 @@ class Source(nn.Module):
         pointwise = stacked(self.layers(operation, 1, edges))  # [edges, c, c, 1, 1]
         padding = dilation * (depthwise.shape[-1] // 2)
         if self.channels <= _DENSE_CHANNELS:
+            # [edges, c, c, k, k]
             dense = pointwise * depthwise.transpose(1, 2)
             return F.conv2d(x, dense.flatten(0, 1), None, self.stride, padding, dilation)
         x = x.repeat(1, len(edges), 1, 1).contiguous(memory_format=torch.channels_last)
@@ -146,6 +154,7 @@ class Source(nn.Module):
             factors = picked(weights, edges).repeat_interleave(self.channels)
         kept = [values.view(-1, self.channels) for values in self._statistics(norm)]
         mean, variance = (picked(values, edges).flatten() for values in kept)
+        # The architecture weight is BatchNorm's scale: a product less, forward and backward.
         x = F.batch_norm(
             x, mean, variance, factors, None, self.training, cast(float, norm.momentum), norm.eps
         )
@@ -192,13 +201,19 @@ class Source(nn.Module):
         if operation == SKIP:
             return x, None
         x = pool(x, operation, self.stride)
-        norm = cast(nn.BatchNorm2d, self.norms[OPERATIONS[operation]])
+        name = OPERATIONS[operation]
+        if name not in self.norms:
+            return x, None
+        norm = cast(nn.BatchNorm2d, self.norms[name])
         mean, variance = (row.view(-1, self.channels) for row in self._statistics(norm))
         if not self.training:
             scale = (variance + norm.eps).rsqrt()
             return x, (scale, -mean * scale)
         # of the type of the running averages, not of x: that is narrower under autocast
         batch_mean, batch_variance = mean.new_zeros(self.channels), mean.new_ones(self.channels)
+        # All edges normalise this one map alike, but each keeps averages of its own, as it may have
+        # been trained more or less often. Momentum 1 leaves the batch's statistics in the buffers,
+        # for them.
         x = F.batch_norm(x, batch_mean, batch_variance, None, None, True, 1.0, norm.eps)
         momentum = cast(float, norm.momentum)
         for values, of_batch in ((mean, batch_mean), (variance, batch_variance)):

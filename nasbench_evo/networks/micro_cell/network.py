@@ -163,6 +163,7 @@ class CellBlock(nn.Module):
 
         for node, (a, b, operation_a, operation_b) in enumerate(path.nodes):
             first = apply(node, a, operation_a)
+            # Computed once, but dropped independently.
             same = (a, operation_a) == (b, operation_b)
             second = first if same else apply(node, b, operation_b)
             states.append(dropped(first, drop_path) + dropped(second, drop_path))
@@ -212,6 +213,7 @@ class MicroCellLayout(nn.Module):
         for stage in range(_STAGES):
             width = channels * 2**stage
             if stage:
+                # a weight that nothing reads would count as the network's
                 read = paths is None or paths["reduction"].reads(1)
                 names = ("current", "previous") if read else ("current",)
                 changes[str(len(blocks))] = nn.ModuleDict(
@@ -234,6 +236,7 @@ class MicroCellLayout(nn.Module):
             path = paths[block.cell_type]
             if str(number) in self.changes:
                 change = self.changes[str(number)]
+                # Else it keeps its size, which no operation of this cell meets.
                 if path.reads(1):
                     previous = change["previous"](halved(previous))
                 x = change["current"](halved(x))

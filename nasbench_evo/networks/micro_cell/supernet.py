@@ -142,6 +142,7 @@ class Plan:
                     pool = average_pooled if operation == AVERAGE else max_pooled
                     value = self._value(pool.__name__, pool, value)
                 terms.append(value)
+            # sorted: a + b and b + a are the same value
             states.append(self._value("sum", torch.add, *sorted(terms)))
         return states[block.inputs :]
 
@@ -162,6 +163,7 @@ class Plan:
             return self._numbers[key, sources]
         fold = self._fold(block.merging(path), block.norm, name, individual)
 
+        # By its place in `_kernels`, which are only computed when the plan is whole.
         def output(x: Tensor, *loose: Tensor) -> Tensor:
             merged = F.conv2d(torch.cat(loose, 1).relu_(), *self._kernels[fold])
             return torch.addcmul(x, merged, block.excitation(merged))
@@ -255,6 +257,7 @@ class Plan:
                 values[number] = compute(*read, out=values[done[0]])
             else:
                 values[number] = compute(*read)
+            # a set: a sum may read one value twice
             for source in set(done):
                 del values[source]
         return torch.stack([values[number] for number in outputs])

@@ -72,6 +72,7 @@ class MixturePopulation:
         if self.folding.common(["stem.1", *first.norms(0)]):
             leaving = first.leaving(_lasting(self.folding.convolve("stem", images, range(1))))
         elements = _MAPS * self.supernet.sizes[2] * images[:, :1].numel()
+        # the first stage's maps are the largest: a quarter of the pixels, twice the channels later
         step = max(1, self.chunk_elements // elements)
         n = self.folding.individuals
         found = []
@@ -125,6 +126,7 @@ class _CellMixtures:
         self.weights = weights.to(self.ones.dtype)
         self.scale_1, shift_1 = self._affine(CONV_1X1)  # [n, 6 C]
         self.scale_3, shift_3 = self._affine(CONV_3X3)
+        # Both convolutions of an edge end in one node: BatchNorm's two shifts are one bias.
         self.shift = shift_1 + shift_3
 
     def norms(self, source: int) -> list[str]:
@@ -142,6 +144,8 @@ class _CellMixtures:
         values = {SKIP: [x] * len(edges), POOL: [average_pool(x)] * len(edges)}
         for operation in (CONV_1X1, CONV_3X3):
             scale, shift = self.folding.affine(self._norms(operation, edges))
+            # Row 0 is any individual's: they have the same. The edges' weights come later, in
+            # `combined`.
             kernel = self._merged(operation, edges) * scale[0].view(-1, 1, 1, 1)
             merged = F.conv2d(activated, kernel, shift[0], padding="same")
             values[operation] = list(merged.chunk(len(edges), 1))
@@ -159,6 +163,7 @@ class _CellMixtures:
         weights = picked(
             picked(self.weights[part.start : part.stop], LEAVING[0], 1), _OPERATIONS, 2
         )
+        # [3 edges, individuals, 4] times [3 edges, 4, pixels * channels]
         totals = torch.bmm(weights.transpose(0, 1), leaving)
         return torch.unflatten(totals, 2, self.shape).movedim(5, 3)
 
@@ -170,9 +175,11 @@ class _CellMixtures:
         """
         kernel = self.threes * self.scale_3[individual].view(-1, 1, 1, 1)
         kernel[:, :, 1, 1].addcmul_(self.ones[:, :, 0, 0], self.scale_1[individual, :, None])
+        # as numbers: `alpha` of an addition in place takes no tensor
         weights = self.weights[individual].tolist()
         nodes = {0: x}
         if totals is not None:
+            # Added to in place below: these are this individual's alone, and read once.
             nodes.update(zip(ENTERED[0], totals, strict=True))
         for source in SOURCES if totals is None else SOURCES[1:]:
             node, rows = nodes[source], self._rows(source)
@@ -197,6 +204,8 @@ class _CellMixtures:
         one product with each individual's matrix. `totals` stands in for the edges from x.
         """
         n, size = len(part), self.channels
+        # Edges leave a node in the order of their targets, and every node feeds all after it: the
+        # first C channels of `rest` are the next node, complete, and the others the nodes after it.
         node, rest = x, x.new_zeros(())  # rest: [n, pixels, channels] of the targets to come
         for source in SOURCES:
             if source == 0 and totals is not None:
@@ -218,6 +227,9 @@ class _CellMixtures:
         """Return each individual's matrix, [individuals, (3 + edges) C, edges C]."""
         rows, edges, size = self._rows(source), list(LEAVING[source]), self.channels
         own = slice(part.start, part.stop)
+        # From C channels of each feature to C of each edge: the activated node (1x1 convolutions),
+        # the node itself, the pooled one, and the 3x3 convolutions, which are computed and only
+        # scaled.
         matrix = self.ones.new_zeros(len(part), 3 + len(edges), size, len(edges), size)
         ones = torch.unflatten(self.ones[rows, :, 0, 0].T, 1, (len(edges), size))
         matrix[:, 0] = ones * torch.unflatten(self.scale_1[own, None, rows], 2, (len(edges), size))
@@ -225,6 +237,7 @@ class _CellMixtures:
             diagonal = matrix[:, position].diagonal(dim1=1, dim2=3)  # [individuals, edges, C]
             weights = picked(self.weights[own], edges, 1)[..., operation, None]
             diagonal.copy_(weights.expand_as(diagonal))
+        # a view: what is written to its diagonal is in `matrix`
         threes = matrix[:, 3:].flatten(3, 4).flatten(1, 2)
         threes.diagonal(dim1=1, dim2=2).copy_(self.scale_3[own, rows])
         return matrix.flatten(3, 4).flatten(1, 2)

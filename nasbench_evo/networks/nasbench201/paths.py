@@ -58,12 +58,15 @@ class PathPopulation:
     def _descend(self, x: Tensor, group: Group, depth: int) -> None:
         """Compute the logits of a group that has x in common before block `depth`."""
         for number in range(depth, len(self.supernet.body)):
+            # A generator: a part goes all the way to its logits before the next one's map is
+            # computed, so that few maps live at once.
             outputs = self._outputs(number, x, group)
             first, x = next(outputs)
             if len(first) < len(group):
                 for part, y in chain([(first, x)], outputs):
                     self._descend(y, part, number + 1)
                 return
+        # the last BatchNorm is the only layer left in which they may differ
         for part in self._alike(group, "last"):
             features = F.relu(self.folding.normalise("last", x, _first(part)))
             logits = self.supernet.classify(features)
@@ -80,6 +83,7 @@ class PathPopulation:
         for i in group:
             keys.setdefault(self._key(f"{name}.convolutions", i), []).append(i)
         states = _States(x, f"{name}.convolutions", self.folding)
+        # as `_States` wants them
         for key in sorted(keys):
             yield keys[key], states.output(key)
 
@@ -87,6 +91,7 @@ class PathPopulation:
         """Return what a cell's output depends on, apart from its input."""
         into: tuple[list[Edge], ...] = ([], [], [])
         for edge, source, target, operation in self.plans[individual]:
+            # only BatchNorm tells individuals with the same edge apart
             version = 0
             if operation in CONVOLUTIONS:
                 norm = f"{name}.{convolution_name(edge, operation)}.1"
@@ -121,6 +126,7 @@ class _States:
     def output(self, key: Key) -> Tensor:
         """Return the output node."""
         for node in (1, 2):
+            # Node 2 reads node 1 as well: it is another one wherever node 1 is.
             if key[:node] != self.key[:node]:
                 self.values[node] = {}
                 self.nodes[node] = self._sum(key[node - 1])

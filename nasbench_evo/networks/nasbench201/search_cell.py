@@ -151,6 +151,7 @@ def _batch_norm(x: Tensor, norms: Sequence[nn.BatchNorm2d], factor: Tensor) -> T
         cast(float, first.momentum),  # a number in all that `conv_bn` makes
         first.eps,
     )
+    # `cat` made copies: what batch_norm updated is not yet in the layers.
     if first.training:
         rows = zip(norms, mean.chunk(len(norms)), variance.chunk(len(norms)), strict=True)
         for norm, m, v in rows:

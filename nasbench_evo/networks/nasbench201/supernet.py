@@ -127,6 +127,7 @@ class NASBench201Supernet(Supernet):
         statistics. Raises InputError for what is no cell.
         """
         cell: Cell = _SPACE.validate(genotype)
+        # without storage: every tensor is replaced by a copy of the shared one
         with torch.device("meta"):
             network = NASBench201Network(cell, *self.sizes)
         shared = self.state_dict()

@@ -80,7 +80,9 @@ def insert_concatenation(graph: Graph, image_size: int, rng: Stream) -> Graph | 
     sizes = feature_sizes(graph, image_size)
     for place in _shuffled_places(graph, rng):
         source, readers = place
+        # a map from below the place would close a cycle
         below = _descendants(graph, [layer for layer, _ in readers])
+        # the image and every layer but the last, the global pooling
         others = [
             other
             for other in range(len(graph))

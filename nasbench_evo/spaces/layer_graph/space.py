@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 
 
 class LayerGraph(Space):
-    """Genotypes are acyclic layer graphs, as `layer_graph_structure` spells them.
+    """Genotypes are acyclic layer graphs, as `structure` spells them.
 
     `image_size` is the width of the square input image (pixels), on which feature-map sizes and
     so the validity of a graph depend. `sample_steps` bounds the random graphs of `sample`.

@@ -47,6 +47,8 @@ def canonical(layers: Sequence[Layer], output: int) -> Graph:
     while stack:
         layer = stack[-1]
         kind, inputs, settings = layers[layer - 1]
+        # reversed for the stack: the first input gets its number first; a stack, as graphs may be
+        # deep
         pending = [source for source in reversed(inputs) if source not in number]
         if pending:
             stack += pending
@@ -111,6 +113,8 @@ def duplicate_blocks(graph: Graph, copies: Mapping[tuple[int, ...], int]) -> Gra
     for block, count in copies.items():
         latest = {layer: layer for layer in block}
         for _ in range(count):
+            # Copies read nothing outside but this layer, so that only the originals are rewired
+            # below.
             exit_layer = latest[block[-1]]
             copied: dict[int, int] = {}
             for layer in block:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError
 from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
 from nasbench_evo.tables.importing.roles import Role, roles
+from nasbench_evo.tables.importing.stand_ins import shown
 from nasbench_evo.tables.importing.trainings import COSTS, Trainings, Trial, of_trials
 from nasbench_evo.tables.metric import ACCURACY, Metric
 from nasbench_evo.tables.table import FIXED_POINT, missing
 
 UNKNOWN_PARAMETERS = -1
 METRIC = "metric:"  # before the name of a metric of the source's own
-_MAX_TRIALS = 64
+MAX_TRIALS = 64  # of a genotype
+_REMEMBERED, _LONGEST = 100_000, 200  # texts of cells, and characters of one, that are kept
 # Validation images of the benchmark: its accuracies are counts of them.
 _IMAGES = {"cifar10": 25_000, "cifar100": 5_000, "ImageNet16-120": 3_000}
 
@@ -39,6 +41,7 @@ class Collector:
         self.origin = origin
         self.space = space or NASBench201()
         self.metric = metric
+        self.infeasible = False  # whether genotypes without a result are failures
         self.words: list[str] = []  # what the person who imports should know
         self.blocks: dict[int, dict[str, Trainings]] = {}  # by epochs and training
         self._read = read or self.space.parse  # of a cell's text
@@ -46,23 +49,30 @@ class Collector:
         # epochs -> training -> cell index -> trials in seed order
         self.trials: dict[int, dict[str, dict[int, list[Trial]]]] = {}
 
+    def adopt(self, space: IntegerSpace) -> None:
+        """Take another space, that of the file, before anything is there."""
+        if space.name != self.space.name:
+            self.space, self._read, self._known = space, space.parse, {}
+
     def index(self, arch: Any, place: str) -> int:
         """Return the index of a printed cell; raise DataError with the place if it is none."""
         if type(arch) is not str:
-            raise DataError(f"{self.origin}, {place}: expected a cell's text; got {arch!r:.60}.")
+            raise DataError(f"{self.origin}, {place}: expected a cell's text; got {shown(arch)}.")
         index = self._known.get(arch)
         if index is None:
             try:
-                index = self._known[arch] = self.space.index(self._read(arch))
+                index = self.space.index(self._read(arch))
             except ValueError as error:
-                raise DataError(f"{self.origin}, {place}: {error}") from error
+                raise DataError(f"{self.origin}, {place}: {error!s:.300}") from error
+            if len(self._known) < _REMEMBERED and len(arch) <= _LONGEST:
+                self._known[arch] = index
         return index
 
     def add(self, index: int, epochs: int, training: str, trials: Iterable[Trial]) -> None:
         """Add all trials of a cell; raise DataError if it has some already or repeats a seed."""
         ordered = sorted(trials, key=lambda trial: trial.seed)
         where = f"{self.origin}, cell {self.space.format(self.space.from_index(index))}, {training}"
-        if len({trial.seed for trial in ordered}) < len(ordered) or len(ordered) > _MAX_TRIALS:
+        if len({trial.seed for trial in ordered}) < len(ordered) or len(ordered) > MAX_TRIALS:
             raise DataError(f"{where}, {epochs} epochs: a trial is there twice, or too many are.")
         cells = self.trials.setdefault(epochs, {}).setdefault(training, {})
         if index in cells:
@@ -71,10 +81,10 @@ class Collector:
 
     def add_block(self, epochs: int, training: str, block: Trainings) -> None:
         """Add all trainings of one length on one training set at once."""
-        if block.seeds.shape[1] > _MAX_TRIALS:
+        if block.seeds.shape[1] > MAX_TRIALS:
             raise DataError(
                 f"{self.origin}, {training}: {block.seeds.shape[1]} trials of a cell; "
-                f"{_MAX_TRIALS} are the most."
+                f"{MAX_TRIALS} are the most."
             )
         self.blocks.setdefault(epochs, {})[training] = block
 

@@ -10,18 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nasbench_evo.errors import DataError
-from nasbench_evo.spaces.nasbench201 import SIZE
+from nasbench_evo.tables.importing import hw_nas_bench, transnas
 from nasbench_evo.tables.importing.collector import Collector
-from nasbench_evo.tables.importing.official import KEYS, architecture
+from nasbench_evo.tables.importing.official import KEYS, adopt, architecture
 from nasbench_evo.tables.importing.restricted_pickle import RestrictedUnpickler
+from nasbench_evo.tables.importing.stand_ins import shown
 
 Progress = Callable[[int, int], None]  # done, total (bytes or files)
+Costs = dict[str, dict[str, NDArray[np.float64]]]  # data set -> metric -> [G]
 
+_EXPANDS_TO, _TIMES = 1 << 24, 20  # bytes, and times its size, that a compressed file may become
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _EXPECTED = (
-    "Expected NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, its folder *-simple, or a "
-    ".csv, .parquet or .json table"
+    "Expected NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, NATS-sss-v1_0-*.pickle.pbz2, "
+    "their folders *-simple, transnas-bench_*.pth, HW-NAS-Bench-v1_*.pickle, or a .csv, .parquet "
+    "or .json table"
 )
 
 
@@ -29,6 +36,25 @@ def md5(path: Path) -> str:
     """Return the MD5 of a file, as the benchmark publishes it; an identity, no protection."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+class _Expanding:
+    """A compressed stream that may not become much larger than its file."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._left = _EXPANDS_TO + _TIMES * path.stat().st_size
+
+    def read(self, n: int) -> bytes:
+        """Return up to n bytes; raise DataError for a decompression bomb."""
+        data: bytes = self._stream.read(n)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(
+                f"{self._path} expands to more than {_TIMES} times its size: no benchmark file "
+                "does. Refused, to protect memory and time."
+            )
+        return data
 
 
 @contextmanager
@@ -43,10 +69,10 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
             raw.seek(0)
             if start.startswith(b"PK"):
                 with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as data:
-                    yield data, raw  # type: ignore[misc]
+                    yield _Expanding(data, path), raw  # type: ignore[misc]
             elif start.startswith(b"BZh"):
                 with bz2.BZ2File(raw) as data:
-                    yield data, raw  # type: ignore[misc]
+                    yield _Expanding(data, path), raw  # type: ignore[misc]
             elif start.startswith(b"\x80"):
                 yield raw, raw
             else:
@@ -67,8 +93,11 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     return found[0]
 
 
-def read_file(path: Path, collector: Collector, progress: Progress) -> None:
-    """Gather the architectures of an official file; raise DataError where it is not one."""
+def read_file(path: Path, collector: Collector, progress: Progress) -> Costs | None:
+    """Gather the architectures of an official file; raise DataError where it is not one.
+
+    Of HW-NAS-Bench, which has no accuracies, its costs are returned instead.
+    """
     size = max(path.stat().st_size, 1)
     with opened(path) as (stream, raw):
 
@@ -76,7 +105,7 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> None:
             architecture(index, entry, collector)
             progress(min(raw.tell(), size), size)
 
-        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume)
+        unpickler = RestrictedUnpickler(stream, str(path), "arch2infos", consume, whole=size)
         root = unpickler.load()
         if root == _TORCH_MAGIC:  # the legacy format: version and system come first
             unpickler.load()
@@ -85,7 +114,13 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> None:
             if unpickler.load():
                 raise DataError(f"{path} holds network weights (tensors); use one without.")
         unpickler.finish()
+    if hw_nas_bench.is_root(root):
+        return hw_nas_bench.metrics(root, str(path))
+    if transnas.is_root(root):
+        transnas.collect(root, collector)
+        return None
     _check_root(root, collector, str(path))
+    return None
 
 
 def _check_root(root: Any, collector: Collector, origin: str) -> None:
@@ -93,7 +128,7 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
     if type(root) is not dict or any(key not in root for key in KEYS):
         have = list(root)[:5] if type(root) is dict else type(root).__name__
         raise DataError(
-            f"{origin}: expected a dictionary with {', '.join(KEYS)}; got {have!r:.200}."
+            f"{origin}: expected a dictionary with {', '.join(KEYS)}; got {shown(have)}."
         )
     infos, evaluated = root["arch2infos"], root["evaluated_indexes"]
     plain = type(infos) is dict and type(evaluated) in (set, frozenset, list)
@@ -101,7 +136,7 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
         raise DataError(f"{origin}: arch2infos or evaluated_indexes has no integer indexes.")
     left = [key for key, value in infos.items() if value is not None]
     if left:  # no dictionary with content, so that it was not handed on
-        raise DataError(f"{origin}, architecture {left[0]!r:.20}: expected recipes by name.")
+        raise DataError(f"{origin}, architecture {shown(left[0])}: expected recipes by name.")
     _check_names(root["meta_archs"], collector, origin)
     if set(evaluated) != set(infos):
         odd = sorted(set(evaluated) ^ set(infos))[:3]
@@ -110,8 +145,11 @@ def _check_root(root: Any, collector: Collector, origin: str) -> None:
 
 def _check_names(names: Any, collector: Collector, origin: str) -> None:
     """Check `meta_archs`: a list of different cells."""
-    if type(names) is not list or not 1 <= len(names) <= SIZE:
-        raise DataError(f"{origin}: meta_archs is no list of 1 to {SIZE} cells.")
+    if type(names) is list and names:
+        adopt(collector, names[0])
+    most = collector.space.size
+    if type(names) is not list or not 1 <= len(names) <= most:
+        raise DataError(f"{origin}: meta_archs is no list of 1 to {most} cells.")
     indexes = [collector.index(name, f"meta_archs[{i}]") for i, name in enumerate(names)]
     if len(set(indexes)) < len(indexes):
         raise DataError(f"{origin}: meta_archs has a cell twice.")

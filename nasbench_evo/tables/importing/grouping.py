@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
-from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.collector import MAX_TRIALS, Collector
 from nasbench_evo.tables.importing.roles import ORIGINAL, OWN_VALIDATION, SPLITS, TEST, TRAIN, VALID
 from nasbench_evo.tables.importing.trainings import COSTS, Floats, Series, Trainings
 
@@ -92,8 +92,14 @@ class _Block:
         number = np.cumsum(new) - 1
         start = np.maximum.accumulate(np.where(first, number, 0))
         self.t = np.empty(len(n), np.int64)
+        # which of the genotype's different trials a row is of, counted from 0
         self.t[order] = number - start
         self.shape = (len(self.cells), int(self.t.max()) + 1)
+        if self.shape[1] > MAX_TRIALS:
+            raise DataError(
+                f"{self.origin}, {training}: {self.shape[1]} trials of a cell; {MAX_TRIALS} are "
+                "the most."
+            )
 
     def _where(self, i: int) -> str:
         rows = self.rows
@@ -127,14 +133,15 @@ class _Block:
         """Raise DataError for a second row of one number."""
         rows = self.rows
         keys = (rows.epoch, rows.split, self.t, self.n)
-        order = np.lexsort((rows.line, *keys))
-        same = np.ones(len(order) - 1, bool)
-        for key in keys:
-            same &= key[order][1:] == key[order][:-1]
         for values in (rows.accuracy, rows.loss, rows.seconds):
-            both = ~np.isnan(values[order][1:]) & ~np.isnan(values[order][:-1])
-            if (same & both).any():
-                i = int(min(order[1:][same & both], key=lambda k: rows.line[k]))
+            (given,) = np.nonzero(~np.isnan(values))  # a number may come in rows of its own
+            own = [key[given] for key in keys]
+            order = given[np.lexsort((rows.line[given], *own))]
+            same = np.ones(max(len(order) - 1, 0), bool)
+            for key in keys:
+                same &= key[order][1:] == key[order][:-1]
+            if same.any():
+                i = int(min(order[1:][same], key=lambda k: rows.line[k]))
                 place = f"{self.origin}, {rows.kind} {rows.line[i]}"
                 raise DataError(
                     f"{place}: a second row for {self._where(i)}, epoch {rows.epoch[i]}."

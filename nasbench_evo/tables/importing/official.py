@@ -1,14 +1,16 @@
-"""The official files of NAS-Bench-201 (v1.0, v1.1) and of NATS-Bench's topology space.
+"""The official files of NAS-Bench-201 (v1.0, v1.1) and of NATS-Bench's two spaces.
 
 Schema: a dictionary with `meta_archs` (printed cells), `arch2infos` {index: {recipe: results}} and
 `evaluated_indexes`. A recipe is `less` or `12` (12 epochs), `full` or `200`. Results: `arch_str`,
 `dataset_seed`, and `all_results` {(training, seed): trial}; a trial has accuracies and losses on
 the train set by epoch, and on each split by `split@epoch` (epochs count from 0). Older trials have
-some splits after the last epoch only.
+some splits after the last epoch only. The size space has the same schema: its architectures are
+channels of five layers (`64:48:32:16:8`), its recipes `01`, `12` and `90` epochs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,15 +19,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.roles import SPLITS, TRAIN
+from nasbench_evo.tables.importing.stand_ins import shown
 from nasbench_evo.tables.importing.trainings import Trial
 
 # MD5 of the files as published: in full, or the last digits that a file's name gives.
 KNOWN_MD5 = {
     "55e847143ce1f7c2d89b676f6b096897": "NAS-Bench-201-v1_1-096897.pth",
     "e61699": "NAS-Bench-201-v1_0-e61699.pth (by the last six digits)",
+    "3ffb9": "NATS-tss-v1_0-3ffb9.pickle.pbz2 (by the last five digits)",
+    "50262": "NATS-sss-v1_0-50262.pickle.pbz2 (by the last five digits)",
 }
+_WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
+SIZE_SPACE = Choices(
+    "nats_size",
+    [Gene(f"layer{i}", _WIDTHS, ordered=True) for i in range(1, 6)],
+    printed=":".join(f"{{layer{i}}}" for i in range(1, 6)),
+)
+_SIZES = re.compile(r"\d+(:\d+){4}")
 KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
 _MAX_EPOCHS = 10_000
 _NAN = float("nan")
@@ -36,13 +49,19 @@ def known_as(md5: str) -> str | None:
     return next((name for digits, name in KNOWN_MD5.items() if md5.endswith(digits)), None)
 
 
+def adopt(collector: Collector, arch: Any) -> None:
+    """Make a collector that has nothing yet one of the size space, if `arch` is printed so."""
+    if not collector.trials and type(arch) is str and _SIZES.fullmatch(arch):
+        collector.adopt(SIZE_SPACE)
+
+
 def architecture(index: Any, entry: Any, collector: Collector) -> None:
     """Add all trials of one entry of `arch2infos`; raise DataError naming the place of an error."""
-    place = f"architecture {index!r:.20}"
+    place = f"architecture {shown(index)}"
     if type(index) is not int or type(entry) is not dict or not entry:
         raise DataError(f"{collector.origin}, {place}: expected recipes by name.")
     for recipe, results in entry.items():
-        where = f"{place}, recipe {recipe!r:.20}"
+        where = f"{place}, recipe {shown(recipe)}"
         try:
             _results(index, results, collector, where)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -52,11 +71,11 @@ def architecture(index: Any, entry: Any, collector: Collector) -> None:
 
 
 def _results(index: int, results: Any, collector: Collector, where: str) -> None:
+    adopt(collector, results["arch_str"])
     cell = collector.index(results["arch_str"], where)
     if int(results["arch_index"]) != index:
-        raise DataError(
-            f"{collector.origin}, {where}: the results say architecture {results['arch_index']}."
-        )
+        said = shown(results["arch_index"])
+        raise DataError(f"{collector.origin}, {where}: the results say architecture {said}.")
     seeds = results["dataset_seed"]
     promised = {(name, seed) for name, known in seeds.items() for seed in known}
     if promised != set(results["all_results"]):
@@ -84,7 +103,8 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
     names = list(state["eval_names"])
     unknown = set(names) - set(SPLITS)
     if unknown:
-        raise DataError(f"{place}: unknown splits {sorted(unknown)}; known: {', '.join(SPLITS)}.")
+        odd = shown(sorted(map(str, unknown)))
+        raise DataError(f"{place}: unknown splits {odd}; known: {', '.join(SPLITS)}.")
     series, rows = [], []
     for split in (TRAIN, *names):
         keys = _keys(split, epochs)
@@ -95,6 +115,7 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
             rows.append(_series(values, keys, f"{place}, {split} {metric}"))
     _check_keys(state, names, epochs, place)
     table = np.array(rows)
+    # rows are accuracy and loss in turn
     accuracies = table[::2]
     if (~np.isnan(accuracies) & ~((accuracies >= 0) & (accuracies <= 100))).any():
         raise DataError(f"{place}: an accuracy outside 0..100 percent.")
@@ -102,6 +123,7 @@ def trial(state: Mapping[str, Any], seed: int, place: str) -> Trial:
         seed=seed,
         series=tuple(series),
         curves=table.astype(np.float32),
+        # a copy: a view would keep the whole float64 table
         last=table[:, -1].copy(),
         train_seconds=_train_seconds(state["train_times"], epochs, place),
         seconds={split: _eval_seconds(state["eval_times"], split, epochs) for split in names},
@@ -127,7 +149,7 @@ def _series(values: Any, keys: tuple[Any, ...], place: str) -> NDArray[np.float6
         found = [_NAN] * (len(keys) - 1) + [values[keys[-1]]]
     else:
         absent = next(key for key in keys if key not in values)
-        raise DataError(f"{place}: epoch {absent!r} of {len(keys)} is missing.")
+        raise DataError(f"{place}: epoch {shown(absent)} of {len(keys)} is missing.")
     plain = {float, int}.issuperset(map(type, found))
     if not plain and not all(isinstance(value, (float, int, np.number)) for value in found):
         raise DataError(f"{place}: a value that is no number.")
@@ -140,7 +162,7 @@ def _check_keys(state: Mapping[str, Any], names: list[str], epochs: int, place: 
     for part in ("eval_acc1es", "eval_losses"):
         extra = [key for key in state[part] if key not in allowed]
         if extra:
-            raise DataError(f"{place}: {part} has the unexpected key {extra[0]!r:.40}.")
+            raise DataError(f"{place}: {part} has the unexpected key {shown(extra[0])}.")
     for part in ("train_acc1es", "train_losses"):
         if len(state[part]) != epochs:
             raise DataError(f"{place}: {part} has {len(state[part])} of {epochs} epochs.")

@@ -9,10 +9,17 @@ from typing import Any, BinaryIO, NoReturn
 
 from nasbench_evo.errors import DataError
 
+# A file is at most as large in memory as these allow, whatever it expands to: below 512 MB. A file
+# without entries to consume (`whole` bytes on disk) is held as a whole: its own size bounds it.
 MAX_TEXT = 1 << 16  # bytes of one text
+MAX_TEXT_BYTES = 1 << 26  # of all different texts
 MAX_TEXTS = 2_000_000  # different texts kept
 MAX_PENDING = 1 << 23  # bytes of pickle between two consumed entries
+MAX_ARRAY = 1 << 20  # bytes of one array of a file that is held as a whole
+MAX_WHOLE = 1 << 27  # of such a file
+MAX_OBJECTS = 1 << 20  # containers, likewise; an empty set takes 216 bytes and one of pickle
 MAX_MEMO = 250_000_000  # entries of 8 bytes; the official file needs a third of it
+MEMO_AT_FIRST, MEMO_A_BYTE = 4_000_000, 1 / 16  # entries; the official file has one in 57 bytes
 DOUBLE = struct.Struct(">d")
 _MAX_INTEGER = 16  # bytes
 _CHUNK = 1 << 20
@@ -24,13 +31,18 @@ class Reader:
     Values go to `_stack`. Raises DataError with the position for whatever is out of bounds.
     """
 
-    def __init__(self, stream: BinaryIO, origin: str) -> None:
+    def __init__(self, stream: BinaryIO, origin: str, *, whole: int = 0) -> None:
+        """`whole`: the size of a file that may be held as a whole, on disk in bytes."""
         self._stream, self._origin = stream, origin
+        self._text_limit = MAX_ARRAY if 0 < whole <= MAX_WHOLE else MAX_TEXT
+        self._whole = min(whole, MAX_WHOLE)
         self._buffer, self._at, self._before = b"", 0, 0
         self._texts: dict[str, str] = {}
         self._stack: list[Any] = []
         self._memo: list[Any] = []
         self._last = 0  # where the last consumed entry ended
+        self._objects = 0  # made since then
+        self._text_bytes = 0
 
     @property
     def position(self) -> int:
@@ -51,7 +63,8 @@ class Reader:
         """Make at least `n` bytes available at the current place."""
         rest = self._buffer[self._at :]
         self._before += self._at
-        if self._before - self._last > MAX_PENDING or len(self._memo) > MAX_MEMO:
+        memo = min(MAX_MEMO, MEMO_AT_FIRST + self._before * MEMO_A_BYTE)
+        if self._before - self._last > max(MAX_PENDING, self._whole) or len(self._memo) > memo:
             self._refuse("is larger than any benchmark entry; refused to protect the memory.")
         self._buffer, self._at = rest + self._read(max(_CHUNK, n)), 0
         if len(self._buffer) < n:
@@ -113,15 +126,28 @@ class Reader:
 
     def _text(self, width: int = 4) -> None:
         size = self._unsigned(width)
-        if size > MAX_TEXT:
+        if size > self._text_limit:
             raise ValueError(f"a text of {size} bytes, or damage")
         text = self._take(size).decode("utf-8", "surrogatepass")
-        if self._full() and text not in self._texts:
-            raise ValueError(f"more than {MAX_TEXTS} different texts")
-        self._stack.append(self._texts.setdefault(text, text))
+        known = self._texts.get(text)
+        if known is None:
+            if self._full():
+                raise ValueError(
+                    f"more than {MAX_TEXTS} different texts, or {MAX_TEXT_BYTES} bytes of them"
+                )
+            self._text_bytes += size
+            known = self._texts[text] = text
+        self._stack.append(known)
 
     def _full(self) -> bool:
-        return len(self._texts) >= MAX_TEXTS
+        return len(self._texts) >= MAX_TEXTS or self._text_bytes >= MAX_TEXT_BYTES
+
+    def _made(self, value: Any) -> None:
+        """Push a new container, or refuse one more."""
+        self._objects += 1
+        if self._objects > MAX_OBJECTS:
+            raise ValueError(f"more than {MAX_OBJECTS} containers in one entry")
+        self._stack.append(value)
 
     def _text1(self) -> None:
         self._text(1)
@@ -131,7 +157,7 @@ class Reader:
 
     def _bytes(self, width: int = 4) -> None:
         size = self._unsigned(width)
-        if size > MAX_TEXT:
+        if size > self._text_limit:
             raise ValueError(f"a byte string of {size} bytes, or damage")
         self._stack.append(self._take(size))
 

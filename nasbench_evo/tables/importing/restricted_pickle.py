@@ -21,11 +21,20 @@ import numpy as np
 
 from nasbench_evo.errors import DataError
 from nasbench_evo.tables.importing.pickle_reader import DOUBLE, Reader
-from nasbench_evo.tables.importing.stand_ins import DType, Global, are_keys, find, is_key
+from nasbench_evo.tables.importing.stand_ins import (
+    Array,
+    DType,
+    Global,
+    are_keys,
+    check_tuples,
+    find,
+    is_key,
+)
 
 Consume = Callable[[Any, Any], None]
 
 MAX_DEPTH = 64  # open MARKs
+_PLAIN = (1, ())  # depth of whatever is no tuple of tuples
 _GONE = object()  # stands in the memo for parts of consumed entries
 _TAKEN = None  # left where a consumed entry was
 
@@ -52,8 +61,10 @@ class RestrictedUnpickler(Reader):
         origin: str,
         streamed: str | None = None,
         consume: Consume | None = None,
+        *,
+        whole: int = 0,
     ) -> None:
-        super().__init__(stream, origin)
+        super().__init__(stream, origin, whole=whole)
         self._streamed, self._consume = streamed, consume
         self._handlers = {opcode: getattr(self, name) for opcode, name in _HANDLERS.items()}
 
@@ -62,7 +73,8 @@ class RestrictedUnpickler(Reader):
         self._stack = []
         self._frames: list[list[Any]] = []
         self._memo = []
-        self._dropped = 0
+        self._dropped, self._objects = 0, 0
+        self._depths: dict[int, tuple[int, tuple[Any, ...]]] = {}
         self._last = self.position
         handlers = self._handlers
         try:
@@ -93,6 +105,7 @@ class RestrictedUnpickler(Reader):
         before = -1
         while self._at > before:  # runs of one kind follow runs of another
             before = self._at
+            # A pair cut by the buffer's end does not match: the single opcodes read it.
             run = _RUN.match(self._buffer, self._at)
             if run is not None:
                 self._pairs(run[0])
@@ -122,7 +135,9 @@ class RestrictedUnpickler(Reader):
             if size[0] != len(data) or index != len(memo) or self._full():
                 return  # left to the single opcodes
             text = data.decode("utf-8", "surrogatepass")
+            known = len(self._texts)
             text = self._texts.setdefault(text, text)
+            self._text_bytes += size[0] * (len(self._texts) - known)
             memo.append(text)
             push(text)
             push(DOUBLE.unpack(value)[0])
@@ -135,29 +150,47 @@ class RestrictedUnpickler(Reader):
         return items
 
     def _new_dict(self) -> None:
-        self._stack.append({})
+        self._made({})
 
     def _new_list(self) -> None:
-        self._stack.append([])
+        self._made([])
 
     def _new_set(self) -> None:
-        self._stack.append(set())
+        self._made(set())
 
     def _new_tuple(self) -> None:
-        self._stack.append(())
+        self._made(())
 
     def _tuple(self) -> None:
-        items = self._frame()
-        self._stack.append(tuple(items))
+        self._wrap(self._frame())
 
     def _tuple1(self) -> None:
-        self._stack[-1:] = [(self._stack[-1],)]
+        self._last_ones(1)
 
     def _tuple2(self) -> None:
-        self._stack[-2:] = [(self._stack[-2], self._stack[-1])]
+        self._last_ones(2)
 
     def _tuple3(self) -> None:
-        self._stack[-3:] = [(self._stack[-3], self._stack[-2], self._stack[-1])]
+        self._last_ones(3)
+
+    def _last_ones(self, n: int) -> None:
+        """Make a tuple of the last n values."""
+        items = self._stack[-n:]
+        if len(items) < n:
+            raise ValueError("a tuple of more than there is")
+        del self._stack[-n:]
+        self._wrap(items)
+
+    def _wrap(self, items: list[Any]) -> None:
+        """Push a tuple; tuples in tuples are counted, for they need no MARK to nest."""
+        value = tuple(items)
+        if tuple in map(type, items):
+            known = [self._depths.get(id(item), _PLAIN)[0] for item in items]
+            depth = 1 + max(known)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"tuples more than {MAX_DEPTH} levels deep")
+            self._depths[id(value)] = (depth, value)  # held, so that no other has its id
+        self._made(value)
 
     def _target(self, kind: type) -> Any:
         if type(self._stack[-1]) is not kind:
@@ -176,7 +209,9 @@ class RestrictedUnpickler(Reader):
         items = self._frame()
         if not are_keys(items):
             raise ValueError("a set of something else than texts and integers")
-        self._target(set).update(items)
+        target = self._target(set)
+        target.update(items)
+        check_tuples(target, items)
 
     def _set_item(self) -> None:
         value = self._stack.pop()
@@ -192,6 +227,7 @@ class RestrictedUnpickler(Reader):
         if len(items) % 2 or not are_keys(keys):
             raise ValueError("a dictionary key that is no text, integer or tuple of them")
         target.update(zip(keys, items[1::2], strict=True))
+        check_tuples(target, keys)
         if self._streamed is not None:
             self._offer()
 
@@ -211,6 +247,8 @@ class RestrictedUnpickler(Reader):
             return
         if self._consume is not None:
             self._consume(stack[-2], stack[-1])
+        # An entry has few recipes, so that one opcode fills it; a second would find this and be
+        # refused.
         stack[-1] = _TAKEN
         self._drop()
 
@@ -222,7 +260,8 @@ class RestrictedUnpickler(Reader):
             else _GONE
             for value in self._memo[self._dropped :]
         ]
-        self._dropped = len(self._memo)
+        self._dropped, self._objects = len(self._memo), 0
+        self._depths.clear()
         self._last = self.position
 
     # Memo
@@ -276,7 +315,7 @@ class RestrictedUnpickler(Reader):
 
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
-        if type(target) is not DType:
+        if type(target) not in (DType, Array):
             raise ValueError("an object with a state of its own")
         target.build(state)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nasbench_evo.errors import DataError, Unsupported
+from nasbench_evo import names as names_
+from nasbench_evo.errors import DataError, InputError, Unsupported
 
 ENDINGS = (".csv", ".parquet", ".json")
 _ROWS = 20_000  # of a part
+_COLUMNS = 1_000
+_JSON_BYTES = 16 << 20  # parsed it takes up to twenty times as much
+_PARQUET_ROWS = 500_000  # and one for each byte of the file
 
 
 class Part(NamedTuple):
@@ -27,6 +32,19 @@ class Part(NamedTuple):
         return f"{self.kind} {self.places[i]}"
 
 
+def check_header(header: Sequence[str], path: Path) -> None:
+    """Raise DataError for a column that is there twice, one without a name, or too many."""
+    if len(header) > _COLUMNS:
+        raise DataError(f"{path} has {len(header)} columns; {_COLUMNS} are the most.")
+    for name, number in Counter(header).items():
+        if name and number > 1:
+            raise DataError(f"{path}: the column {name!a:.80} is there twice.")
+        try:
+            names_.checked("a column", name or "-")
+        except InputError as error:
+            raise DataError(f"{path}: {error}") from error
+
+
 def parts(path: Path) -> Iterator[Part]:
     """Yield the rows of a file; raise DataError where it is none of its kind."""
     readers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
@@ -38,9 +56,8 @@ def _csv(path: Path) -> Iterator[Part]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            twice = sorted({name for name in header if name and header.count(name) > 1})
-            if twice:
-                raise DataError(f"{path}: the column {twice[0]!r} is there twice.")
+            check_header(header, path)
+            # No rows: the columns are judged before any row is.
             yield Part("line", [], {name: [] for name in header})
             numbered = ((reader.line_num, row) for row in reader if row)
             while rows := list(islice(numbered, _ROWS)):
@@ -64,6 +81,10 @@ def _parquet(path: Path) -> Iterator[Part]:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
+            check_header(file.schema_arrow.names, path)
+            rows, most = file.metadata.num_rows, _PARQUET_ROWS + path.stat().st_size
+            if rows > most:  # columns of one value take no room in the file
+                raise DataError(f"{path} has {rows} rows; a file of its size may have {most}.")
             yield Part("row", [], {name: [] for name in file.schema_arrow.names})
             start = 1
             for batch in file.iter_batches(_ROWS):
@@ -74,8 +95,13 @@ def _parquet(path: Path) -> Iterator[Part]:
 
 
 def _json(path: Path) -> Iterator[Part]:
+    if path.stat().st_size > _JSON_BYTES:
+        raise DataError(
+            f"{path} is larger than {_JSON_BYTES >> 20} MB, which takes too much memory as JSON. "
+            "Save it as CSV or Parquet."
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} is no JSON table: {error}.") from error
     except ValueError as error:
@@ -89,6 +115,7 @@ def _json(path: Path) -> Iterator[Part]:
         if not isinstance(row, dict):
             raise DataError(f"{path}, row {number}: expected a row with named columns.")
     names = list(dict.fromkeys(name for row in content for name in row))
+    check_header(names, path)
     yield Part("row", [], {name: [] for name in names})
     for start in range(0, len(content), _ROWS):
         rows = content[start : start + _ROWS]
@@ -112,7 +139,7 @@ def _entries(content: dict[str, Any], path: Path) -> Part:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice.")
+        numbers = Counter(name for name, _ in pairs)
+        twice = next(name for name, number in numbers.items() if number > 1)
+        raise ValueError(f"the key {twice!a:.80} is there twice.")
     return result

@@ -6,9 +6,14 @@ imported, looked up or called.
 
 from __future__ import annotations
 
+import math
+import reprlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
 
@@ -24,7 +29,10 @@ _SCALARS = {
     "f4": "f",
     "f8": "d",
 }
-_MAX_BYTES = 64  # of a text that stands for the bytes of one number
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_LARGEST = 2**60  # of an integer that is a key
+_MOST_TUPLES = 256  # keys of one dictionary or set; the official files have ten
 
 
 class Global(NamedTuple):
@@ -49,22 +57,57 @@ class DType:
         self.order = ">" if order == ">" else "<"
 
 
+class Array:
+    """A NumPy array of numbers: `values` once it is built."""
+
+    def __init__(self) -> None:
+        self.values: NDArray[Any] | None = None
+
+    def build(self, state: Any) -> None:
+        """Take shape, type and bytes from a pickled state; raise ValueError for anything else."""
+        version, shape, dtype, fortran, data = state
+        plain = type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
+        if version != 1 or not plain or type(dtype) is not DType or type(data) is not bytes:
+            raise ValueError("a NumPy array that is no plain array of numbers")
+        code = np.dtype(f"{dtype.order}{dtype.code}")
+        if math.prod(shape) * code.itemsize != len(data):
+            raise ValueError("a NumPy array whose bytes do not fit its shape")
+        self.values = np.frombuffer(data, code).reshape(shape, order="F" if fortran else "C")
+
+
+def shown(value: Any) -> str:
+    """Return a value of a file for a message: what holds itself many times is not spelled out."""
+    return _SHORT.repr(value)
+
+
 def is_key(value: Any) -> bool:
     """Return whether a value may be a key or a set's element: text, integer, or a tuple of them."""
     kind = type(value)
     if kind is tuple:
         return len(value) <= 8 and all(type(part) in (str, int) for part in value)
-    return kind in (str, int, bool)
+    if kind is int:  # the hashes of larger ones can be made to collide
+        return bool(-_LARGEST < value < _LARGEST)
+    return kind in (str, bool)
 
 
 def are_keys(values: list[Any]) -> bool:
     """Return whether all values may be keys."""
-    return {str, int}.issuperset(map(type, values)) or all(map(is_key, values))
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return bool(min(values) > -_LARGEST and max(values) < _LARGEST)
+    return kinds <= {str} or all(map(is_key, values))
+
+
+def check_tuples(target: Sized, new: Iterable[Any]) -> None:
+    """Raise ValueError for a tuple more in a large set or dictionary: their hashes may collide."""
+    if len(target) > _MOST_TUPLES and tuple in map(type, new):
+        raise ValueError(f"more than {_MOST_TUPLES} keys that are tuples")
 
 
 def _set(elements: Any = ()) -> frozenset[Any]:
     if type(elements) is not list or not are_keys(elements):
         raise ValueError("a set of something else than texts and integers")
+    check_tuples(elements, elements)
     return frozenset(elements)
 
 
@@ -75,6 +118,7 @@ def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
         if not is_key(key):
             raise ValueError("a key that is no text or integer")
         result[key] = value
+        check_tuples(result, (key,))
     return result
 
 
@@ -91,9 +135,19 @@ def _scalar(dtype: Any, data: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
+def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
+    if type(kind) is not Global or kind.name != "numpy.ndarray" or shape != (0,):
+        raise ValueError("an object that is no NumPy array")
+    return Array()
+
+
+def _ndarray(*_: Any) -> Array:
+    raise ValueError("a NumPy array that is made by a call")
+
+
 def _encode(text: Any, encoding: Any) -> bytes:
-    if type(text) is not str or len(text) > _MAX_BYTES or encoding not in ("latin1", "latin-1"):
-        raise ValueError("an encoded text that is not the bytes of one number")
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise ValueError("an encoded text that is not the bytes of numbers")
     return text.encode("latin1")
 
 
@@ -105,7 +159,9 @@ ALLOWED = {
         (("collections",), "OrderedDict", _ordered_dict),
         (("_codecs",), "encode", _encode),
         (("numpy",), "dtype", _dtype),
+        (("numpy",), "ndarray", _ndarray),
         (("numpy.core.multiarray", "numpy._core.multiarray"), "scalar", _scalar),
+        (("numpy.core.multiarray", "numpy._core.multiarray"), "_reconstruct", _reconstruct),
     )
     for module in modules
 }

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_evo.errors import DataError
+from nasbench_evo import names
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.spaces import Choices
 from nasbench_evo.tables.importing import sheets
 from nasbench_evo.tables.importing.collector import Collector
@@ -26,6 +27,7 @@ from nasbench_evo.tables.metric import ACCURACY
 
 OWN, PLAIN_EPOCHS = "own", 1  # data set and length of a table that names neither
 _MAX_EPOCHS = 10_000
+_MAX_DATASETS = 100
 _FACTS = {"params": "parameters", "flops": "flops", "latency": "latency_seconds"}
 
 
@@ -105,8 +107,16 @@ class _Reader:
             values = (self.reading.dataset or OWN,) * n
         for i, value in enumerate(values):
             if str(value) not in codes:
-                if not str(value) or "/" in str(value):
-                    raise _Wrong(i, f"dataset must be a name without '/'; got {value!r}")
+                try:
+                    names.checked("dataset", str(value))
+                except InputError as error:
+                    raise _Wrong(i, str(error)) from error
+                if "/" in str(value) or len(codes) >= _MAX_DATASETS:
+                    raise _Wrong(
+                        i,
+                        "dataset must be a name without '/', of not more than "
+                        f"{_MAX_DATASETS}; got {value!a:.80}",
+                    )
                 codes[str(value)] = len(codes)
         return np.fromiter((codes[str(value)] for value in values), np.int64, n)
 
@@ -121,9 +131,11 @@ class _Reader:
         wrong = ~((found == np.floor(found)) & (found >= low) & (found <= high))
         if wrong.any():
             i = int(wrong.argmax())
-            raise _Wrong(i, f"{role} must be an integer {low}..{high}; got {values[i]!r}")
+            raise _Wrong(i, f"{role} must be an integer {low}..{high}; got {values[i]!a:.80}")
         if high > 2**53:  # beyond what a float holds exactly
-            return np.fromiter((int(float(v)) if "." in str(v) else int(v) for v in values), "i8")
+            digits = (str(v).strip().lstrip("+-").isdigit() for v in values)
+            exact = (int(v) if d else int(float(v)) for v, d in zip(values, digits, strict=True))
+            return np.fromiter(exact, "i8", len(values))
         return found.astype(np.int64)
 
     def _own(self, part: Part) -> dict[str, NDArray[np.float64]]:
@@ -145,7 +157,7 @@ class _Reader:
         splits = columns[roles["split"]]
         for i, split in enumerate(splits):
             if split not in SPLITS:
-                raise _Wrong(i, f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+                raise _Wrong(i, f"unknown split {split!a:.80}; known: {', '.join(SPLITS)}")
         n = len(part.places)
         values = {
             role: _floats(columns[roles[role]], role) if role in roles else np.full(n, np.nan)
@@ -208,7 +220,7 @@ class _Reader:
                 wrong |= there & ~((accuracy >= 0) & (accuracy <= 100))
         if wrong.any():
             i = int(wrong.argmax())
-            raise _Wrong(i, f"accuracy must be 0..100 percent; got {values[i]!r}")
+            raise _Wrong(i, f"accuracy must be 0..100 percent; got {values[i]!a:.80}")
 
     def _block(
         self, common: dict[str, Any], split: str, trial: int, facts: dict[str, Any]
@@ -246,15 +258,15 @@ def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
             try:
                 float(value or 0)
             except (TypeError, ValueError, OverflowError) as error:
-                raise _Wrong(i, f"{role}: {error}") from error
+                raise _Wrong(i, f"{role}: {error!s:.120}") from error
         raise
     strange = ~np.isfinite(found)
     for i in np.flatnonzero(strange).tolist():
         if values[i] is not None and values[i] != "":
-            raise _Wrong(i, f"{role} is no finite number: {values[i]!r}")
+            raise _Wrong(i, f"{role} is no finite number: {values[i]!a:.80}")
     if bool in set(map(type, values)):
         i = [type(value) for value in values].index(bool)
-        raise _Wrong(i, f"{role} is no number: {values[i]!r}")
+        raise _Wrong(i, f"{role} is no number: {values[i]!a:.80}")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,6 +51,7 @@ def load_dataset(
     valid_fraction: float = 0.2,
     valid_source: Literal["train", "test"] = "train",
     train_size: int | None = None,
+    valid_per_class: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
     image_size: int = 64,
     workers: int = 2,
@@ -62,9 +63,13 @@ def load_dataset(
     files. `valid_fraction` of the images of `valid_source` become the validation part: of the
     official training images, or of the official test images, which is what NAS-Bench-201 does
     for cifar100 and ImageNet16-120 (Dong and Yang 2020, section 2.2; what is left of them is
-    then `test`). `train_size` keeps only that many training images. `image_size` and `workers`
-    are for folders of image files (imagenet, caltech256). `digests` maps an official file to its
-    MD5: give your own table only for files that you made yourself.
+    then `test`). With 0 there is no validation part: all training images train, as in the papers'
+    final trainings. `valid_per_class` takes a fixed number of each class instead, one number for
+    each official part of the training images: 400 and 200 of svhn-extra's two are the split of
+    Genetic CNN (Xie and Yuille 2017, section 4.2). `train_size` keeps only that many training
+    images. `image_size` and `workers` are for folders of image files (imagenet, caltech256).
+    `digests` maps an official file to its MD5: give your own table only for files that you made
+    yourself.
 
     Raises InputError on an unknown name or a wrong option, DataError on a missing or damaged
     file, telling which file goes where.
@@ -72,8 +77,11 @@ def load_dataset(
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
     _check_options(valid_fraction, valid_source, train_size, image_size, workers)
+    if valid_per_class is not None and valid_source != "train":
+        raise InputError("valid_per_class is of training images; got valid_source='test'.")
     raw = SOURCES[name](root, digests)
-    indices = _split(raw, split_seed, valid_fraction, valid_source, train_size)
+    validating = valid_fraction if valid_per_class is None else tuple(valid_per_class)
+    indices = _split(raw, split_seed, validating, valid_source, train_size)
     train, valid, test = (
         _part(raw, of_part, torch.device(device), image_size, workers) for of_part in indices
     )
@@ -88,15 +96,22 @@ def load_dataset(
 def _split(
     raw: Raw | RawFiles,
     split_seed: int,
-    valid_fraction: float,
+    validating: float | tuple[int, ...],
     valid_source: str,
     train_size: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the images for training, validation and test."""
+    """Return the indices of the images for training, validation and test.
+
+    `validating` is the fraction of each class that validates, or its number in each official part.
+    """
     rng = np.random.Generator(np.random.PCG64(seed_sequence(split_seed, "split")))
     train, test = _official_parts(raw)
     source = train if valid_source == "train" else test
-    rest, valid = _stratified(source, raw.labels, valid_fraction, rng)
+    rest, valid = source, source[:0]
+    if isinstance(validating, tuple):
+        rest, valid = _counted(source, raw, validating, rng)
+    elif validating:
+        rest, valid = _stratified(source, raw.labels, validating, rng)
     train, test = (rest, test) if valid_source == "train" else (train, rest)
     if train_size is not None:
         if train_size > len(train):
@@ -108,10 +123,12 @@ def _split(
 def _check_options(
     valid_fraction: float, valid_source: str, train_size: int | None, image_size: int, workers: int
 ) -> None:
-    if not 0 < valid_fraction < 1:
-        raise InputError(f"valid_fraction is between 0 and 1; got {valid_fraction}.")
+    if not 0 <= valid_fraction < 1:
+        raise InputError(f"valid_fraction is 0 or more and below 1; got {valid_fraction}.")
     if valid_source not in ("train", "test"):
         raise InputError(f"valid_source is 'train' or 'test'; got {valid_source!r}.")
+    if valid_source == "test" and not valid_fraction:
+        raise InputError("valid_source='test' says where validation images come from; got none.")
     if train_size is not None and train_size < 1:
         raise InputError(f"train_size is at least 1; got {train_size}.")
     if image_size < 1 or workers < 0:
@@ -148,6 +165,40 @@ def _stratified(
             "choose another fraction or check the files."
         )
     return np.sort(indices[~chosen]), np.sort(indices[chosen])
+
+
+def _counted(
+    indices: NDArray[np.int64],
+    raw: Raw | RawFiles,
+    counts: tuple[int, ...],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (the rest, `counts[i]` images of each class in the i-th official part), both sorted.
+
+    Raises InputError for another number of parts, or a part that has too few of a class.
+    """
+    sizes = (raw.files if isinstance(raw, Raw) else ()) or (len(indices),)
+    if len(counts) != len(sizes):
+        raise InputError(
+            f"valid_per_class needs a number for each of the {len(sizes)} official parts of these "
+            f"training images; got {', '.join(map(str, counts))}."
+        )
+    chosen: list[NDArray[np.int64]] = []
+    parts = np.split(indices, np.cumsum(sizes)[:-1])
+    for count, part in zip(counts, parts, strict=True):
+        shuffled = rng.permutation(part)
+        for label in range(raw.classes):
+            of_class = shuffled[raw.labels[shuffled] == label]
+            if not 0 <= count < len(of_class):
+                raise InputError(
+                    f"valid_per_class is 0 or more and below the {len(of_class)} images that a "
+                    f"part has of class {label}; got {count}."
+                )
+            chosen.append(of_class[:count])
+    valid = np.sort(np.concatenate(chosen))
+    if not len(valid):
+        raise InputError("valid_per_class leaves no image to validate on; give one of each class.")
+    return np.setdiff1d(indices, valid), valid
 
 
 def _part(

@@ -171,11 +171,16 @@ def read_batch(
         raise DataError(f"{archive.name} has no readable {member}: {error}.") from error
 
 
+_MOST_IDX = 1 << 28  # bytes of an IDX file
+
+
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array in a gzipped IDX file of unsigned bytes (the MNIST format)."""
     try:
         with gzip.open(path) as file:
-            content = file.read()
+            content = file.read(_MOST_IDX + 1)
+        if len(content) > _MOST_IDX:
+            raise OSError(f"it expands to more than {_MOST_IDX >> 20} MB")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} cannot be read: {error}. Fetch it again.") from error
     # Magic number: two zero bytes, 8 for unsigned bytes, the number of dimensions.

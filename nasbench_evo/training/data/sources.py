@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,12 +31,16 @@ _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".t
 
 @dataclass(frozen=True)
 class Raw:
-    """Images in memory; the first `n_train` are for training (None: no official test part)."""
+    """Images in memory; the first `n_train` are for training (None: no official test part).
+
+    `files` are the numbers of images in each official part of those, in order; empty: one part.
+    """
 
     images: Images
     labels: Labels
     n_train: int | None
     classes: int
+    files: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ class RawFiles:
     classes: int
     root: Path
 
+
+class Sizes(NamedTuple):
+    """What is known of a data set without its files."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]  # channels, height, width
+    classes: int
+
+
+SIZES: Mapping[str, Sizes] = {
+    "fashion-mnist": Sizes(60_000, 10_000, (1, 28, 28), 10),
+    "cifar10": Sizes(50_000, 10_000, (3, 32, 32), 10),
+    "cifar100": Sizes(50_000, 10_000, (3, 32, 32), 100),
+    "svhn": Sizes(73_257, 26_032, (3, 32, 32), 10),
+    "svhn-extra": Sizes(604_388, 26_032, (3, 32, 32), 10),
+    "ImageNet16-120": Sizes(151_700, 6_000, (3, 16, 16), 120),
+}
 
 Root = str | Path | None
 Reader = Callable[[Root, Mapping[str, str]], Raw | RawFiles]
@@ -159,7 +182,8 @@ def _svhn(root: Root, extra: bool) -> Raw:
         raise missing("svhn", needed, folder.parent)
     *training, test = map(read_svhn, files)
     train = tuple(np.concatenate(both) for both in zip(*training, strict=True))
-    return _raw((train[0], train[1]), test, 10)
+    raw = _raw((train[0], train[1]), test, 10)
+    return replace(raw, files=tuple(len(labels) for _, labels in training))
 
 
 def svhn(root: Root, digests: Mapping[str, str]) -> Raw:

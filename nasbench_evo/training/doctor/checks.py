@@ -319,7 +319,8 @@ def two_slots(device: torch.device) -> str:
     finally:
         pool.close()
     for i, one in enumerate(alone):
-        if abs(found[i][0].valid_loss - one.valid_loss) > _BOUND * max(1.0, one.valid_loss):
+        ours, theirs = found[i][0].valid_loss or 0.0, one.valid_loss or 0.0
+        if abs(ours - theirs) > _BOUND * max(1.0, theirs):
             raise ArithmeticError("a training in a process of its own ends elsewhere")
     return "two processes end as one does"
 

@@ -13,6 +13,7 @@ from nasbench_evo.networks import build, build_supernet
 from nasbench_evo.randomness import Stream
 from nasbench_evo.spaces import get
 from nasbench_evo.training.execution import Execution, sgd
+from nasbench_evo.training.joint import FEW
 from nasbench_evo.training.joint_network import JointNetwork
 from nasbench_evo.training.measure import autocast
 from nasbench_evo.training.recipes import Recipe
@@ -32,17 +33,21 @@ class Size(NamedTuple):
     jointly: tuple[int, ...]
 
 
-PAPER = Size(16, 5, 32, 256, (8, 32))  # on a GPU: Dong and Yang 2020
-SMALL = Size(4, 1, 8, 64, (8, 32))  # on a CPU: the digits of the suites
+PAPER = Size(16, 5, 32, 256, (2, 8, 32))  # on a GPU: Dong and Yang 2020
+SMALL = Size(4, 2, 8, 25, (2, 4, 8, 16, 32, 64))  # on a CPU: the digits of the suites
 
 
 class Timing(NamedTuple):
-    """`ratio` is how many times as fast `what` is as `than`; seconds are a step's, medians."""
+    """`ratio` is how many times as fast `what` is as `than`; seconds are a step's, medians.
+
+    `jointly` is the number of networks of a joint training, else 0.
+    """
 
     what: str
     than: str
     seconds: float
     seconds_than: float
+    jointly: int = 0
 
     @property
     def ratio(self) -> float:
@@ -63,7 +68,8 @@ def measure(device: torch.device, size: Size | None = None) -> Iterator[Timing]:
     for together in chosen.jointly:
         joint = _joint(device, chosen, together)
         first, second = _seconds(device, joint, usual)
-        yield Timing(f"{together} networks jointly, a network", "alone", first / together, second)
+        what = f"{together} networks jointly, a network"
+        yield Timing(what, "alone", first / together, second, together)
     folded, plain = (_population(device, chosen, on) for on in (True, False))
     yield Timing("population of 8 folded", "one by one", *_seconds(device, folded, plain))
 
@@ -120,7 +126,9 @@ def _joint(device: torch.device, size: Size, together: int) -> Callable[[], None
     """Return a training step of several networks as one."""
     execution = Execution()
     networks = [execution.placed(network, device) for network in _networks(size, together)]
-    joint = execution.placed(JointNetwork(networks), device).train()  # type: ignore[arg-type]
+    numbers = together * size.channels * size.image_size**2 * size.batch
+    made = JointNetwork(networks, merged=numbers <= FEW)  # type: ignore[arg-type]
+    joint = execution.placed(made, device).train()
     return _stepper(joint, _images(device, size, 3 * together), device, execution)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import loaded
 
 from nasbench_evo import runner, tables
 from nasbench_evo import suite as suites
@@ -34,8 +35,7 @@ POINT = st.tuples(st.integers(0, 6), st.integers(0, 6))
 
 @pytest.fixture
 def suite(tmp_path: Path) -> suites.Suite:
-    (tmp_path / "fronts.toml").write_text(SUITE)
-    return suites.load(tmp_path / "fronts.toml")
+    return loaded(tmp_path, SUITE)
 
 
 @settings(max_examples=80, deadline=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import loaded
 
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
@@ -29,8 +30,7 @@ algorithm = "genetic_cnn"
 
 @pytest.fixture
 def suite(tmp_path: Path) -> suites.Suite:
-    (tmp_path / "clock.toml").write_text(SUITE)
-    return suites.load(tmp_path / "clock.toml")
+    return loaded(tmp_path, SUITE)
 
 
 def test_the_curves_fall_and_end_at_the_runs_regret(suite: suites.Suite) -> None:

@@ -16,7 +16,7 @@ from nasbench_evo.errors import InputError, Unsupported
 
 pytestmark = pytest.mark.torch
 
-SUITES = Path(__file__).parents[1] / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 TEXT = """
 name = "tiny_supernet"
 evaluator = "supernet"
@@ -185,6 +185,8 @@ def test_checkpoints_stay_for_the_rank_correlation_command(done: Any) -> None:
         ('space = "nasbench201"', 'space = "layer_graph"', "space of a supernet"),
         ('space = "nasbench201"', 'space = "micro_cell"', "of the space nasbench201"),
         ("cells = 12", "cells = 2", "rank_correlation.cells"),
+        ("valid_fraction = 0.2", "valid_fraction = 0", "leaves a search no images"),
+        ("valid_fraction = 0.2", "with_none = false", "not one of the space nasbench201"),
     ],
 )
 def test_wrong_suites_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -205,6 +207,81 @@ def test_an_algorithm_without_epochs_is_refused(tmp_path: Path) -> None:
     text = TEXT[:rows] + '[[rows]]\nalgorithm = "regularized_evolution"\n'
     with pytest.raises(Unsupported, match="trains no shared weights"):
         suites.load(written(tmp_path, text))
+
+
+ON_DARTS = """
+name = "on_darts"
+evaluator = "supernet"
+space = "darts_cell"
+datasets = ["digits"]
+seeds = 1
+
+[evaluator_set]
+train_size = 60
+valid_fraction = 0.2
+batch_size = 20
+lr = 0.05
+channels = 4
+cells = 2
+recalibration_size = 32
+validation_batches = 1
+evaluation_batch_size = 64
+
+[final_set]
+train_size = 60
+valid_fraction = 0
+batch_size = 20
+epochs = 1
+channels = 4
+cells = 2
+auxiliary_weight = 0.0
+
+[[rows]]
+algorithm = "eg_nas"
+preset = "published_code"
+set = { epochs = 2, warmup = 1, samples = 1, population_size = 4 }
+
+[[rows]]
+algorithm = "darts"
+preset = "pc_darts"
+set = { epochs = 2, warmup = 1 }
+"""
+
+
+def test_rows_have_the_weights_that_their_methods_ask_for(tmp_path: Path) -> None:
+    """EG-NAS's published code and PC-DARTS side by side; what they find trains on all images."""
+    file = written(tmp_path, ON_DARTS)
+    published, weighed = (unit.describe() for unit in suites.units(suites.load(file)))
+    assert published["evaluator"]["space"] == {"name": "darts_cell", "with_none": False}
+    assert published["evaluator"]["network"] == {"channels": 4, "cells": 2, "pool_norm": False}
+    assert weighed["evaluator"]["space"] == {"name": "darts_cell"}
+    assert weighed["evaluator"]["network"]["partial_channels"] == 4
+    result = invoke(str(file), "--out", str(tmp_path / "out"), "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert {row["preset"].partition(",")[0] for row in rows} == {"published_code", "pc_darts"}
+    assert all(row["final_valid"] is None and row["final_test"] > 0 for row in rows)
+    assert "final" in invoke(str(file), "--out", str(tmp_path / "out")).stdout
+
+
+def test_the_papers_settings_on_imagenet_and_cifar() -> None:
+    from nasbench_evo.evaluators.settings import Settings, SupernetSettings, read
+    from nasbench_evo.evaluators.standalone import recipe_of
+
+    suite = suites.load(SUITES / "eg_nas_imagenet.toml")
+    eg_nas = suites.units(suite)[0].row.configured.hyperparameters()
+    sizes = [eg_nas[name] for name in ("samples", "population_size", "epochs", "warmup")]
+    assert sizes == [5, 50, 50, 15]
+    chosen = read(SupernetSettings, suite.evaluator_set)
+    search = recipe_of(chosen, "darts_cell", "imagenet")
+    assert (search.batch_size, search.learning_rate, search.schedule) == (1024, 0.5, "linear")
+    assert (search.weight_decay, search.momentum, chosen.stem) == (3e-5, 0.9, "imagenet")
+    for name, epochs, images in (("imagenet", 250, "imagenet"), ("cifar100", 600, None)):
+        final = suites.load(SUITES / f"eg_nas_{name}.toml").final_set
+        assert final is not None
+        own = read(Settings, final)
+        assert (own.valid_fraction, own.stem) == (0, images)
+        assert recipe_of(own, "darts_cell", name).length == epochs
 
 
 @pytest.mark.parametrize(

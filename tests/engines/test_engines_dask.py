@@ -20,7 +20,7 @@ from typing import Any
 
 import faulty
 import pytest
-from support import interruptible
+from support import interruptible, loaded
 
 from nasbench_evo import execution
 from nasbench_evo import suite as suites
@@ -32,7 +32,7 @@ from nasbench_evo.store import Record, Store
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 
-PAGE = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text()
 SUITE = """
 name = "tiny"
 datasets = ["cifar10", "ImageNet16-120"]
@@ -50,8 +50,7 @@ algorithm = "genetic_nas"
 
 @pytest.fixture
 def suite(tmp_path: Path) -> suites.Suite:
-    (tmp_path / "tiny.toml").write_text(SUITE)
-    return suites.load(tmp_path / "tiny.toml")
+    return loaded(tmp_path, SUITE)
 
 
 def run(

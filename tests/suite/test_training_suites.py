@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import loaded
 
 from nasbench_evo import engines, execution
 from nasbench_evo import suite as suites
@@ -47,8 +48,7 @@ BUNDLED = [
 
 
 def load(tmp_path: Path, text: str = SUITE) -> suites.Suite:
-    (tmp_path / "tiny.toml").write_text(text)
-    return suites.load(tmp_path / "tiny.toml")
+    return loaded(tmp_path, text)
 
 
 def run(
