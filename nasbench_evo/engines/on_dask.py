@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import platform
 import time
+import warnings
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import lru_cache
@@ -17,14 +18,16 @@ from nasbench_evo.engines.tasks import ONE_THREAD, Outcome, Task, execute, ignor
 from nasbench_evo.errors import InputError, RunsFailed, Unsupported
 
 GPU = "GPU"  # the resource that workers with a GPU declare
+_SAFE = ("tls://", "inproc://")  # addresses that others cannot use
 _CONNECT = 15.0  # seconds that a scheduler has to answer
 _REFRESH = 2.0  # seconds between questions who the workers are
 
 
 def require() -> None:
-    """Raise Unsupported where Dask is not installed."""
-    if importlib.util.find_spec("distributed") is None:
-        raise Unsupported("--engine dask needs Dask: pip install 'nasbench-evo[dask]'.")
+    """Raise Unsupported where Dask, or what its certificates need, is not installed."""
+    for package in ("distributed", "cryptography"):
+        if importlib.util.find_spec(package) is None:
+            raise Unsupported(f"--engine dask needs {package}: pip install 'nasbench-evo[dask]'.")
 
 
 class DaskWorkers:
@@ -54,11 +57,16 @@ class DaskWorkers:
     def _local(self, number: int) -> Any:
         import dask
         from distributed import Client, LocalCluster
+        from distributed.security import Security
 
         # Trainings may start processes of their own, which daemons cannot.
         self._stack.enter_context(dask.config.set({"distributed.worker.daemon": False}))
+        # Whoever reaches a scheduler can run code as its user, and every user of this machine
+        # reaches loopback: only who has the certificate, which is in our memory, is let in.
         cluster = LocalCluster(
             n_workers=number,
+            protocol="tls://",
+            security=Security.temporary(),
             threads_per_worker=1,
             silence_logs=logging.CRITICAL,
             scheduler_kwargs={
@@ -77,6 +85,13 @@ class DaskWorkers:
     def _remote(self, scheduler: str) -> Any:
         from distributed import Client
 
+        if not scheduler.startswith(_SAFE):
+            warnings.warn(
+                f"Whoever reaches the scheduler at {scheduler} can run code as you, here and on "
+                "its workers. Keep it behind a firewall, on machines of yours alone, or use tls:// "
+                "(docs/distributed.md).",
+                stacklevel=2,
+            )
         try:
             client = Client(scheduler, timeout=_CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -32,6 +33,8 @@ from nasbench_evo.store import Record, Store
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 
+# Schedulers of these tests listen on loopback without certificates, which is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore:Whoever reaches the scheduler")
 PAGE = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text()
 SUITE = """
 name = "tiny"
@@ -383,3 +386,43 @@ def test_the_commands_on_the_page_have_the_options_that_they_use() -> None:
     ours = {word for word in asked if word not in {"--port", "--nthreads", "--resources"}}
     assert ours == {"--devices", "--out", "--engine", "--scheduler"}
     assert all(word in helped for word in ours)
+
+
+def test_nobody_else_reaches_a_cluster_on_this_machine(tmp_path: Path) -> None:
+    """A client without the certificate, as any other user of the machine is, runs nothing."""
+    from distributed import Client
+    from distributed.security import Security
+
+    workers = on_dask.DaskWorkers(1, None)
+    try:
+        address = workers._client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        found = workers._client.scheduler_info(n_workers=-1)["workers"]
+        assert found
+        assert all(name.startswith("tls://127.0.0.1:") for name in found)
+        for place in (address, address.replace("tls://", "tcp://")):
+            for security in (None, Security.temporary()):
+                with pytest.raises((OSError, ValueError, RuntimeError, TypeError)):
+                    Client(place, timeout=3, security=security, set_as_default=False)
+        assert workers._client.submit(int, "3").result() == 3  # its owner is not disturbed
+    finally:
+        workers.close(kill=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"), [("tcp://here:1", 1), ("here:1", 1), ("tls://h:1", 0)]
+)
+@pytest.mark.filterwarnings("default")
+def test_schedulers_that_anybody_may_use_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, address: str, warned: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match="No Dask scheduler answers"):
+            on_dask.DaskWorkers(1, address)
+    texts = [str(one.message) for one in said if "can run code as you" in str(one.message)]
+    assert len(texts) == warned
