@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import MutableSequence, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -67,6 +67,11 @@ class Stream:
         for i in range(len(items) - 1, 0, -1):
             j = int(self.random() * (i + 1))
             items[i], items[j] = items[j], items[i]
+
+    def apart(self) -> Stream:
+        """Return a stream of its own, the same in every run, that takes no draw from this one."""
+        (child,) = cast("np.random.SeedSequence", self.generator.bit_generator.seed_seq).spawn(1)
+        return Stream(child)
 
     def seed(self) -> int:
         """Return a fresh 32-bit seed, for a library that takes only that."""

@@ -122,6 +122,16 @@ class EvaluateMixtures(NamedTuple):
         return EvaluateMixtures(self.alphas[i : i + 1], edges)
 
 
+class MeasurePaths(NamedTuple):
+    """Accuracy of some genotypes with the shared weights as they are, for what a `Note` says.
+
+    It is no part of the search: neither history nor budget of evaluations has it, its seconds go
+    to the next individuals, and what is measured later does not depend on it. Shared weights only.
+    """
+
+    genotypes: Sequence[Genotype]
+
+
 class Note(NamedTuple):
     """What a search says of itself, once an epoch or a generation: `values` are plain JSON.
 
@@ -132,5 +142,7 @@ class Note(NamedTuple):
     values: Mapping[str, Any]
 
 
-Request: TypeAlias = Evaluate | TrainPaths | TrainMixture | TrainBilevel | EvaluateMixtures
+Request: TypeAlias = (
+    Evaluate | TrainPaths | TrainMixture | TrainBilevel | EvaluateMixtures | MeasurePaths
+)
 Search: TypeAlias = Generator[Request | Note, Any, Any]

@@ -22,6 +22,7 @@ from nasbench_evo.requests import (
     Evaluate,
     EvaluateMixtures,
     Evaluation,
+    MeasurePaths,
     Note,
     Request,
     Search,
@@ -32,7 +33,8 @@ from nasbench_evo.requests import (
 from nasbench_evo.spaces.base import Genotype, Space
 
 _MOST = 1e12  # evaluations or seconds of a budget
-_TRAININGS = (TrainPaths, TrainMixture, TrainBilevel)  # requests that no individual answers
+# Requests without individuals that count.
+_UNCOUNTED = (TrainPaths, TrainMixture, TrainBilevel, MeasurePaths)
 _SLACK = 1e-9  # fractions like 0.2 + 0.6 + 0.2 add up to just about 1
 
 
@@ -170,7 +172,7 @@ class AskTell:
 
 def requested(request: Request) -> int:
     """Return how many answers a request wants."""
-    if isinstance(request, Evaluate):
+    if isinstance(request, Evaluate | MeasurePaths):
         return len(request.genotypes)
     return len(request.alphas) if isinstance(request, EvaluateMixtures) else 0
 
@@ -353,7 +355,7 @@ def begun(algorithm: Algorithm, space: Space, rng: Stream) -> Search:
 
 def individuals(request: Any, name: str) -> int:
     """Return how many answers a request wants; raise ProtocolError where it is no sound request."""
-    if isinstance(request, _TRAININGS):
+    if isinstance(request, _UNCOUNTED):
         return 0
     if not isinstance(request, Evaluate | EvaluateMixtures):
         raise ProtocolError(

@@ -55,3 +55,13 @@ def test_shuffle_permutes_uniformly() -> None:
         counts[tuple(items)] += 1
     assert len(counts) == 6
     assert all(count == pytest.approx(1000, abs=130) for count in counts.values())
+
+
+def test_a_stream_apart_takes_nothing_from_its_own() -> None:
+    plain, other = stream(3, "algorithm"), stream(3, "algorithm")
+    apart = other.apart()
+    assert [plain.random() for _ in range(600)] == [other.random() for _ in range(600)]
+    again = stream(3, "algorithm").apart()
+    drawn = [apart.random() for _ in range(5)]
+    assert drawn == [again.random() for _ in range(5)]
+    assert drawn != [stream(3, "algorithm").random() for _ in range(5)]

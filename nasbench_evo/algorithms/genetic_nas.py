@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from statistics import fmean
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
@@ -18,7 +20,15 @@ from nasbench_evo.algorithms.operators import (
     step_genes,
 )
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Evaluate, Evaluation, Search, TrainPaths
+from nasbench_evo.requests import (
+    Evaluate,
+    Evaluation,
+    MeasurePaths,
+    Note,
+    Request,
+    Search,
+    TrainPaths,
+)
 from nasbench_evo.spaces.base import Genotype, Integer, IntegerSpace
 
 _MUTATIONS = {"uniform": flip_genes, "step": step_genes}
@@ -59,6 +69,10 @@ class GeneticNAS(Algorithm):
     variant: str = parameter(
         "paper", "as_published_code has the faults of the reference", choices=_VARIANTS
     )
+    random_paths: int = parameter(
+        0, "random genotypes measured beside each population, for a note; shared weights only",
+        low=0, later=True,
+    )  # fmt: skip
 
     @property
     def faulty(self) -> bool:
@@ -74,8 +88,10 @@ class GeneticNAS(Algorithm):
         """Alternate an epoch of path training with generations of the genetic algorithm.
 
         The result is the best of the last population, measured on all validation images; with
-        `final_pick="fitness"` by last measured fitness.
+        `final_pick="fitness"` by last measured fitness. With `random_paths` each generation says
+        whether the population collapses (`Note`); the search itself is the same.
         """
+        apart = rng.apart() if self.random_paths else rng
         fair = FairPaths(space.cardinalities)
         best: Evaluation | None = None  # of the published code: the best epoch's
         population: dict[Genes, float] = {}  # genotype -> last measured fitness, best first
@@ -96,7 +112,10 @@ class GeneticNAS(Algorithm):
             for _ in range(self.generations_per_epoch):
                 answers = yield Evaluate(generation, running=self.faulty)
                 population = self.merge(population, answers)
-                generation = self._next(population, space, rng)
+                bred = self._breed(population, space, rng)
+                generation = distinct(bred, space, rng)
+                if self.random_paths:
+                    yield from self._diagnose(epoch + 1, list(population), bred, space, apart)
             if self.faulty and self.final_pick == "full":
                 (now,) = yield Evaluate([next(iter(population))], whole=True, running=True)
                 best = now if best is None or now.valid_accuracy > best.valid_accuracy else best
@@ -118,16 +137,35 @@ class GeneticNAS(Algorithm):
         ranked = sorted(measured.items(), key=lambda item: -item[1])
         return dict(ranked[: self.population_size])
 
-    def _next(
+    def _diagnose(
+        self, epoch: int, population: list[Genes], bred: list[Genes], space: IntegerSpace,
+        rng: Stream,
+    ) -> Generator[Request | Note, Any, None]:  # fmt: skip
+        """Say how a population compares with random paths, and how alike its individuals are.
+
+        Both are measured on the same images with the weights of now; fitness may be older.
+        """
+        random = space.sample(rng, self.random_paths)
+        answers = yield MeasurePaths([*random, *population])
+        accuracies = [answer.valid_accuracy for answer in answers]
+        said = {
+            "random_paths": fmean(accuracies[: len(random)]),
+            "population": fmean(accuracies[len(random) :]),
+            "agreement": agreement(population),
+        }
+        counts = {"distinct": len(set(population)), "distinct_children": len(set(bred))}
+        yield Note({"epoch": epoch, **{k: round(v, 4) for k, v in said.items()}, **counts})
+
+    def _breed(
         self, population: dict[Genes, float], space: IntegerSpace, rng: Stream
     ) -> list[Genes]:
-        """Return a generation bred from fitness-proportional parents, without duplicates."""
+        """Return the children of fitness-proportional parents, with duplicates."""
         n = self.generation_size
         parents = roulette(list(population), list(population.values()), n + n % 2, rng)
         children: list[Genes] = []
         for i in range(0, n, 2):
             children += self.children(parents[i : i + 2], space, rng)
-        return distinct(children[:n], space, rng)
+        return children[:n]
 
     def children(self, parents: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
         """Return both parents crossed over with probability p_crossover, then mutated."""
@@ -162,6 +200,14 @@ class GeneticNAS(Algorithm):
                 members, fitness = tuple(population), tuple(population.values())
                 found.append(Generation(members[0], members, fitness, spent, fitness[0]))
         return found
+
+
+def agreement(population: Sequence[Genes]) -> float:
+    """Return the mean over genes of the share that the commonest value has; 1: all are the same."""
+    shares = [
+        max(Counter(gene).values()) / len(population) for gene in zip(*population, strict=True)
+    ]
+    return fmean(shares)
 
 
 def distinct(genotypes: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:

@@ -96,7 +96,7 @@ _BREEDING: dict[type[Algorithm], Callable[[Any], Breeding]] = {
 # Hyper-parameters of a base that say nothing to NSGA-II: they are of shared weights, of a result
 # of its own, or of the selection that NSGA-II has in its place. Changing them is an error.
 _UNUSED: dict[type[Algorithm], tuple[str, ...]] = {
-    GeneticNAS: ("warmup", "warmup_sampling", "final_pick", "variant"),
+    GeneticNAS: ("warmup", "warmup_sampling", "final_pick", "variant", "random_paths"),
     RegularizedEvolution: ("replacement",),
 }
 

@@ -12,7 +12,14 @@ import numpy as np
 from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
+from nasbench_evo.requests import (
+    Evaluate,
+    EvaluateMixtures,
+    Evaluation,
+    MeasurePaths,
+    Request,
+    TrainBilevel,
+)
 from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table
 
@@ -170,6 +177,11 @@ class LookupSession:
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
                 "the architecture (darts) need the supernet evaluator."
+            )
+        if isinstance(request, MeasurePaths):
+            raise Unsupported(
+                "Random paths mean something with shared weights only. Use random_paths=0, or the "
+                "supernet evaluator."
             )
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []

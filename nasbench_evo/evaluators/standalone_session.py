@@ -19,7 +19,14 @@ from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.files import digest
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request, TrainBilevel
+from nasbench_evo.requests import (
+    Evaluate,
+    EvaluateMixtures,
+    Evaluation,
+    MeasurePaths,
+    Request,
+    TrainBilevel,
+)
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, training_seed
 
@@ -95,6 +102,11 @@ class StandaloneSession:
             raise Unsupported(
                 "This evaluator has no weights to descend on: algorithms that follow gradients of "
                 "the architecture (darts) need the supernet evaluator."
+            )
+        if isinstance(request, MeasurePaths):
+            raise Unsupported(
+                "Random paths mean something with shared weights only. Use random_paths=0, or the "
+                "supernet evaluator."
             )
         if not isinstance(request, Evaluate):
             self.notes["weights"] = "own"  # no shared weights: candidates are trained from scratch

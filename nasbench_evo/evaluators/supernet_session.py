@@ -21,6 +21,7 @@ from nasbench_evo.requests import (
     Evaluate,
     EvaluateMixtures,
     Evaluation,
+    MeasurePaths,
     Request,
     TrainBilevel,
     TrainMixture,
@@ -68,6 +69,7 @@ class SupernetSession:
         self._accuracy = plan.accuracy(self._training.model, data)
         self._epoch = 0  # of the search; the restored weights may be ahead of it
         self._asked = 0
+        self._measured_aside = 0
         self._unpaid = 0.0  # seconds of training since the last individuals were measured
         self._probes: list[tuple[int, list[float]]] = []
         self._fitness: dict[int, list[float]] = {}  # what was measured in each epoch, percent
@@ -92,6 +94,9 @@ class SupernetSession:
         Raises Unsupported for landmarks, teachers, and what the supernet cannot do; DataError where
         a replay differs.
         """
+        if isinstance(request, MeasurePaths):
+            with threads(self._plan.threads):
+                return self._measure_aside(request)
         self._asked += 1
         with threads(self._plan.threads):
             if isinstance(request, Evaluate):
@@ -193,6 +198,28 @@ class SupernetSession:
             lambda seed: [accuracy.of_paths([g], seed + i)[0] for i, g in enumerate(genotypes)],
         )
 
+    def _measure_aside(self, request: MeasurePaths) -> list[Evaluation]:
+        """Measure for a note: on images of its own, so that the search stays what it was."""
+        genotypes = [self._plan.space.validate(genotype) for genotype in request.genotypes]
+        self._journal.ask(["measure paths", genotypes])
+        self._measured_aside += 1
+        key = f"aside {self._measured_aside}"
+        if self._journal.answer(key) is None:
+            if self._training.epoch > self._epoch:
+                self._recorded(key)  # the weights of that time are gone
+            started = time.perf_counter()
+            measured = self._measured(
+                lambda seed: self._accuracy.of_paths(genotypes, seed), len(genotypes), aside=True
+            )
+            seconds = time.perf_counter() - started
+            self._journal.record(key, {"measured": measured, "seconds": seconds})
+        answer = self._recorded(key)
+        self._unpaid += answer["seconds"]
+        return [
+            Evaluation(genotype, accuracy, loss, 0.0, 1.0, "supernet", 0.0)
+            for genotype, (accuracy, loss) in zip(genotypes, answer["measured"], strict=True)
+        ]
+
     def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
         self._journal.ask(["evaluate mixtures", _digest(request.alphas), *_weighed(request)])
         genotypes = request.discretized(self._plan.space)
@@ -229,12 +256,15 @@ class SupernetSession:
         rows = [(e, max(v), sum(v) / len(v), min(v)) for e, v in self._fitness.items()]
         self.notes[probing.FITNESS] = rows
 
-    def _measured(self, measure: Any, n: int) -> _Measured:
+    def _measured(self, measure: Any, n: int, *, aside: bool = False) -> _Measured:
         """Return what `measure(seed)` gives; chance where weights or logits are not finite."""
         lost = chance(self._data.classes)
         if self._training.problem:
             return [lost] * n
-        sequence = seed_sequence(self._seed, "validation", self._asked)
+        purpose, index = ("validation", self._asked)
+        if aside:
+            purpose, index = ("validation aside", self._measured_aside)
+        sequence = seed_sequence(self._seed, purpose, index)
         found: _Measured = measure(int(sequence.generate_state(1, np.uint64)[0] >> 1))
         return [one if math.isfinite(one[1]) else lost for one in found]
 

@@ -360,6 +360,29 @@ def fitness(runs: UnitRuns) -> tuple[NDArray[np.int64], Array]:
     return values[0, :, 0].astype(np.int64), values[:, :, 1:]
 
 
+_DIAGNOSED = ("population", "random_paths", "agreement", "distinct_children", "distinct")
+
+
+def collapse(runs: UnitRuns) -> tuple[NDArray[np.int64], Array] | None:
+    """Return the epochs [g] of what runs said of their populations, and the values [n, g, 5].
+
+    Those are, in this order: mean accuracy of the population and of random paths (percent, with
+    the same weights on the same images), agreement of the population's genes (0..1), different
+    children bred from it, and different genotypes in it. None where the runs say nothing of that,
+    see `random_paths` of GeneticNAS; runs that ended before the others are left out.
+    """
+    every = [
+        [note for note in run.data.get("epochs", ()) if _DIAGNOSED[1] in note]
+        for run in runs.records
+    ]
+    longest = max((len(notes) for notes in every), default=0)
+    if not longest:
+        return None
+    whole = [notes for notes in every if len(notes) == longest]
+    values = np.array([[[note[key] for key in _DIAGNOSED] for note in notes] for notes in whole])
+    return np.array([note["epoch"] for note in whole[0]]), values
+
+
 def pairs(suite: Suite, collected: Sequence[UnitRuns]) -> dict[str, PairedSearches]:
     """Return, by label, each search beside the same one on the truth table, seed by seed."""
     if suite.truth is None:

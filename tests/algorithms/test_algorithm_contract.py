@@ -76,7 +76,9 @@ class TestGeneticNAS(AlgorithmContract):
         "warmup_sampling": "fair",
         "final_pick": "fitness",
         "variant": "as_published_code",
+        "random_paths": 5,
     }
+    unsupported = {"random_paths"}  # noqa: RUF012
     of_weights = {"warmup", "warmup_sampling"}  # noqa: RUF012
     # On a table these set the length, or the end, only.
     longer = {"generations_per_epoch": 6500, "final_pick": 12500}  # noqa: RUF012

@@ -125,6 +125,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("genetic_nas", {"warmup_sampling": "fair"}),
     ("genetic_nas", {"final_pick": "fitness"}),
     ("genetic_nas", {"variant": "as_published_code"}),
+    ("genetic_nas", {"random_paths": 5}),
     ("regularized_evolution", {"replacement": False}),
 ]
 

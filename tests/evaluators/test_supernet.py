@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from nasbench_evo import algorithms
+from nasbench_evo.algorithms.genetic_nas import GeneticNAS, agreement
 from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators import checkpointed, probing
 from nasbench_evo.evaluators.probing import Probe
-from nasbench_evo.evaluators.settings import SupernetSettings, read
+from nasbench_evo.evaluators.settings import SupernetSettings, read, settings
+from nasbench_evo.evaluators.standalone import standalone
 from nasbench_evo.evaluators.supernet import SupernetEvaluator, supernet
 from nasbench_evo.evaluators.supernet_session import CHECKPOINT, SupernetSession
-from nasbench_evo.requests import Evaluate, EvaluateMixtures, TrainMixture, TrainPaths
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, MeasurePaths, TrainMixture, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
 from nasbench_evo.training.supernet_accuracy import SupernetAccuracy
 
@@ -371,6 +373,56 @@ def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(space: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         supernet(space, "digits", 3, read(SupernetSettings, values))
+
+
+def diagnosed(made: SupernetEvaluator, random_paths: int) -> Result:
+    small = {"epochs": 3, "generation_size": 4, "population_size": 3}
+    configured = GeneticNAS(**small, random_paths=random_paths)
+    return search(configured, made, seed=1, budget=ENDLESS)
+
+
+def test_measuring_random_paths_beside_a_population_changes_no_search(tmp_path: Path) -> None:
+    plain, said = diagnosed(evaluator(), 0), diagnosed(evaluator(folder=tmp_path), 6)
+    assert said.trace_sha256 == plain.trace_sha256
+    assert (said.genotype, said.evaluations) == (plain.genotype, plain.evaluations)
+    assert said.notes["fitness"] == plain.notes["fitness"]
+    assert "epochs" not in plain.notes
+    notes = said.notes["epochs"]
+    assert [note["epoch"] for note in notes] == [1, 1, 2, 2, 3, 3]  # two generations an epoch
+    for note in notes:
+        assert note["distinct"] == 3
+        assert 1 <= note["distinct_children"] <= 4
+        assert 1 / 3 <= note["agreement"] <= 1
+        assert 0 <= note["random_paths"] <= 100
+    again = diagnosed(evaluator(folder=tmp_path), 6)  # replayed from the journal
+    assert again.notes["epochs"] == notes
+    assert again.simulated_seconds == said.simulated_seconds
+
+
+def test_what_is_measured_aside_costs_seconds_and_no_evaluations() -> None:
+    session, other = evaluator().start(0), evaluator().start(0)
+    for one in (session, other):
+        one.answer(TrainPaths(lambda rng: (1,) * 6))
+    cells = [(1,) * 6, (2,) * 6]
+    aside = session.answer(MeasurePaths(cells))
+    assert {answer.cost for answer in aside} == {answer.cost_seconds for answer in aside} == {0.0}
+    unpaid = session._unpaid
+    assert unpaid > session._training.progress.seconds
+    answers = session.answer(Evaluate(cells))
+    assert sum(answer.cost_seconds for answer in answers) > unpaid
+    assert [a.valid_accuracy for a in answers] == [
+        a.valid_accuracy for a in other.answer(Evaluate(cells))
+    ]
+
+
+def test_random_paths_need_shared_weights() -> None:
+    made = standalone("nasbench201", "digits", settings({"train_size": 20, "epochs": 1}))
+    with pytest.raises(Unsupported, match="random_paths=0"):
+        made.start(0).answer(MeasurePaths([(1,) * 6]))
+
+
+def test_agreement_by_hand() -> None:
+    assert agreement([(0, 1), (0, 2), (0, 2)]) == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_two_devices_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from typer.testing import CliRunner
 from nasbench_evo import suite as suites
 from nasbench_evo.cli import app
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.results.runs import collect
+from nasbench_evo.results.supernet import collapse
+from nasbench_evo.store import Store
 
 pytestmark = pytest.mark.torch
 
@@ -97,8 +101,6 @@ def test_what_was_found_is_judged_on_every_data_set_of_the_truth(done: Any) -> N
 
 def test_the_truth_is_that_of_the_final_cells(done: Any) -> None:
     from nasbench_evo import tables
-    from nasbench_evo.results.runs import collect
-    from nasbench_evo.store import Store
 
     folder, content = done
     suite = suites.load(folder / "tiny.toml")
@@ -150,6 +152,32 @@ def test_figures_and_manifest_are_there(done: Any) -> None:
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["table"] == "nasbench201"
     assert "torch" in manifest["packages"]
+
+
+def test_the_collapse_of_populations_is_drawn(tmp_path: Path) -> None:
+    rows = TEXT.index("[[rows]]")
+    text = TEXT[:rows].replace("rank_correlation =", "# ") + (
+        '[[rows]]\nalgorithm = "genetic_nas"\n'
+        "set = { epochs = 2, generation_size = 4, population_size = 3, random_paths = 3 }\n"
+    )
+    done = invoke(str(written(tmp_path, text)), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "collapse.png").stat().st_size > 0
+    suite = suites.load(tmp_path / "tiny.toml")
+    with Store(tmp_path / "out") as store:
+        (runs,) = collect(suite, store)
+    found = collapse(runs)
+    assert found is not None
+    epochs, values = found
+    assert epochs.tolist() == [1, 1, 2, 2]
+    assert values.shape == (2, 4, 5)
+    said = runs.records[1].data["epochs"][2]
+    assert values[1, 2, :2].tolist() == [said["population"], said["random_paths"]]
+    short = replace(runs.records[0], data={"epochs": runs.records[0].data["epochs"][:1]})
+    (left,) = (collapse(replace(runs, records=[short, runs.records[1]])),)
+    assert left is not None
+    assert len(left[1]) == 1  # the run that ended before the other is left out
+    assert collapse(replace(runs, records=[replace(short, data={})])) is None
 
 
 def test_finished_runs_are_kept_and_printed(done: Any) -> None:

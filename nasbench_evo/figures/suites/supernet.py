@@ -15,6 +15,7 @@ from nasbench_evo.figures import rank_correlation, style
 from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.ranking import Ranking, noise_ceiling
 from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.supernet import collapse as by_generation
 from nasbench_evo.results.supernet import fitness as by_epoch
 from nasbench_evo.results.weight_sharing import PairedSearches
 from nasbench_evo.spaces import NASBench201
@@ -43,6 +44,9 @@ def drawings(
         ]
         if of_weights:
             yield f"fitness{suffix}", partial(fitness, of_weights)
+        diagnosed = [runs for runs in of_weights if by_generation(runs) is not None]
+        if diagnosed:
+            yield f"collapse{suffix}", partial(collapse, diagnosed)
         own = [r for r in rankings if r.unit.dataset == dataset]
         if own:
             yield from _of_rankings(suite, dataset, own, suffix)
@@ -115,6 +119,53 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
         drawing,
         "What the search measured in each epoch: mean (line), highest (dashed) and lowest (edge of "
         f"the band), means over {' to '.join(map(str, runs_))} runs.",
+    )
+    return drawing
+
+
+def collapse(collected: Sequence[UnitRuns]) -> Figure:
+    """Return whether populations collapse, a column a row: against random paths, and how alike.
+
+    Lines are means over runs, bands go from the lowest to the highest run. Call it inside
+    `style.using`.
+    """
+    from matplotlib.figure import Figure  # imported late: the command line must start fast
+
+    n = len(collected)
+    drawing = Figure(figsize=style.sized(max(3.0 * n, 4.6), 5.6), layout="constrained")
+    grid = drawing.subplots(2, n, squeeze=False, sharex="col", sharey="row")
+    labels = short_labels([runs.unit.row for runs in collected])
+    for (above, below), runs, label in zip(grid.T, collected, labels, strict=True):
+        found = by_generation(runs)
+        if found is None:
+            continue
+        epochs, values = found
+        children = values[:, :, 3] / runs.unit.row.configured.hyperparameters()["generation_size"]
+        for k, (axes, name, part) in enumerate(
+            [
+                (above, "population", values[:, :, 0]),
+                (above, "random paths", values[:, :, 1]),
+                (below, "agreement of the population's genes", values[:, :, 2]),
+                (below, "different among the children bred", children),
+            ]
+        ):
+            look = style.colour(label) if k % 2 == 0 else style.foreground()
+            dash = style.DASHES[k % 2]
+            axes.plot(epochs, part.mean(axis=0), color=look, linestyle=dash, label=name)
+            low, high = part.min(axis=0), part.max(axis=0)
+            axes.fill_between(epochs, low, high, color=look, alpha=0.15, linewidth=0)
+        above.set_title(textwrap.fill(label, 32), fontsize=style.text(9))
+        below.set_xlabel("epochs of the supernet")
+        below.set_ylim(0, 1.05)
+    grid[0, 0].set_ylabel("validation accuracy,\nshared weights (%)")
+    grid[1, 0].set_ylabel("share")
+    for axes in grid[:, 0]:
+        axes.legend(fontsize=style.text(8))
+    style.note(
+        drawing,
+        "After each generation: the population kept beside as many random paths as the row says, "
+        "with the same weights on the same images; and how alike its individuals are. Lines: means "
+        "over runs; bands: lowest to highest run.",
     )
     return drawing
 
