@@ -162,7 +162,7 @@ class StandaloneEvaluator:
         if self.jointly == "auto":
             unfit = obstacles(self.plan.recipe, self.plan.execution)
             joined = joined and self.space.name == "nasbench201" and not unfit
-        return grouped(jobs, self.jointly if joined else 1, self.pool.slots[0])
+        return grouped(jobs, self.jointly if joined else 1, self.slots[0])
 
     def close(self) -> None:
         """End the processes that train."""

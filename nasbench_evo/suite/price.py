@@ -21,6 +21,7 @@ from nasbench_evo.requests import (
     Evaluate,
     EvaluateMixtures,
     Evaluation,
+    MeasurePaths,
     Request,
     TrainBilevel,
     TrainPaths,
@@ -106,7 +107,7 @@ class MadeSession:
     def answer(self, request: Request) -> Any:
         """Return what has the form of an answer."""
         if isinstance(request, EvaluateMixtures):
-            genotypes = self._space.discretize(request.alphas)  # type: ignore[attr-defined]
+            genotypes = request.discretized(self._space)
             if self._shared:
                 self.work.mixture_answers += len(genotypes)
             return self._evaluated(Evaluate(genotypes), counted=not self._shared)
@@ -114,6 +115,9 @@ class MadeSession:
             if self._shared:
                 self.work.path_answers += len(request.genotypes)
             return self._evaluated(request, counted=not self._shared)
+        if isinstance(request, MeasurePaths):
+            self.work.path_answers += len(request.genotypes)
+            return self._evaluated(Evaluate(request.genotypes), counted=False)
         if not self._shared:
             return []
         if isinstance(request, TrainPaths):
@@ -123,7 +127,8 @@ class MadeSession:
         self.work.mixture_epochs += 1
         if isinstance(request, TrainBilevel):
             self.work.mixture_epochs += 1  # a step of alpha is as large as one of the weights
-            return np.asarray(request.alpha)
+            alpha = np.asarray(request.alpha)
+            return alpha if request.edges is None else (alpha, np.asarray(request.edges))
         return []
 
     def _evaluated(self, request: Evaluate, *, counted: bool) -> list[Evaluation]:

@@ -156,10 +156,12 @@ def test_a_final_training_on_all_images(tmp_path: Path) -> None:
         settings=["valid_fraction=0", *CELLS, *teacher],
     )  # fmt: skip
     assert taught["teacher_valid_accuracy"] is None
-    diverged = printed(
-        "train", "#1234", "--out", str(tmp_path / "c"),
-        settings=["valid_fraction=0", *CELLS[:3], *CELLS[4:], "lr=1e30"],
-    )  # fmt: skip
+    with pytest.raises(InputError, match="The training diverged"):
+        printed(
+            "train", "#1234", "--out", str(tmp_path / "c"),
+            settings=["valid_fraction=0", *CELLS[:3], *CELLS[4:], "lr=1e30"],
+        )  # fmt: skip
+    diverged = json.loads((tmp_path / "c" / "result.json").read_text())
     assert diverged["status"] == "diverged"
     assert diverged["valid_accuracy"] is None
     for evaluator in ("standalone", "supernet"):
