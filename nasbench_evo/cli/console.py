@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
 _LINE_EVERY = 10.0  # seconds between progress lines without a terminal
 
@@ -59,35 +60,52 @@ def out(text: str) -> None:
 @contextmanager
 def progress(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes newly finished runs; shows a bar, or plain lines, with ETA."""
-    if sys.stderr.isatty():
-        with _bar(label, total, done) as advance:
-            yield advance
-    else:
-        yield _lines(label, total, done)
+    from rich.progress import MofNCompleteColumn
+
+    with _shown(label, MofNCompleteColumn(), lambda done, total: f"{done}/{total}", done) as show:
+        reached = done
+
+        def advance(n: int) -> None:
+            nonlocal reached
+            reached += n
+            show(reached, total)
+
+        show(done, total)
+        yield advance
 
 
 @contextmanager
-def _bar(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+def share(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, total), of bytes for example; both are shown as a percentage."""
+    from rich.progress import TaskProgressColumn
 
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, completed=done)
-        yield lambda n: bar.advance(task, n)
+    percent = TaskProgressColumn()
+    with _shown(label, percent, lambda done, total: f"{100 * done / total:.0f} %", 0) as show:
+        yield show
 
 
-def _lines(label: str, total: int, done: int) -> Callable[[int], None]:
+@contextmanager
+def _shown(
+    label: str, count: ProgressColumn, text: Callable[[int, int], str], begun: int
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, total) that moves a bar, or now and then prints a line."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TimeRemainingColumn
+
+        columns = ("{task.description}", BarColumn(), count, TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
     started = last = time.monotonic()
-    fresh = 0
 
-    def advance(n: int) -> None:
-        nonlocal fresh, last
-        fresh += n
+    def lines(done: int, total: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - last >= _LINE_EVERY:
+        if now - last >= _LINE_EVERY and done > begun:
             last = now
-            left = (total - done - fresh) * (now - started) / fresh
-            say(f"{label}: {done + fresh}/{total}, about {left:.0f} s left")
+            left = (total - done) * (now - started) / (done - begun)
+            say(f"{label}: {text(done, total)}, about {left:.0f} s left")
 
-    return advance
+    yield lines

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, share
 from nasbench_evo.cli.spelled import Index, Spelling
 
 if TYPE_CHECKING:
     from nasbench_evo.tables import Table
-    from nasbench_evo.tables.importing.files import Progress
 
 EMBEDDED = "nasbench201"
 app = typer.Typer(help="Look into the lookup tables, or import one.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A table; see `nasbench-evo table list`.")]
 Epochs = Annotated[int | None, typer.Option(help="Length of training (default: the longest).")]
-_LINE_EVERY = 10.0  # seconds between progress lines without a terminal
 
 
 @app.command("list")
@@ -88,7 +83,7 @@ def import_(
     reading = Reading(columns.named(column or []), scale, dataset, epochs, spelling, index)
     if scale is not None and scale not in columns.SCALES:
         raise unknown("scale", scale, columns.SCALES)
-    with _progress(f"import {path.name}") as report:
+    with share(f"import {path.name}") as report:
         file = imported.import_path(
             path,
             name,
@@ -305,32 +300,6 @@ def _measured(table: Table, d: int, index: int) -> dict[str, float]:
     if table.measured is None:
         return {}
     return {f"mean_{table.metric.name}": float(table.mean_measured[d, index])}
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Progress]:
-    """Yield a function of (done, total); it shows a bar with the time left, or plain lines."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    started = last = time.monotonic()
-
-    def lines(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY and done:
-            last = now
-            left = (now - started) * (total - done) / done
-            say(f"{label}: {100 * done / total:.0f} %, about {left:.0f} s left")
-
-    yield lines
 
 
 def _print(content: dict[str, Any], indent: str = "") -> None:
