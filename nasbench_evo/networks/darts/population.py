@@ -46,8 +46,6 @@ def evaluate(
     """Return the logits [n, images, classes] of mixtures [n, 2, 14, 8]."""
     own = supernet.classifier.weight
     weights = sent(weights, own.device, own.dtype)
-    if not statistics:  # then equal mixtures have equal logits
-        weights, which = torch.unique(weights, dim=0, return_inverse=True)
     folded = fold_network(supernet, weights, statistics)
     image_step, step = _steps(supernet, images, len(weights))
     columns = []
@@ -56,8 +54,7 @@ def evaluate(
         network = _Network(folded, part)
         starts = range(0, len(weights), step)
         columns.append(torch.cat([network.logits(slice(i, i + step)) for i in starts]))
-    logits = torch.cat(columns, 1)
-    return logits if statistics else logits[which]
+    return torch.cat(columns, 1)
 
 
 def _steps(supernet: DartsSupernet, images: Tensor, n: int) -> tuple[int, int]:
