@@ -160,7 +160,7 @@ def test_a_record_has_both_rules_and_what_the_algorithm_ended_with(tmp_path: Pat
         for rule in RULES:
             regrets[rule].append(table.regret("cifar10", both[rule]))
     assert some > 0
-    suite = suites.load(tmp_path / "rules.toml").model_copy(update={"seeds": 8})
+    suite = loaded(tmp_path, SUITE.format(suite="", row="")).model_copy(update={"seeds": 8})
     records = [decode(record) for record in outcome.records]
     (row,) = OnTable().find(suite, [UnitRuns(task, records)]).rows
     for rule in RULES:

@@ -150,6 +150,7 @@ def judge(
         cells=cells,
         orders=[
             *gate_layers.ordering(searched, must_beat),
+            gate_layers.repeated(measured),
             *gate_layers.known_answers(measured),
             *gate_layers.initial_only(baseline, searched),
         ],

@@ -334,6 +334,20 @@ def initial_only(baseline: Baseline, measured: Mapping[Key, Measured]) -> list[O
     return orders
 
 
+def repeated(measured: Mapping[Key, Measured]) -> Order:
+    """Return, for layer C, whether every seed has a trace of its own.
+
+    The seed must reach all that is random: on a table without noise, the algorithm alone.
+    """
+    twice = {
+        f"{label} on {dataset}": float(len(m.hashes) - len(set(m.hashes)))
+        for (label, dataset), m in measured.items()
+        if len(set(m.hashes)) < len(m.hashes)
+    }
+    number = sum(twice.values())
+    return Order("runs with the trace of another seed", twice, number, "= 0", not number)
+
+
 def known_answers(measured: Mapping[Key, Measured]) -> list[Order]:
     """Return, for layer C, what is known of a search without running it.
 

@@ -166,8 +166,8 @@ def test_unchanged_code_passes_every_layer(
     assert outcome.verdict.startswith("PASS (small, 20 seeds): 240 of 240 runs equal")
     assert {cell.verdict for cell in outcome.cells} == {"equal"}
     assert len(outcome.cells) == 12  # three rows, on the data set and three twins of it
-    # The reference, one preset, three known answers, two initial populations.
-    assert len(outcome.orders) == 7
+    # The reference, one preset, seeds, three known answers, two initial populations.
+    assert len(outcome.orders) == 8
     content = json.loads(json.dumps(outcome.to_json()))
     assert content["layers"]["B distribution"]["passed"]
 
@@ -239,6 +239,17 @@ def test_a_changed_cell_fails_unless_changes_are_allowed(
     passed, text = outcome.layers["B distribution"]
     assert not passed
     assert "0 of 12 cells another search, 1 changed" in text
+
+
+def test_two_seeds_with_one_trace_are_found_without_a_baseline(
+    runs: dict[gate_runs.Key, gate_runs.Measured],
+) -> None:
+    assert layers.repeated(runs).passed
+    key = RS, "cifar10"
+    hashes = (*runs[key].hashes[:18], *runs[key].hashes[:2])
+    broken = layers.repeated(runs | {key: dataclasses.replace(runs[key], hashes=hashes)})
+    assert (broken.passed, broken.value) == (False, 2.0)
+    assert broken.figures == {f"{RS} on cifar10": 2.0}
 
 
 def test_what_is_known_of_random_search_is_exact() -> None:

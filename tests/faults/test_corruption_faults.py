@@ -19,6 +19,7 @@ from nasbench_evo import suite as suites
 from nasbench_evo.errors import DataError, InputError, NasbenchEvoError
 from nasbench_evo.evaluators.journal import Journal
 from nasbench_evo.gate import baseline as gate_baseline
+from nasbench_evo.gate import cells as gate_cells
 from nasbench_evo.gate.measured import Sample, Trace
 from nasbench_evo.store import RESULT_FORMAT
 from nasbench_evo.tables import Table, bundled, embedded, imported
@@ -272,8 +273,10 @@ def test_a_baseline(tmp_path: Path, flips: int) -> None:
             unit.row.configured.hyperparameters(),
             Sample(np.arange(5), np.arange(5) * 7),
             (Trace(0, "ab" * 32, (3, 4, 5), ("cd", "ef")),),
+            gate_baseline.short([f"{seed:064x}" for seed in range(5)]),
+            "cd" * 32,
         )
-        for unit in suites.units(suite)
+        for unit in gate_cells.units(suite)
     }
     file = tmp_path / "baseline.json"
     gate_baseline.save(gate_baseline.Baseline(manifest, entries), file)

@@ -16,7 +16,7 @@ from nasbench_evo.errors import DataError, InputError, Unsupported
 ENDINGS = (".csv", ".parquet", ".json")
 _ROWS = 20_000  # of a part
 _COLUMNS = 1_000
-_JSON_BYTES = 16 << 20  # parsed it takes up to twenty times as much
+JSON_BYTES = 16 << 20  # parsed it takes up to twenty times as much
 _PARQUET_ROWS = 500_000  # and one for each byte of the file
 
 
@@ -95,9 +95,9 @@ def _parquet(path: Path) -> Iterator[Part]:
 
 
 def _json(path: Path) -> Iterator[Part]:
-    if path.stat().st_size > _JSON_BYTES:
+    if path.stat().st_size > JSON_BYTES:
         raise DataError(
-            f"{path} is larger than {_JSON_BYTES >> 20} MB, which takes too much memory as JSON. "
+            f"{path} is larger than {JSON_BYTES >> 20} MB, which takes too much memory as JSON. "
             "Save it as CSV or Parquet."
         )
     try:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError
 from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
+from nasbench_evo.tables.importing.sheets import JSON_BYTES
 from nasbench_evo.tables.importing.trainings import Trial
 
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -63,6 +64,8 @@ def is_root(root: Any) -> bool:
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file if it is this benchmark's, None if it is anything else."""
+    if path.stat().st_size > JSON_BYTES:
+        return None
     try:
         root = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError):

@@ -1,0 +1,22 @@
+"""The study of bugs in the source is of the source that there is."""
+
+from __future__ import annotations
+
+import ast
+
+import mutation_study
+import pytest
+from source_mutants import MUTANTS
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_bug_can_still_be_put_in(name: str) -> None:
+    mutant = MUTANTS[name]
+    original = (mutation_study.ROOT / "nasbench_evo" / mutant.file).read_text()
+    mutated = mutation_study.source(mutant)
+    assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(original))
+
+
+def test_the_tests_that_are_run_are_there() -> None:
+    for path in (*mutation_study.TESTS, *mutation_study.IGNORED, *mutation_study.NEEDED):
+        assert (mutation_study.ROOT / path).exists(), path
