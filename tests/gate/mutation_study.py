@@ -1,6 +1,6 @@
 """Which bugs in the source the gate finds, which the tests, and which neither.
 
-    python tests/analysis/mutation_study.py
+    python tests/gate/mutation_study.py
 
 puts every bug of source_mutants.py, one at a time, into a copy of the package, runs there
 `nasbench-evo check --seeds 50 --allow-changed-traces` (so that layers B, C and D judge alone, as
@@ -33,13 +33,13 @@ SEEDS = 50
 SUITE = "suites/nb201.toml"
 # The quick tests of the rooms that are mutated; others would only take longer.
 TESTS = (
-    *("tests/algorithms", "tests/analysis", "tests/results", "tests/spaces"),
+    *("tests/algorithms", "tests/analysis", "tests/gate", "tests/results", "tests/spaces"),
     *("tests/evaluators/test_lookup.py", "tests/evaluators/test_fidelity.py"),
     *("tests/test_runner.py", "tests/test_incumbents.py", "tests/suite/test_suite_files.py"),
     *("tests/test_api.py", "tests/cli/test_check.py"),
 )
 # These read the mutants' text from the source: every mutant would fail them.
-IGNORED = ("tests/analysis/test_mutation_study.py", "tests/analysis/test_gate_power.py")
+IGNORED = ("tests/gate/test_mutation_study.py", "tests/gate/test_gate_power.py")
 COLUMNS = ("mutant", "room", "bug", "A", "B", "C", "D", "gate", "tests", "caught by")
 LAYERS = {"A": "A traces", "B": "B distribution", "C": "C ordering", "D": "D summary"}
 
@@ -175,8 +175,8 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Bugs in the source: who finds them",
         "",
-        "Made by `python tests/analysis/mutation_study.py`; the bugs are in",
-        "`tests/analysis/source_mutants.py`. A to D: the gate's layers, with",
+        "Made by `python tests/gate/mutation_study.py`; the bugs are in",
+        "`tests/gate/source_mutants.py`. A to D: the gate's layers, with",
         f"`--allow-changed-traces` and {SEEDS} seeds (its default is 500), so that B, C and D",
         "judge alone. Tests: the first quick test that fails.",
         "",

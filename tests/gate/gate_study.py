@@ -1,6 +1,6 @@
 """The gate's power: how often each layer finds each injected bug, and how often it errs.
 
-    python tests/analysis/gate_study.py
+    python tests/gate/gate_study.py
 
 runs every row of the suite nb201 with fresh seeds once, draws repetitions of the gate from that
 pool, and writes results/gate_power/{detection.csv, false_alarms.csv, README.md}.
@@ -209,7 +209,7 @@ def page(detected, alarms, manifest):
     ]
     return f"""# What the gate finds
 
-Made by `python tests/analysis/gate_study.py` in {manifest["seconds"] / 60:.0f} minutes:
+Made by `python tests/gate/gate_study.py` in {manifest["seconds"] / 60:.0f} minutes:
 {manifest["pool"]} fresh seeds of every row of nb201 on every data set, {manifest["mutant_pool"]}
 of each row with a bug. Every figure is a share of repetitions of the gate, each drawn from these
 runs without replacement (a bootstrap of the gate, not new runs each time).
