@@ -98,6 +98,19 @@ def test_the_check_sees(source: str) -> None:
     assert offences(source)
 
 
+def test_actions_are_pinned_by_commit() -> None:
+    """A tag can be moved to other code; the version stands beside it for people."""
+    used = [
+        line.strip()
+        for file in (ROOT / ".github" / "workflows").glob("*.yml")
+        for line in file.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert len(used) > 10
+    pinned = re.compile(r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
+    assert [line for line in used if not pinned.fullmatch(line)] == []
+
+
 # Pins that come with a package of an extra.
 NEEDS = {
     "torch": {"sympy", "mpmath", "networkx", "fsspec"},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 from types import ModuleType
 from typing import Any
 
-from nasbench_evo.errors import Unsupported
-from nasbench_evo.files import write_text
+from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.files import replacing, write_text
 from nasbench_evo.results.columns import ResultRow, Sheet
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
@@ -110,7 +111,8 @@ def write_parquet(stored: Stored) -> list[Path]:
         "runs.parquet": list(_runs(stored)),
     }
     for name, rows in contents.items():
-        parquet.write_table(arrow.Table.from_pylist(rows), stored.folder / name)
+        with replacing(stored.folder / name) as file:
+            parquet.write_table(arrow.Table.from_pylist(rows), file)
     return [stored.folder / name for name in contents]
 
 
@@ -144,12 +146,26 @@ def write_tensorboard(stored: Stored) -> list[Path]:
         track = stored.kind.track(stored.suite, runs.unit)
         for run in runs.records:
             name = _safe(f"{runs.unit.dataset}/{runs.unit.row.label}/seed-{run.seed}")
-            for old in (folder / name).glob("events.out.tfevents.*"):
-                old.unlink()
-            with boards.SummaryWriter(str(folder / name)) as writer:
-                for tag, value, step in _scalars(track, run):
-                    writer.add_scalar(tag, value, step)
+            _write_scalars(boards, folder / name, _scalars(track, run))
     return [folder]
+
+
+def _write_scalars(
+    boards: ModuleType, folder: Path, scalars: Iterable[tuple[str, float, int]]
+) -> None:
+    """Write the scalars of a run beside its folder, and move the file there once it is whole."""
+    for place in (folder, *folder.parents[:3]):  # of the run, its row, its data set, and all
+        if place.is_symlink():
+            raise InputError(f"{place} is a link; scalars are not written through it. Remove it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new.") as new:
+        with boards.SummaryWriter(new) as writer:
+            for tag, value, step in scalars:
+                writer.add_scalar(tag, value, step)
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        for file in Path(new).iterdir():
+            file.replace(folder / file.name)
 
 
 def _scalars(track: Track, run: Run) -> Iterator[tuple[str, float, int]]:

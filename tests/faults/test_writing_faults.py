@@ -75,3 +75,64 @@ def test_any_file_that_cannot_be_written_is_an_error_in_words(
     assert "Cannot" in ended.err
     words[-1] = str(tmp_path / "cell")
     assert invoke(*words).code == 0
+
+
+def exported(folder: Path) -> Path:
+    """A results folder to export from."""
+    suite = write_suite(folder, seeds=2, evaluations=12)
+    assert invoke("run", str(suite), "--out", str(folder / "out"), "--engine", "serial").code == 0
+    return folder / "out"
+
+
+def test_parquet_is_whole_and_never_written_through_a_symlink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="extra parquet is not installed")
+    out, victim = exported(tmp_path), tmp_path / "victim"
+    victim.write_text("mine")
+    (out / "runs.parquet").symlink_to(victim)
+    assert invoke("export", "--parquet", str(out)).code == 0
+    assert victim.read_text() == "mine"
+    whole = (out / "runs.parquet").read_bytes()
+    assert parquet.read_table(out / "runs.parquet").num_rows == 16
+
+    def torn(table: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parquet, "write_table", torn)
+    ended = invoke("export", "--parquet", str(out))
+    assert ended.code == 2
+    assert "No space left on device" in ended.err
+    assert (out / "runs.parquet").read_bytes() == whole
+    assert not list(out.glob(".*parquet*"))
+
+
+@pytest.mark.parametrize("place", ["tensorboard", "tensorboard/cifar10"])
+def test_scalars_are_never_written_through_a_symlink(tmp_path: Path, place: str) -> None:
+    pytest.importorskip("tensorboardX", reason="extra tensorboard is not installed")
+    out, victim = exported(tmp_path), tmp_path / "victim"
+    victim.mkdir()
+    (out / place).parent.mkdir(exist_ok=True)
+    (out / place).symlink_to(victim)
+    ended = invoke("export", "--tensorboard", str(out))
+    assert ended.code == 2
+    assert "is a link" in ended.err
+    assert not list(victim.iterdir())
+    (out / place).unlink()
+    for _ in range(2):  # the second replaces the first
+        assert invoke("export", "--tensorboard", str(out)).code == 0
+    runs = list((out / "tensorboard").rglob("events.out.tfevents.*"))
+    assert len(runs) == 16
+    assert not list((out / "tensorboard").rglob(".new.*"))
+
+
+def test_the_page_is_never_written_through_a_symlink(tmp_path: Path) -> None:
+    out, victim = exported(tmp_path), tmp_path / "victim"
+    victim.write_text("mine")
+    for name in ("report.html", "summary.tex", "summary.md"):
+        (out / name).symlink_to(victim)
+    assert invoke("report", str(out)).code == 0
+    assert invoke("export", "--latex", "--markdown", str(out)).code == 0
+    assert victim.read_text() == "mine"
+    assert not any(path.is_symlink() for path in out.iterdir())
