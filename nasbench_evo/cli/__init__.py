@@ -25,7 +25,7 @@ from nasbench_evo.cli import (
     table,
     training,
 )
-from nasbench_evo.cli.console import out, own_streams, say
+from nasbench_evo.cli.console import out, own_streams, say, settle
 from nasbench_evo.errors import InputError, NasbenchEvoError
 
 app = typer.Typer(
@@ -85,6 +85,8 @@ def main() -> None:
         _run()
     except OSError:  # stderr itself cannot be written: nobody can be told
         sys.exit(InputError.exit_code)
+    finally:
+        settle()
 
 
 def _run() -> None:
@@ -95,7 +97,6 @@ def _run() -> None:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
-        sys.stderr.close()
         sys.exit(0)
     except MemoryError:
         say("Error: There is not enough memory for this. Ask for less, or use a larger machine.")

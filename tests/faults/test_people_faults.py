@@ -202,11 +202,13 @@ def test_closed_streams_change_nothing(tmp_path: Path, closed: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("where", ["> /dev/full", "2> /dev/full", "> /dev/full 2>&1"])
-def test_full_streams_are_an_error(where: str) -> None:
+def test_full_streams_are_an_error(where: str, unbuffered: str) -> None:
     algorithm = "nosuch" if where.startswith("2") else "random_search"
     words = f"{sys.executable} -m nasbench_evo search {algorithm} --evaluations 5 {where}"
-    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
