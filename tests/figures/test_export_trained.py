@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +37,32 @@ def sheets(stored: Stored) -> list[Sheet]:
 
 
 @pytest.fixture
-def scalars(monkeypatch: pytest.MonkeyPatch) -> list[Scalar]:
-    """Stand in for tensorboardX; return what it is given."""
-    given: list[Scalar] = []
+def scalars(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[Scalar]]:
+    """Stand in for tensorboardX; return what reads the scalars that lie below a folder."""
 
     class SummaryWriter:
         def __init__(self, folder: str) -> None:
             self.folder = folder
+            self.given: list[tuple[str, float, int]] = []
 
         def __enter__(self) -> SummaryWriter:
             return self
 
         def __exit__(self, *error: object) -> None:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
-            (Path(self.folder) / "events.out.tfevents.1").touch()
+            (Path(self.folder) / "events.out.tfevents.1").write_text(json.dumps(self.given))
 
         def add_scalar(self, tag: str, value: float, step: int) -> None:
-            given.append((self.folder, tag, value, step))
+            self.given.append((tag, value, step))
+
+    def read(folder: Path) -> list[Scalar]:
+        files = sorted(folder.rglob("events.out.tfevents.*"))
+        return [(str(f.parent), *entry) for f in files for entry in json.loads(f.read_text())]
 
     module: Any = types.ModuleType("tensorboardX")
     module.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "tensorboardX", module)
-    return given
+    return read
 
 
 def test_trainings_have_their_table_at_the_end(stored: dict[str, Stored]) -> None:
@@ -104,36 +110,37 @@ def test_tables_are_balanced(stored: dict[str, Stored], kind: str) -> None:
 
 
 def test_scalars_are_the_accuracy_as_seen_and_the_final_trainings(
-    stored: dict[str, Stored], scalars: list[Scalar]
+    stored: dict[str, Stored], scalars: Callable[[Path], list[Scalar]]
 ) -> None:
     some = stored["standalone"]
     (folder,) = export.write_tensorboard(some)
+    written = scalars(folder)
     record = some.collected[1].records[0]
-    own = [entry[1:] for entry in scalars if "eigen" in entry[0] and entry[0].endswith("seed-0")]
+    own = [entry[1:] for entry in written if "eigen" in entry[0] and entry[0].endswith("seed-0")]
     curve = [(point.seen, point.spent) for point in record.curve]
     seen = [(value, step) for tag, value, step in own if tag == "valid_accuracy_as_seen"]
     assert seen == [(accuracy, -int(-spent // 1)) for accuracy, spent in curve]
     final = record.final
     (test,) = [value for tag, value, _ in own if tag == "final_test_accuracy"]
     assert test == pytest.approx(sum(one["test_accuracy"] for one in final) / len(final))
-    assert {Path(entry[0]).relative_to(folder).parts[0] for entry in scalars} == {"digits"}
+    assert {Path(entry[0]).relative_to(folder).parts[0] for entry in written} == {"digits"}
 
 
 def test_scalars_of_a_search_on_the_table_are_of_the_truth(
-    stored: dict[str, Stored], scalars: list[Scalar]
+    stored: dict[str, Stored], scalars: Callable[[Path], list[Scalar]]
 ) -> None:
     some = stored["supernet"]
-    export.write_tensorboard(some)
-    tags = {tag for folder, tag, _, _ in scalars if "on_the_table" in folder}
+    written = scalars(*export.write_tensorboard(some))
+    tags = {tag for folder, tag, _, _ in written if "on_the_table" in folder}
     assert tags == {"standalone_accuracy"}
     (unit,) = [runs for runs in some.collected if runs.unit.row.on_table]
     track = some.kind.track(some.suite, unit.unit)
-    last = [value for f, _, value, _ in scalars if "on_the_table" in f and f.endswith("seed-0")][-1]
+    last = [value for f, _, value, _ in written if "on_the_table" in f and f.endswith("seed-0")][-1]
     assert last == track.value(unit.records[0].curve[-1])
 
 
 def test_an_earlier_export_is_replaced(
-    stored: dict[str, Stored], scalars: list[Scalar], tmp_path: Path
+    stored: dict[str, Stored], scalars: Callable[[Path], list[Scalar]], tmp_path: Path
 ) -> None:
     (folder,) = export.write_tensorboard(stored["standalone"])
     old = next(folder.rglob("events.out.tfevents.*")).with_name("events.out.tfevents.0")
@@ -143,7 +150,9 @@ def test_an_earlier_export_is_replaced(
     assert not old.exists()
 
 
-def test_run_writes_the_scalars_of_finished_runs(tmp_path: Path, scalars: list[Scalar]) -> None:
+def test_run_writes_the_scalars_of_finished_runs(
+    tmp_path: Path, scalars: Callable[[Path], list[Scalar]]
+) -> None:
     (tmp_path / "tiny.toml").write_text(STANDALONE.replace("seeds = 2", "seeds = 1"))
     out = tmp_path / "out"
     done = CliRunner().invoke(
@@ -161,8 +170,9 @@ def test_run_writes_the_scalars_of_finished_runs(tmp_path: Path, scalars: list[S
     )
     assert done.exit_code == 0, done.output
     assert str(out / "tensorboard") in done.output
-    assert {Path(entry[0]).name for entry in scalars} == {"seed-0"}
-    assert len({entry[0] for entry in scalars}) == 2
+    written = scalars(out / "tensorboard")
+    assert {Path(entry[0]).name for entry in written} == {"seed-0"}
+    assert len({entry[0] for entry in written}) == 2
 
 
 def test_parquet_holds_every_run(stored: dict[str, Stored]) -> None:
