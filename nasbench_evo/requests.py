@@ -47,6 +47,11 @@ class Evaluate(NamedTuple):
     whole: bool = False  # shared weights: on all validation images, whatever the settings say
     running: bool = False  # shared weights: running BatchNorm, other images for each individual
 
+    def part(self, where: slice) -> Evaluate:
+        """Return the request for some of the genotypes."""
+        going_on = self.continues and self.continues[where]
+        return self._replace(genotypes=self.genotypes[where], continues=going_on)
+
 
 class BudgetSpent(Exception):
     """Thrown into a search that asked for more than its budget covers.
@@ -116,10 +121,10 @@ class EvaluateMixtures(NamedTuple):
         )
         return found
 
-    def only(self, i: int) -> EvaluateMixtures:
-        """Return the request for one of the relaxations."""
-        edges = None if self.edges is None else self.edges[i : i + 1]
-        return EvaluateMixtures(self.alphas[i : i + 1], edges)
+    def part(self, where: slice) -> EvaluateMixtures:
+        """Return the request for some of the relaxations."""
+        edges = None if self.edges is None else self.edges[where]
+        return EvaluateMixtures(self.alphas[where], edges)
 
 
 class MeasurePaths(NamedTuple):

@@ -24,6 +24,7 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 from nasbench_evo.spaces.base import Genotype
 
+HYPERPARAMETERS = (bool, int, float, str, tuple)  # their types
 _MOST = 1_000_000  # of a hyper-parameter that states no bound: sizes and lengths end
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo import names
-from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.algorithms.base import HYPERPARAMETERS, Algorithm
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.incumbents import RULES
 
 _LOG = logging.getLogger(__name__)  # without a handler it writes to stderr
 GROUP = "nasbench_evo.algorithms"
 _LONGEST = 200  # characters of package.module:Class
-_HYPERPARAMETERS = (bool, int, float, str, tuple)
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -150,7 +149,7 @@ def _checked(name: str, found: Any) -> type[Algorithm]:
 def _check_hyperparameters(name: str, found: type[Algorithm]) -> None:
     """Raise InputError for a hyper-parameter without a default that says its type."""
     for field in dataclasses.fields(found):
-        if type(field.default) not in _HYPERPARAMETERS:
+        if type(field.default) not in HYPERPARAMETERS:
             raise InputError(
                 f"{name}: the hyper-parameter {field.name} needs a default that is a number, a "
                 "text, (), True or False: its values have that type."

@@ -12,12 +12,10 @@ from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import Any, ClassVar, NamedTuple
 
-from nasbench_evo.algorithms.base import Algorithm, parameter
+from nasbench_evo.algorithms.base import HYPERPARAMETERS, Algorithm, parameter
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
-
-_KINDS = (bool, int, float, str, tuple)
 
 
 class Resolved(NamedTuple):
@@ -71,7 +69,7 @@ def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False
     fields: list[Any] = []
     for key, listed in defaults.items():
         value = tuple(listed) if isinstance(listed, list) else listed
-        if not key.isidentifier() or iskeyword(key) or not isinstance(value, _KINDS):
+        if not key.isidentifier() or iskeyword(key) or not isinstance(value, HYPERPARAMETERS):
             raise InputError(f"{name}: {key!a:.60} = {value!a:.60} is no hyper-parameter.")
         fields.append((key, type(value), parameter(value, "")))
     content: dict[str, Any] = {"name": name, "presets": presets}

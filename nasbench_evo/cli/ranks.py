@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.results.ranks import Ranks
@@ -45,7 +45,6 @@ def ranks(
 
 
 def _print(found: Ranks) -> None:
-    from rich.console import Console
     from rich.table import Table as Grid
 
     from nasbench_evo.results import ranks as results
@@ -57,7 +56,7 @@ def _print(found: Ranks) -> None:
     _, lines = results.table(found)
     for line in lines:
         grid.add_row(line[0], *(f"{value:.2f}" for value in line[1 : len(head)]))
-    console = Console(width=120, highlight=False)
+    console = tables(120)
     console.print(grid)
     for sentence in results.sentences(found):
         console.print(sentence, soft_wrap=True)

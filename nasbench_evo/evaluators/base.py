@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from nasbench_evo.requests import Evaluation, Request
+from nasbench_evo.errors import Unsupported
+from nasbench_evo.requests import Evaluation, MeasurePaths, Request, TrainBilevel
 from nasbench_evo.spaces.base import Genotype, Space
 
 TEACHER = "teacher"  # the note of a run whose trainings were taught
@@ -19,6 +20,20 @@ class Session(Protocol):
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer a request in order; raise Unsupported with what to use instead."""
+
+
+def refuse_shared(request: Request) -> None:
+    """Raise Unsupported for a request that only shared weights can answer."""
+    if isinstance(request, TrainBilevel):
+        raise Unsupported(
+            "This evaluator has no weights to descend on: algorithms that follow gradients of "
+            "the architecture (darts) need the supernet evaluator."
+        )
+    if isinstance(request, MeasurePaths):
+        raise Unsupported(
+            "Random paths mean something with shared weights only. Use random_paths=0, or the "
+            "supernet evaluator."
+        )
 
 
 class Evaluator(Protocol):

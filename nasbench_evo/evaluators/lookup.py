@@ -10,16 +10,10 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.errors import DataError, InputError, Unsupported
+from nasbench_evo.evaluators.base import refuse_shared
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
-from nasbench_evo.requests import (
-    Evaluate,
-    EvaluateMixtures,
-    Evaluation,
-    MeasurePaths,
-    Request,
-    TrainBilevel,
-)
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table
 
@@ -173,16 +167,7 @@ class LookupSession:
         if type(request) is EvaluateMixtures:
             space: Any = self._evaluator.space  # algorithms with mixtures check that it can
             return self._mixtures(request.discretized(space))
-        if isinstance(request, TrainBilevel):
-            raise Unsupported(
-                "This evaluator has no weights to descend on: algorithms that follow gradients of "
-                "the architecture (darts) need the supernet evaluator."
-            )
-        if isinstance(request, MeasurePaths):
-            raise Unsupported(
-                "Random paths mean something with shared weights only. Use random_paths=0, or the "
-                "supernet evaluator."
-            )
+        refuse_shared(request)
         self.notes["weights"] = "table"  # the table is the trained answer: nothing to train
         return []
 

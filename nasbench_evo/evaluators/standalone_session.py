@@ -14,19 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import Unsupported
-from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.evaluators.base import TEACHER, refuse_shared
 from nasbench_evo.evaluators.journal import FILE, Journal
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.files import digest
-from nasbench_evo.requests import (
-    Evaluate,
-    EvaluateMixtures,
-    Evaluation,
-    MeasurePaths,
-    Request,
-    TrainBilevel,
-)
+from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, training_seed
 
@@ -36,10 +29,6 @@ CHECKPOINT = ".pt"
 Train = Callable[[Sequence[Sequence[Job]]], Iterator[tuple[int, list[Trained]]]]
 # Returns jobs in the groups that train as one network.
 Groups = Callable[[Sequence[Job]], list[list[Job]]]
-
-
-def _one_by_one(jobs: Sequence[Job]) -> list[list[Job]]:
-    return [[job] for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -68,9 +57,9 @@ class StandaloneSession:
         seed: int,
         *,
         identity: Mapping[str, Any],
-        folder: Path | None = None,
-        groups: Groups = _one_by_one,
-        teacher: PreparedTeacher | None = None,
+        folder: Path | None,
+        groups: Groups,
+        teacher: PreparedTeacher | None,
     ) -> None:
         self.notes: dict[str, Any] = {}
         self._plan = plan
@@ -98,16 +87,7 @@ class StandaloneSession:
         if isinstance(request, EvaluateMixtures):
             self.notes["weights"] = "own"
             return self.answer(Evaluate(request.discretized(space)))
-        if isinstance(request, TrainBilevel):
-            raise Unsupported(
-                "This evaluator has no weights to descend on: algorithms that follow gradients of "
-                "the architecture (darts) need the supernet evaluator."
-            )
-        if isinstance(request, MeasurePaths):
-            raise Unsupported(
-                "Random paths mean something with shared weights only. Use random_paths=0, or the "
-                "supernet evaluator."
-            )
+        refuse_shared(request)
         if not isinstance(request, Evaluate):
             self.notes["weights"] = "own"  # no shared weights: candidates are trained from scratch
             return []

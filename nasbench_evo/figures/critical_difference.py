@@ -49,7 +49,7 @@ def figure(found: Ranks) -> Figure:
         left = i < half
         y = top - _LINE * (i if left else n - 1 - i)
         end = 0.6 if left else n + 0.4
-        colour = style.colour(name.partition(" (")[0])
+        colour = style.colour(name)
         axes.plot([rank, rank, end], [0, y, y], color=colour, linewidth=1.1)
         axes.text(
             end + (-0.08 if left else 0.08),

@@ -357,9 +357,8 @@ def known_answers(measured: Mapping[Key, Measured]) -> list[Order]:
     orders = []
     for (label, dataset), m in measured.items():
         kind = m.unit.table.partition(":")[2]
-        regret = scales({(label, dataset): m})[dataset]
         if label == RANDOM and kind:
-            p = _as_drawn(regret, m)
+            p = _as_drawn(scales({m.key: m})[dataset], m)
             name = f"{RANDOM} has the exact mean regret of uniform draws, {dataset} (p)"
             orders.append(Order(name, {dataset: p}, p, f">= {EXACT}", p >= EXACT))
         if label == REFERENCE and kind == table_twins.ADDITIVE:

@@ -22,7 +22,7 @@ from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import changes, check_rule
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Note, Request
-from nasbench_evo.runner import Budget, begun, individuals
+from nasbench_evo.runner import Budget, begun, individuals, requested
 from nasbench_evo.spaces.base import Genotype, Space
 
 _SLACK = 1e-9
@@ -64,13 +64,9 @@ class _Generational:
 
 def _singles(request: Request) -> Iterator[Request]:
     """Yield a request's individuals as requests of their own."""
-    if isinstance(request, Evaluate):
-        continues = request.continues or [None] * len(request.genotypes)
-        for genotype, number in zip(request.genotypes, continues, strict=True):
-            yield request._replace(genotypes=(genotype,), continues=(number,))
-    elif isinstance(request, EvaluateMixtures):
-        for i in range(len(request.alphas)):
-            yield request.only(i)
+    if isinstance(request, Evaluate | EvaluateMixtures):
+        for i in range(requested(request)):
+            yield request.part(slice(i, i + 1))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Block:
 class Ranks:
     """Rows ranked in each block: [blocks, rows], 1 the best, ties shared.
 
-    `overall` is over all blocks, `by_table` over those of a table (None for a single block).
+    `overall` is over all blocks.
     """
 
     blocks: Sequence[Block]
@@ -48,7 +48,12 @@ class Ranks:
     left_out: Sequence[str]  # rows that some block lacks
     ranks: Array
     overall: statistics.FriedmanNemenyi
-    by_table: dict[str, Array]  # average ranks on a table, [rows]
+
+    @property
+    def by_table(self) -> dict[str, Array]:
+        """The average ranks on each table, [rows]."""
+        names = dict.fromkeys(block.table for block in self.blocks)
+        return {table: self.on(table).mean(axis=0) for table in names}
 
     def on(self, table: str) -> Array:
         """Return the ranks of a table's blocks, [blocks of it, rows]."""
@@ -100,25 +105,18 @@ def compare(blocks: Sequence[Block]) -> Ranks:
             f"The suites share {len(shared)} rows ({', '.join(shared) or 'none'}); "
             f"{_FEWEST} or more can be ranked."
         )
-    found = _ranked(blocks, shared)
-    order = np.argsort(found.average_ranks, kind="stable")
-    names = [shared[i] for i in order]
     from scipy.stats import rankdata
 
-    losses = np.array([[block.regrets[name] for name in names] for block in blocks])
-    ranks = np.asarray(rankdata(losses, axis=1), np.float64)
-    by_table = {
-        table: ranks[[block.table == table for block in blocks]].mean(axis=0)
-        for table in dict.fromkeys(block.table for block in blocks)
-    }
-    left = [name for name in every if name not in shared]
-    overall = found._replace(average_ranks=found.average_ranks[order])
-    return Ranks(blocks, names, left, ranks, overall, by_table)
-
-
-def _ranked(blocks: Sequence[Block], names: Sequence[str]) -> statistics.FriedmanNemenyi:
-    losses = [[block.regrets[name] for name in names] for block in blocks]
-    return statistics.friedman_nemenyi(losses)
+    losses = np.array([[block.regrets[name] for name in shared] for block in blocks])
+    found = statistics.friedman_nemenyi(losses)
+    order = np.argsort(found.average_ranks, kind="stable")
+    return Ranks(
+        blocks,
+        rows=[shared[i] for i in order],
+        left_out=[name for name in every if name not in shared],
+        ranks=np.asarray(rankdata(losses[:, order], axis=1), np.float64),
+        overall=found._replace(average_ranks=found.average_ranks[order]),
+    )
 
 
 def groups(found: Ranks) -> list[tuple[int, int]]:

@@ -255,17 +255,18 @@ def _teacher(bill: _Bill, trainer: StandaloneEvaluator, seeds: int) -> None:
     """Add the teacher's trainings, which all seeds share, and its answers: a third of a step."""
     from nasbench_evo.training import price
 
-    plan = trainer.plan
-    if plan.teacher is None:
+    plan, teacher = trainer.plan, trainer.plan.teacher
+    if teacher is None:
         raise Unsupported("mimicry needs a teacher: set teacher_networks.")
-    step = bill.step(("teacher",), lambda: price.of_teacher(plan, price.there(trainer.slots[0])))
+    device = price.there(trainer.slots[0])
+    step = bill.step(("teacher",), lambda: price.of_teacher(plan, teacher, device))
     train, _ = price.parts(plan.data)
-    steps, _ = price.iterations(plan.teacher.recipe, train)
-    own = plan.teacher.networks * steps / seeds
+    steps, _ = price.iterations(teacher.recipe, train)
+    own = teacher.networks * steps / seeds
     batch = min(plan.recipe.batch_size, train)
     bill.add(step, own, own * batch, plan.execution.precision)
     asked = bill.steps - own
-    answers = plan.teacher.networks * asked / 3
+    answers = teacher.networks * asked / 3
     bill.add(step, answers, answers * batch, plan.execution.precision)
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.errors import InputError
 from nasbench_evo.networks import build, wide_densenet
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype
@@ -26,6 +26,7 @@ from nasbench_evo.training.individuals import DataOptions, TrainingPlan, threads
 from nasbench_evo.training.measure import autocast, model_dtype
 from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.seeding import weights_generator
+from nasbench_evo.training.teachers import Teacher
 
 _FIRST, _MOST = 4, 64  # images of the measured steps
 _WORK = 5e9  # floating-point operations that a measured step has at most, if its images allow it
@@ -150,17 +151,15 @@ def of_genotypes(plan: TrainingPlan, genotypes: Sequence[Genotype], device: str)
     return mean_step(found)
 
 
-def of_teacher(plan: TrainingPlan, device: str) -> Step:
-    """Return the cost of a step of one network of a plan's teacher."""
-    if plan.teacher is None:
-        raise Unsupported("There is no teacher: set teacher_networks.")
+def of_teacher(plan: TrainingPlan, teacher: Teacher, device: str) -> Step:
+    """Return the cost of a step of one network of a teacher, on a plan's data."""
     known = sizes(plan.data)
     network = wide_densenet.build(
         classes=known.classes,
         generator=weights_generator(0),
         in_channels=known.shape[0],
-        depth=plan.teacher.depth,
-        growth=plan.teacher.growth,
+        depth=teacher.depth,
+        growth=teacher.growth,
     )
     return _measured(network, network, known.shape, plan.execution, plan.threads, device)
 

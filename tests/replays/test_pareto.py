@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import loaded
+from support import tiny
 
 from nasbench_evo import runner, tables
 from nasbench_evo import suite as suites
@@ -19,23 +19,12 @@ from nasbench_evo.figures import pareto as figures
 from nasbench_evo.replays import pareto
 from nasbench_evo.tables import Table
 
-SUITE = """
-name = "fronts"
-datasets = ["cifar10", "cifar100"]
-seeds = 3
-evaluations = 30
-checkpoints = [30]
-[[rows]]
-algorithm = "random_search"
-[[rows]]
-algorithm = "eigen"
-"""
 POINT = st.tuples(st.integers(0, 6), st.integers(0, 6))
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> suites.Suite:
-    return loaded(tmp_path, SUITE)
+def suite() -> suites.Suite:
+    return tiny("random_search", "eigen", datasets=["cifar10", "cifar100"], evaluations=30)
 
 
 @settings(max_examples=80, deadline=None)

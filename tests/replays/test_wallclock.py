@@ -8,29 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import loaded
+from support import tiny
 
 from nasbench_evo import suite as suites
 from nasbench_evo import tables
 from nasbench_evo.replays import wallclock
 from nasbench_evo.replays.simulated_workers import simulate
 
-SUITE = """
-name = "clock"
-datasets = ["cifar10"]
-seeds = 4
-evaluations = 40
-checkpoints = [40]
-[[rows]]
-algorithm = "random_search"
-[[rows]]
-algorithm = "genetic_cnn"
-"""
-
 
 @pytest.fixture
-def suite(tmp_path: Path) -> suites.Suite:
-    return loaded(tmp_path, SUITE)
+def suite() -> suites.Suite:
+    return tiny("random_search", "genetic_cnn", seeds=4, evaluations=40)
 
 
 def test_the_curves_fall_and_end_at_the_runs_regret(suite: suites.Suite) -> None:

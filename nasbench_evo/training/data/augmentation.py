@@ -119,9 +119,8 @@ def local_contrast(images: Tensor, dtype: torch.dtype, size: int = 9) -> Tensor:
 
     x = x - mean(x)
     deviation = mean(x.square()).sqrt()
-    floor = deviation.mean((2, 3), keepdim=True).clamp_min(
-        0.1
-    )  # of a grey level: an even image stays 0
+    # At least 0.1 of a grey level: an even image stays 0.
+    floor = deviation.mean((2, 3), keepdim=True).clamp_min(0.1)
     return (x / torch.maximum(deviation, floor)).to(dtype)
 
 
