@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from support import ON_TABLES, evaluation
 
@@ -18,7 +19,7 @@ from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.incumbents import incumbents
 from nasbench_evo.randomness import Stream
 from nasbench_evo.replays.simulated_workers import simulate
-from nasbench_evo.requests import BudgetSpent, Evaluate, Note, Search
+from nasbench_evo.requests import BudgetSpent, Evaluate, EvaluateMixtures, Note, Search
 from nasbench_evo.runner import AskTell, Budget, search, trace_hash
 from nasbench_evo.spaces import NASBench201
 
@@ -303,3 +304,15 @@ def test_what_a_budget_covers_of_a_request_is_asked_at_once(table) -> None:  # t
     part = search(Talkative(), evaluator, seed=0, budget=Budget(8))
     assert asked == [3, 3, 2]
     assert part.history == whole.history[:8]
+
+
+def test_a_part_of_a_request_has_all_that_belongs_to_its_individuals() -> None:
+    mixtures = EvaluateMixtures(np.arange(6.0).reshape(3, 2), np.arange(9.0).reshape(3, 3))
+    some = mixtures.part(slice(1, 3))
+    assert some.edges is not None
+    assert some.alphas.tolist() == [[2, 3], [4, 5]]
+    assert some.edges.tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert EvaluateMixtures(mixtures.alphas).part(slice(1)).edges is None
+    whole = Evaluate(["a", "b", "c"], 0.5, "teacher", [None, 4, 5])
+    assert whole.part(slice(1, 2)) == Evaluate(["b"], 0.5, "teacher", [4])
+    assert Evaluate(["a", "b"]).part(slice(1)) == Evaluate(["a"])
