@@ -122,7 +122,9 @@ def _figures(stored: Stored) -> list[dict[str, Any]]:
         fronts = pareto.pareto(stored.suite.model_copy(update={"seeds": seeds}))
 
     def draw(target: Path, look: str) -> list[Section]:
-        return build.draw(stored, target, ["png"], look, notes=False, fronts=fronts).sections
+        return build.draw(
+            stored, target, ["png"], build.Page(look, notes=False), fronts=fronts
+        ).sections
 
     images, drawn = sections.on_both_grounds(draw)
     found = stored.found

@@ -26,21 +26,16 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 0.8, 3.3), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(datasets), (2.9, 2.7), (0.8, 0.9))
     for axes, dataset in zip(panels, datasets, strict=True):
         _random(axes, runs, dataset)
         _points(axes, factor, runs, dataset)
         axes.set_title(dataset)
         axes.set_xlabel(_axis_name(factor))
-    panels[0].set_ylabel("mean regret (percentage points)")
-    panels[0].legend(fontsize=style.text(7.5), loc="best")
-    drawing.suptitle(
-        f"{factor.algorithm} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.algorithm} ({factor.preset})")
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
         f"{runs.suite.length}) against {_axis_name(factor)}. Bars: 95% bootstrap "
@@ -135,26 +130,15 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Random search is drawn at every budget. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 2.2, 4.3), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(datasets), (3.2, 3.2), (0.8, 1.1), least=4.6)
     for axes, dataset in zip(panels, datasets, strict=True):
         _spending(axes, factor, runs, dataset)
         axes.set_title(dataset)
         axes.set_xlabel(f"spent: {axis_of(runs.suite)}")
-    panels[0].set_ylabel("mean regret (percentage points)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=2 * len(datasets),
-        fontsize=style.text(8),
-        title=f"{factor.algorithm} ({factor.preset})",
-        alignment="left",
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.algorithm} ({factor.preset})")
     text = (
         f"Quality against cost: mean final regret (percentage points, {_seeds(factor, runs)} "
         f"seeds) of each {_axis_name(factor)}, at the mean of what its runs spent, "
