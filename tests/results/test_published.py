@@ -86,7 +86,11 @@ def test_the_benchmarks_test_columns_are_those_that_a_later_paper_quotes():
         if r.split == "test"
     }
     quoted = rows(source="EG-NAS (AAAI 2024), Table 3")
-    random = {r.dataset: (r.mean, r.std) for r in quoted if r.algorithm == "random_search" and r.split == "test"}
+    random = {
+        r.dataset: (r.mean, r.std)
+        for r in quoted
+        if r.algorithm == "random_search" and r.split == "test"
+    }
     assert tested["random_search", "cifar10"] == random["cifar10"] == (93.70, 0.36)
     assert tested["regularized_evolution", "ImageNet16-120"] == (45.54, 1.03)
 
