@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST = 8  # numbers of ranks that stand side by side in a column
+_LETTER = 0.065  # width of a letter of a name, inches
 _LINE = 0.42  # height of a label's line, in the unit of the vertical axis
 
 
@@ -46,9 +47,14 @@ def figure(rows: Sequence[str], overall: FriedmanNemenyi, words: str) -> Figure:
     Call it inside `style.using`.
     """
     average, n = overall.average_ranks, len(rows)
+    names = [style.broken(f"{row}  {rank:.2f}") for row, rank in zip(rows, average, strict=True)]
+    longest = max(len(words) for name in names for words in name.splitlines())
     bars, half = groups(overall), n if style.narrow() else (n + 1) // 2
-    depth = 0.35 + 0.16 * len(bars) + _LINE * half
-    drawing, (axes,) = style.panels(1, (5.2 + 0.22 * n, 0.9 + 0.5 * depth), lists=True)
+    line = 2 * style.row_height(names, _LINE / 2)
+    depth = 0.35 + 0.16 * len(bars) + line * half
+    drawing, (axes,) = style.panels(
+        1, (1.4 + 0.22 * n + 2 * _LETTER * longest, 0.9 + 0.5 * depth), lists=True
+    )
     axes.set_xlim(0.2, n + 0.8)  # names stand outside: the layout makes room for them
     axes.set_ylim(-depth, 0.75)
     axes.axis("off")
@@ -66,16 +72,16 @@ def figure(rows: Sequence[str], overall: FriedmanNemenyi, words: str) -> Figure:
         ends = [average[first] - 0.05, average[last] + 0.05]
         axes.plot(ends, [y, y], color=ink, linewidth=3, solid_capstyle="round")
     top = -0.3 - 0.16 * len(bars)
-    for i, (name, rank) in enumerate(zip(rows, average, strict=True)):
+    for i, (name, rank) in enumerate(zip(names, average, strict=True)):
         left = i < half
-        y = top - _LINE * (i if left else n - 1 - i)
+        y = top - line * (i if left else n - 1 - i)
         end = 0.6 if left else n + 0.4
         colour = style.colour(name)
         axes.plot([rank, rank, end], [0, y, y], color=colour, linewidth=1.1)
         axes.text(
             end + (-0.08 if left else 0.08),
             y,
-            f"{name}  {rank:.2f}",
+            name,
             ha="right" if left else "left",
             va="center",
             fontsize=style.text(8),

@@ -374,6 +374,12 @@ def broken(label: str) -> str:
     return label if _WIDTH.get() is None else textwrap.fill(label, _LABEL)
 
 
+def row_height(labels: Sequence[str], least: float) -> float:
+    """Return the height of a row beside which such (broken) labels stand, in inches."""
+    most = max((label.count("\n") + 1 for label in labels), default=1)
+    return max(least, 0.15 * most + 0.06)
+
+
 def narrow() -> bool:
     """Whether figures are a column wide: names on both sides of an axis have no room."""
     place = _WIDTH.get()

@@ -66,13 +66,14 @@ def matrix(found: Finals) -> Figure:
     """Return P(better) of every pair of rows. Call it inside `style.using`."""
     compared = improvements(found, MOST)
     n = len(compared.rows)
-    drawing, (axes,) = style.panels(1, (0.45 * n + 0.4, 0.3 * n + 0.3), (2.4, 0.6), lists=True)
-    image = axes.imshow(100 * compared.probabilities, cmap="PuOr", vmin=0, vmax=100, aspect="auto")
-    _write(axes, compared.probabilities, compared.clear, image.to_rgba)
     numbers = range(1, n + 1)
     labels = [
         style.broken(f"{label}  {i}") for i, label in zip(numbers, compared.rows, strict=True)
     ]
+    size = (0.45 * n + 0.4, style.row_height(labels, 0.3) * n + 0.3)
+    drawing, (axes,) = style.panels(1, size, (2.4, 0.6), lists=True)
+    image = axes.imshow(100 * compared.probabilities, cmap="PuOr", vmin=0, vmax=100, aspect="auto")
+    _write(axes, compared.probabilities, compared.clear, image.to_rgba)
     axes.set_xticks(range(n), list(map(str, numbers)), fontsize=style.text(8))
     axes.xaxis.tick_top()
     axes.set_yticks(range(n), labels, fontsize=style.text(8))

@@ -25,14 +25,13 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
     """
     last = [row for row in rows if row[suite.column] == suite.marks[-1]]
     names = _order(last)
-    drawing, panels = style.panels(
-        len(suite.reported), (2.6, 0.27 * len(names) + 1.1), (2.4, 0.4), lists=True, sharey=True
-    )
+    labels = [style.broken(f"{algorithm} ({preset})") for algorithm, preset in names]
+    size = (2.6, style.row_height(labels, 0.27) * len(names) + 1.1)
+    drawing, panels = style.panels(len(suite.reported), size, (2.4, 0.4), lists=True, sharey=True)
     for axes, dataset in zip(panels, suite.reported, strict=True):
         _panel(axes, [row for row in last if row.dataset == dataset], names)
         axes.set_title(dataset)
         axes.set_xlabel(style.broken("mean regret (percentage points)"))
-    labels = [style.broken(f"{algorithm} ({preset})") for algorithm, preset in names]
     for axes in style.first_column(panels):
         axes.set_yticks(range(len(names)), labels, fontsize=style.text(8))
     panels[0].invert_yaxis()
