@@ -89,7 +89,7 @@ def test_a_numpy_generator_is_taken_where_a_stream_is() -> None:
             again = next(cls().search(space, np.random.default_rng(0)))
             assert str(request).partition(" at ")[0] == str(again).partition(" at ")[0]
     with pytest.raises(InputError, match="default_rng"):
-        space.sample(np.random.RandomState(0), 2)  # noqa: NPY002
+        space.sample(np.random.RandomState(0), 2)
     assert seed_of(np.random.default_rng(1)) == seed_of(np.random.default_rng(1))
     for wrong in (-1, 1.5, True, "0", None):
         with pytest.raises(InputError, match="0 or above"):

@@ -133,6 +133,16 @@ class Algorithm(ABC):
                 "Use nasbench201, or random_search, regularized_evolution or eigen there."
             )
 
+    def shared_only(self) -> str:
+        """Return what of the method only shared weights can answer, in words; empty: nothing."""
+        return ""
+
+    @classmethod
+    def preset_name(cls, preset: str) -> str:
+        """Return what people are told of a preset: "default" where an own class has none."""
+        ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return "default" if cls.presets is Algorithm.presets and not ours else preset
+
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""
         return dataclasses.asdict(self)

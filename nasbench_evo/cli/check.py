@@ -32,7 +32,10 @@ def check(
     ] = "nb201",
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Baseline file (default results/baselines/SUITE.json)."),
+        typer.Option(
+            help="Baseline file (default results/baselines/SUITE.json; without it that which comes "
+            "with the package)."
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -82,14 +85,24 @@ def check(
     suites.require_table(chosen)
     path = baseline or _FOLDER / f"{_stem(chosen.name, own)}.json"
     command = _command(suite, own, baseline)
+    if not accept and baseline is None and not path.exists() and not own:
+        path = gate_baseline.bundled(chosen.name) or path
     known = None if accept else gate_baseline.load(path, command)
-    chosen = judgement.prepared(chosen, seeds or (known.seeds if known else chosen.seeds), own)
+    number = seeds or (known.seeds if known else chosen.seeds)
+    if seeds is None and number != chosen.seeds:
+        say(
+            f"{chosen.name} asks for {chosen.seeds} seeds; the gate runs the {number} of the "
+            "baseline. --seeds N runs fewer."
+        )
+    chosen = judgement.prepared(chosen, number, own)
     if known:
         gate_baseline.require(known, chosen, command)
     measured = _measure(chosen, engine, workers)
     read = RESULTS / chosen.name / "summary.json"
     if known is None:
-        _accept(chosen, measured, path, _old(path, chosen), time.monotonic() - started, as_json)
+        _accept(
+            chosen, own, measured, path, _old(path, chosen), time.monotonic() - started, as_json
+        )
         return
     outcome = judgement.judge(
         known,
@@ -156,15 +169,16 @@ def _published(suite: Suite, measured: dict[Key, Measured]) -> Section:
 
 def _accept(
     suite: Suite,
+    own: Sequence[str],
     measured: dict[Key, Measured],
     path: Path,
     replaced: tuple[Baseline | None, str],
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Write the baseline and print what it replaces."""
+    """Write the baseline, print what it replaces, and say where it fails itself."""
     from nasbench_evo.gate import baseline as gate_baseline
-    from nasbench_evo.gate import layers
+    from nasbench_evo.gate import judgement, layers
     from nasbench_evo.gate import report as gate_report
     from nasbench_evo.results import manifest
 
@@ -180,13 +194,22 @@ def _accept(
     layers.margins(new, regrets, twins)  # a baseline that cannot judge is not written
     old, why = replaced
     section = gate_report.side_by_side(old, new, regrets)
+    failing = [
+        f"{order.requirement}: {order.value:.3g}, needed {order.bound}"
+        for order in judgement.orders(new, measured, own)
+        if not order.passed
+    ]
     gate_baseline.save(new, path)
     if as_json:
         rows = [dict(zip(section.columns, row, strict=True)) for row in section.rows]
-        out(json.dumps({"baseline": str(path), "replaces": why, "rows": rows}, indent=1))
+        content = {"baseline": str(path), "replaces": why, "failing": failing, "rows": rows}
+        out(json.dumps(content, indent=1))
     else:
         _print(section)
     say(f"Accepted as {path}, which {why}. Commit it with the reason for the change.")
+    if failing:
+        said = "\n".join(f"  {requirement}" for requirement in failing)
+        say(f"Warning: it fails its own layer C (ordering), so every check will. Not met:\n{said}")
 
 
 def _old(path: Path, suite: Suite) -> tuple[Baseline | None, str]:

@@ -200,8 +200,8 @@ def _front_rows(
     return [
         FrontRow(
             unit.dataset,
-            row.algorithm,
-            row.preset,
+            row.shown,
+            row.setting,
             objective,
             float(cost[i]),
             float(accuracy[i]),
@@ -224,7 +224,7 @@ def _volume_row(
     ((mean, low, high),) = mean_intervals([shares])
     return VolumeRow(
         dataset=unit.dataset,
-        algorithm=unit.row.algorithm,
+        algorithm=unit.row.shown,
         preset=unit.row.setting,
         objective=objective,
         n=len(runs),

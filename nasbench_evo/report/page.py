@@ -57,7 +57,7 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         gate=gate,
         judged_by_gate=not kind.trains,
         manifest=stored.manifest,
-        command=command(suite, devices=kind.trains),
+        command=stored.call or command(suite, devices=kind.devices),
         suite_text=json.dumps(suite.model_dump(), indent=1),
         total=found.runs,
         drill=runs,

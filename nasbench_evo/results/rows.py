@@ -14,7 +14,8 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.columns import Column, ResultRow
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.runs import UnitRuns, as_seen, curves
+from nasbench_evo.suite import Suite
 
 BASELINE = "random_search"
 _LEVEL = 0.05  # above it, a row is tied with the best
@@ -97,6 +98,22 @@ def ranked(groups: list[Group]) -> list[Group]:
         if p >= _LEVEL and min(other.n, first.n) > 1:
             other.best = TIED
     return ordered
+
+
+def by_accuracy(suite: Suite, dataset: str, present: Sequence[UnitRuns]) -> list[Group]:
+    """Return the groups of a data set at each checkpoint, by the accuracy of their incumbents."""
+    groups: list[Group] = []
+    paths = [curves(runs, suite.marks, as_seen) for runs in present]
+    for c, checkpoint in enumerate(suite.marks):
+        losses = [-path[:, c] for path in paths]
+        facts = {"last": checkpoint == suite.marks[-1]}
+        groups += ranked(
+            [
+                Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
+                for runs, x, band in zip(present, losses, mean_intervals(losses), strict=True)
+            ]
+        )
+    return groups
 
 
 def compare(groups: Sequence[Group]) -> None:

@@ -85,6 +85,17 @@ def load(name: str, epochs: int | None = None) -> Table:
     return _load(path, path.stat().st_mtime_ns, name, epochs)
 
 
+def load_file(path: Path, epochs: int | None = None) -> Table:
+    """Return the table in a file that an import made, wherever it lies; called as the file is.
+
+    Raises InputError where there is no such file or length, DataError for a damaged file.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no table {path}. Give the path of a .table file, or a name.")
+    name = path.name.removesuffix(_SUFFIX)
+    return _load(path, path.stat().st_mtime_ns, name, epochs)
+
+
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     file = sound.check_fields(container.read(path))
@@ -350,10 +361,12 @@ def import_path(
         source["via"] = via
     elif path.is_dir():
         read_folder(path, collector, progress)
-    elif path.suffix.lower() == ".json" and (root := transnas.read_json(path)) is not None:
-        transnas.collect(root, collector)
     elif path.suffix.lower() in sheets.ENDINGS:
-        tabular.read(path, collector, reading)
+        root = sheets.json_root(path) if path.suffix.lower() == ".json" else None
+        if transnas.is_root(root):
+            transnas.collect(root, collector)
+        else:
+            tabular.read(path, collector, reading, root)
     else:
         costs = read_file(path, collector, progress)
     if onto is not None and costs is None:

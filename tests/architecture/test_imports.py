@@ -20,6 +20,7 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "external",
     "names",
     "lifetime",
     "randomness",
