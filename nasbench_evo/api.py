@@ -194,11 +194,11 @@ class Comparison:
     def tests(self) -> dict[str, dict[str, Any]]:
         """Each algorithm against random search, by label.
 
-        `improvement` is the probability that a run is better than one of random search, `p_value`
+        `p_better` is the probability that a run is better than one of random search, `p_value`
         that of a two-sided Mann-Whitney test, Holm-corrected over the algorithms, `best` says
         whether the algorithm is the "best" or "tied" with it (the same test, 5%).
         """
-        keys = ("improvement", "p_value", "best")
+        keys = ("p_better", "p_value", "best")
         return {
             row.label: {key: row[key] for key in keys}
             for row in self.rows

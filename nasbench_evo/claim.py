@@ -17,6 +17,7 @@ from nasbench_evo.algorithms import get as algorithm
 from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.evaluators.journal import FILE as JOURNAL
+from nasbench_evo.evaluators.watched import FILE as PROGRESS
 from nasbench_evo.files import canonical
 from nasbench_evo.provenance import code_of, differences
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
@@ -101,7 +102,7 @@ def _discard_trainings(folder: Path) -> None:
         if not re.fullmatch("[0-9a-f]{16}", unit.name) or unit.is_symlink():
             continue
         for run in unit.glob("seed-*"):
-            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt")):
+            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt"), *run.glob(PROGRESS)):
                 file.unlink()
             _remove_empty(run)
         _remove_empty(unit)

@@ -15,11 +15,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nasbench_evo.errors import InputError
 
-T = TypeVar("T")
 _LOG = logging.getLogger(__name__)  # without a handler it writes to stderr
 _LONGEST = 200  # characters of package.module:Class
 
@@ -34,7 +33,7 @@ def is_imported(name: str) -> bool:
     return name.partition(":")[0] in sys.modules
 
 
-def found(name: str, what: str, base: type[T]) -> type[T]:
+def found(name: str, what: str, base: Any) -> type[Any]:
     """Return the subclass of `base` that `package.module:Class` names; `what` is for messages.
 
     A module that is not installed is looked for in the working directory too. Raises InputError
@@ -62,7 +61,7 @@ def found(name: str, what: str, base: type[T]) -> type[T]:
     return subclass(name, getattr(module, class_name), what, base)
 
 
-def subclass(name: str, value: Any, what: str, base: type[T]) -> type[T]:
+def subclass(name: str, value: Any, what: str, base: Any) -> type[Any]:
     """Return a value if it is a subclass of `base`; raise InputError otherwise."""
     if not inspect.isclass(value) or not issubclass(value, base):
         raise InputError(

@@ -29,8 +29,11 @@ class Stream:
     __slots__ = ("_block", "generator", "random")
 
     def __init__(self, seed: np.random.SeedSequence | np.random.Generator | int) -> None:
-        given = isinstance(seed, np.random.Generator)
-        self.generator = seed if given else np.random.Generator(np.random.PCG64(seed))
+        self.generator = (
+            seed
+            if isinstance(seed, np.random.Generator)
+            else np.random.Generator(np.random.PCG64(seed))
+        )
         self._block: list[float] = []
         pop = self._block.pop
 

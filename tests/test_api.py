@@ -60,7 +60,7 @@ def test_a_comparison_holds_an_algorithm_of_ones_own(tmp_path: Path) -> None:
     assert list(found.to_frame().label) == [row.label for row in found.rows]
     assert max(map(len, str(found).splitlines()[:4])) <= 100
     assert found.call.startswith("nasbench_evo.compare(['local_search', Climber(...)], 'cifar100'")
-    with pytest.raises(InputError, match="ends with .html"):
+    with pytest.raises(InputError, match="ends with"):
         found.report(tmp_path / "found.pdf")
 
 

@@ -70,7 +70,7 @@ class Algorithm(ABC):
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if "search" in vars(cls):
-            cls.search = takes_generators(cls.search)  # type: ignore[method-assign]
+            cls.search = takes_generators(cls.search)  # type: ignore[method-assign,assignment]
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +32,8 @@ def check(
     baseline: Annotated[
         Path | None,
         typer.Option(
-            help="Baseline file (default results/baselines/SUITE.json; without it that which comes "
-            "with the package)."
+            help="Baseline file (default: SUITE.json in results/baselines, else the one that the "
+            "package brings)."
         ),
     ] = None,
     seeds: Annotated[
@@ -62,6 +61,9 @@ def check(
         int | None, typer.Option(min=1, help="Processes (default: one a core).")
     ] = None,
     engine: Annotated[str, typer.Option(help="serial, processes or dask.")] = "processes",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every table, and published figures.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fail (exit code 5) if the search changed or got worse than its baseline.
@@ -113,7 +115,8 @@ def check(
         strict=strict,
         summary=None if own else gate_summary.check(read, chosen, measured),
     )
-    _report(outcome, _published(chosen, measured), junit, as_json, time.monotonic() - started)
+    published = _published(chosen, measured)
+    _report(outcome, published, junit, time.monotonic() - started, as_json=as_json, verbose=verbose)
 
 
 def _stem(suite: str, own: Sequence[str]) -> str:
@@ -230,9 +233,18 @@ def _old(path: Path, suite: Suite) -> tuple[Baseline | None, str]:
 
 
 def _report(
-    outcome: Outcome, published: Section, junit: Path | None, as_json: bool, seconds: float
+    outcome: Outcome,
+    published: Section,
+    junit: Path | None,
+    seconds: float,
+    *,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
-    """Print and write the findings; raise BehaviourChanged unless they pass."""
+    """Print and write the findings; raise BehaviourChanged unless they pass.
+
+    Where they pass that is a line a layer; with `verbose` every table, and what was published.
+    """
     from nasbench_evo.errors import BehaviourChanged
     from nasbench_evo.gate import report as gate_report
     from nasbench_evo.results import comparison
@@ -246,11 +258,12 @@ def _report(
         content = {**outcome.to_json(), "seconds": round(seconds, 1), "published": rows}
         out(json.dumps(content, indent=1))
     else:
-        for section in gate_report.sections(outcome):
+        for section in (gate_report.sections if verbose else gate_report.failures)(outcome):
             _print(section)
-        for sentence in comparison.sentences(published.rows):
-            out(sentence)
-        out(published.note)
+        if verbose:
+            for sentence in comparison.sentences(published.rows):
+                out(sentence)
+            out(published.note)
         for name, (passed, text) in outcome.layers.items():
             out(f"{'pass' if passed else 'FAIL'}  {name}: {text}")
     if not outcome.passed:
@@ -272,8 +285,8 @@ def _write(path: Path, content: bytes, mode: str) -> None:
 def _print(section: Section) -> None:
     from rich.table import Table
 
-    console = tables(None if sys.stdout.isatty() else 180)
-    table = Table(title=section.title, caption=section.note)
+    console = tables()
+    table = Table(title=section.title, caption=section.note or None)
     for name in section.columns:
         table.add_column(name, overflow="fold")
     for row in section.rows:

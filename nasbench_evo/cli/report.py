@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -20,14 +21,20 @@ def report(
     gate: Annotated[
         Path | None, typer.Option(help="What `nasbench-evo check --json` printed, as a file.")
     ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write (default: report.html in the results folder)."),
+    ] = None,
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
     Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
     """
+    from nasbench_evo import execution
     from nasbench_evo.report import page
 
-    out(str(page.write(folder, runs=runs, gate=gate)))
+    with nullcontext() if target is None else execution.writable(target.parent):
+        out(str(page.write(folder, runs=runs, gate=gate, target=target)))
 
 
 def export(

@@ -166,7 +166,7 @@ def has_times(evaluator: Any) -> bool:
     return not isinstance(evaluator, Objective) or type(evaluator).seconds is not Objective.seconds
 
 
-def made(name: str, dataset: str, space: Space, values: Mapping[str, Any]) -> Objective:
+def made(name: str, dataset: str, space: Space, values: Mapping[str, Any]) -> Any:
     """Return the objective of `package.module:Class`; raise InputError with what is wrong."""
     cls = external.found(name, "evaluator", Objective)
     if inspect.isabstract(cls):

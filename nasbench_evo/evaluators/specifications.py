@@ -98,7 +98,8 @@ class ObjectiveOptions:
         from nasbench_evo import spaces
 
         values = json.loads(self.settings)
-        return made(self.evaluator, dataset, spaces.get(self.space), values)
+        found: Evaluator = made(self.evaluator, dataset, spaces.get(self.space), values)
+        return found
 
 
 _KNOWN: dict[tuple[ObjectiveOptions, str], Evaluator] = {}  # stand-ins and the like

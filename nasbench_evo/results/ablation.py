@@ -92,7 +92,7 @@ class Effect:
 
     `difference` (percentage points, negative is better) has a simultaneous 95% interval over the
     `comparisons` of its factor and data set; `regret` and `reference_regret` are means over the
-    `n` seeds; `improvement` is the probability that a run beats one of the reference.
+    `n` seeds; `p_better` is the probability that a run beats one of the reference.
     """
 
     factor: str
@@ -104,7 +104,7 @@ class Effect:
     regret: float
     reference_regret: float
     difference: Interval
-    improvement: float
+    p_better: float
     comparisons: int
 
     @property
@@ -256,7 +256,7 @@ def _effect(
         regret=float(a.mean()),
         reference_regret=float(b.mean()),
         difference=paired(a, b, comparisons),
-        improvement=statistics.probability_of_improvement(a, b),
+        p_better=statistics.probability_of_improvement(a, b),
         comparisons=comparisons,
     )
 

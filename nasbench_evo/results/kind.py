@@ -174,12 +174,17 @@ class Kind(ABC):
             text += f", tied with {len(tied)} others (marked *)"
         elif tied:
             text += f", tied with {', '.join(tied)}"
-        if not others:
-            return f"{text}."
-        base = next((row for row in others if row.algorithm == BASELINE), None)
-        if base is not None and known(base[table.judged]) and known(first[table.judged]):
-            gap = abs(base[table.judged] - first[table.judged])
-            text += f"; random search has {column.text(base)} ({gap:{column.form}} points behind)"
+
+        def behind(row: ResultRow) -> str:
+            return f"{abs(row[table.judged] - first[table.judged]):{column.form}} points behind"
+
+        told = [row for row in others if known(row[table.judged]) and known(first[table.judged])]
+        after = next((row for row in told if row["best"] != TIED), None)
+        base = next((row for row in told if row.algorithm == BASELINE), None)
+        if after is not None and after is not base:
+            text += f"; next is {after.label}, {behind(after)}"
+        if base is not None:
+            text += f"; random search is {behind(base)} ({column.text(base)})"
         return f"{text}."
 
     def headlines(self, found: Findings) -> Sequence[str]:
@@ -369,10 +374,10 @@ RANK = Column(
 )
 COMPARED = (
     Column(
-        "improvement",
-        lambda g: g.improvement,
+        "p_better",
+        lambda g: g.p_better,
         "P(better)",
-        meaning="Probability that a run is better than one of random search.",
+        meaning="Probability that a run is better than one of random search; ties count half.",
         form=".3f",
         width=1,
     ),

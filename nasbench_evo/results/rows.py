@@ -41,7 +41,7 @@ class Group:
     label: str = ""
     rank: int = 0  # by mean loss within the table, 1 the best
     best: str = ""  # BEST, TIED or nothing
-    improvement: float | None = None
+    p_better: float | None = None
     p_value: float | None = None
 
     @property
@@ -129,7 +129,7 @@ def compare(groups: Sequence[Group]) -> None:
     tests = [statistics.mann_whitney(ours.losses, base.losses) for ours, base in compared]
     adjusted = statistics.holm(tests).tolist() if tests else []
     for (ours, base), p in zip(compared, adjusted, strict=True):
-        ours.improvement = statistics.probability_of_improvement(ours.losses, base.losses)
+        ours.p_better = statistics.probability_of_improvement(ours.losses, base.losses)
         ours.p_value = p
 
 

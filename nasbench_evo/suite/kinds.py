@@ -281,7 +281,7 @@ def name_objective(suite: Suite, known: Mapping[str, Any] | None) -> None:
     for dataset in suite.datasets if suite.own else ():
         if known is not None and dataset not in known:
             raise InputError(f"The results do not say what {suite.evaluator} is of {dataset}.")
-        said = {"name": suite.evaluator, "space": suite.space, "identity": {}}
+        said: dict[str, Any] = {"name": suite.evaluator, "space": suite.space, "identity": {}}
         said |= known[dataset] if known is not None else {}
         known_space = spaces.SPACES.get(suite.space)
         space = outside.StandIn(str(said["space"])) if known_space is None else known_space()

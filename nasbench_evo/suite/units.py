@@ -89,6 +89,12 @@ class Unit:
     table_dataset: str | None = None  # where the table's name of the data set is another one
     objective: specifications.ObjectiveOptions | None = None  # somebody's own code
 
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs of shared weights a run trains; None where it shares none."""
+        shared = isinstance(self.training, specifications.SupernetOptions)
+        return self.training.epochs if shared else None  # type: ignore[union-attr]
+
     def evaluator(self) -> Evaluator:
         """Return the evaluator that answers this unit's searches."""
         if self.training is not None:

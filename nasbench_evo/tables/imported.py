@@ -362,8 +362,8 @@ def import_path(
     elif path.is_dir():
         read_folder(path, collector, progress)
     elif path.suffix.lower() in sheets.ENDINGS:
-        root = sheets.json_root(path) if path.suffix.lower() == ".json" else None
-        if transnas.is_root(root):
+        root: Any = sheets.json_root(path) if path.suffix.lower() == ".json" else None
+        if root is not None and transnas.is_root(root):
             transnas.collect(root, collector)
         else:
             tabular.read(path, collector, reading, root)
