@@ -14,6 +14,7 @@ release = metadata.version("nasbench-evo")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 
+default_role = "code"  # what docstrings put between backquotes
 myst_heading_anchors = 4
 
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -81,7 +81,7 @@ class TrainPaths(NamedTuple):
 
 
 class TrainMixture(NamedTuple):
-    """One epoch on shared weights with the operations mixed by softmax(alpha); of shape `alpha_shape`.
+    """One epoch on shared weights with the operations mixed by softmax(alpha) of `alpha_shape`.
 
     `edges` are logits that weigh the edges into each node (PC-DARTS), of shape `edge_shape`.
     """
