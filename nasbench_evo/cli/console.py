@@ -130,6 +130,37 @@ def polled(
 
 
 @contextmanager
+def steps(label: str) -> Iterator[None]:
+    """Show the steps that work inside the block tells of: the last one, and how many there were."""
+    from nasbench_evo.telling import heard
+
+    done, last = 0, time.monotonic()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(label) as status:
+
+            def shown(step: str) -> None:
+                nonlocal done
+                done += 1
+                status.update(f"{label}: {done}, {step}")
+
+            with heard(shown):
+                yield
+        return
+
+    def lines(step: str) -> None:
+        nonlocal done, last
+        done += 1
+        if time.monotonic() - last >= _LINE_EVERY:
+            last = time.monotonic()
+            say(f"{label}: {done} done, last {step}")
+
+    with heard(lines):
+        yield
+
+
+@contextmanager
 def share(label: str) -> Iterator[Callable[[float, float], None]]:
     """Yield a function of (done, total), of bytes for example; both are shown as a percentage."""
     from rich.progress import TaskProgressColumn

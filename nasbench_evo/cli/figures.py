@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, steps
 
 FORMATS_HELP = "Comma-separated: png, svg, pdf."
 STYLE_HELP = "paper, talk or dark."
@@ -36,7 +36,8 @@ def figures(
         raise InputError("--out takes the figures of one folder; several would overwrite them.")
     for folder in folders:
         say(f"{folder}:")
-        with nullcontext() if target is None else execution.writable(target):
+        there = nullcontext() if target is None else execution.writable(target)
+        with there, steps("figures"):
             for path in build.make(folder, kinds, look, target=target):
                 out(str(path))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out
+from nasbench_evo.cli.console import out, steps
 
 Folder = Annotated[Path, typer.Argument(help="Results folder of a suite.")]
 
@@ -33,7 +33,8 @@ def report(
     from nasbench_evo import execution
     from nasbench_evo.report import page
 
-    with nullcontext() if target is None else execution.writable(target.parent):
+    there = nullcontext() if target is None else execution.writable(target.parent)
+    with there, steps("report"):
         out(str(page.write(folder, runs=runs, gate=gate, target=target)))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import unknown
 from nasbench_evo.files import replacing
+from nasbench_evo.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -228,6 +229,7 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) ->
             with replacing(target) as file:
                 figure.savefig(file, format=kind, metadata=fixed[kind])
         written.append(target)
+    tell(f"figure {path.name}")
     return written
 
 

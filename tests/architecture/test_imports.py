@@ -20,6 +20,7 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "telling",
     "external",
     "names",
     "lifetime",

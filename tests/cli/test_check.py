@@ -106,14 +106,14 @@ def test_an_algorithm_of_ones_own_is_gated_and_its_bug_found(folder: Path) -> No
     done = check(folder, *own, "--json")
     content = json.loads(done.stdout)
     assert done.returncode == 5
-    assert "behaviour changed, first: mine:Mine (paper) on cifar10" in done.stderr
+    assert "behaviour changed, first: mine (paper) on cifar10" in done.stderr
     verdicts = {
         cell["label"]: cell["verdict"] for cell in content["cells"] if cell["dataset"] == "cifar10"
     }
-    assert verdicts["mine:Mine (paper)"] == "inferior"
+    assert verdicts["mine (paper)"] == "inferior"
     assert verdicts["random_search (paper)"] == "equal"
     failed = [order["requirement"] for order in content["orders"] if not order["passed"]]
-    assert "mine:Mine (paper) beats random search (p)" in failed
+    assert "mine (paper) beats random search (p)" in failed
 
 
 @pytest.mark.parametrize(
