@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out, say
+from nasbench_evo.cli.console import out, say, steps
 
 FORMATS_HELP = "Comma-separated: png, svg, pdf."
 STYLE_HELP = "paper, talk or dark."
@@ -40,6 +41,10 @@ def figures(
             "--time", help="Also regret against simulated time; up to 30 runs a row are repeated."
         ),
     ] = False,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the figures (default: the results folder)."),
+    ] = None,
 ) -> None:
     """Draw a suite's figures from its stored runs; an ablation also gets its sentences.
 
@@ -47,14 +52,20 @@ def figures(
     runs with their critical difference. The same runs give the same bytes. Sentences with effect
     sizes are in ablation.md and .json.
     """
+    from nasbench_evo import execution
+    from nasbench_evo.errors import InputError
     from nasbench_evo.figures import build
 
     kinds = chosen_formats(formats)
     page = build.Page(look, notes=caption, dpi=dpi, width=width, by_time=by_time)
+    if target is not None and len(folders) > 1:
+        raise InputError("--out takes the figures of one folder; several would overwrite them.")
     for folder in folders:
         say(f"{folder}:")
-        for path in build.make(folder, kinds, page):
-            out(str(path))
+        there = nullcontext() if target is None else execution.writable(target)
+        with there, steps("figures"):
+            for path in build.make(folder, kinds, page, target=target):
+                out(str(path))
 
 
 def chosen_formats(text: str) -> list[str]:

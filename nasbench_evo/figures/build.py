@@ -54,20 +54,25 @@ class Page:
     by_time: bool = False
 
 
-def make(folder: Path, formats: Sequence[str], page: Page) -> list[Path]:
+def make(
+    folder: Path, formats: Sequence[str], page: Page, *, target: Path | None = None
+) -> list[Path]:
     """Write every figure of a results folder, and ablation.md and .json; return the paths.
+
+    They are written into `target`, by default the results folder itself.
 
     Nothing is searched anew but for figures by generation and by time, whose runs are repeated
     from their seeds (generations are checked against the stored traces). Raises InputError,
     DataError and Unsupported.
     """
     stored = read(folder)
+    target = target or folder
     captions: dict[str, str] = {}
-    made = draw(stored, folder, formats, page, kit=True, captions=captions)
+    made = draw(stored, target, formats, page, kit=True, captions=captions)
     paths = made.paths
     if not page.notes:
         paths = paths + [
-            write_text(folder / f"{name}.txt", f"{words}\n")
+            write_text(target / f"{name}.txt", f"{words}\n")
             for name, words in captions.items()
             if words
         ]
@@ -77,7 +82,7 @@ def make(folder: Path, formats: Sequence[str], page: Page) -> list[Path]:
     notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
-    return paths + ablation_text.write(folder, text, content)
+    return paths + ablation_text.write(target, text, content)
 
 
 def draw(

@@ -93,7 +93,7 @@ def finals(suite: Suite, collected: Sequence[UnitRuns]) -> Finals | None:
     if not losses:
         return None
     measure = "regret (percentage points)" if on_table else "test error of fresh trainings (%)"
-    return Finals(measure, {labels[row]: row.algorithm for row in rows}, losses)
+    return Finals(measure, {labels[row]: row.shown for row in rows}, losses)
 
 
 @dataclass(frozen=True)

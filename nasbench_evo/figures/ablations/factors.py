@@ -35,7 +35,7 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
         axes.set_xlabel(_axis_name(factor))
     for axes in style.first_column(panels):
         axes.set_ylabel("mean regret (percentage points)")
-    style.legend(drawing, title=f"{factor.algorithm} ({factor.preset})")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
         f"{runs.suite.length}) against {_axis_name(factor)}. Bars: 95% bootstrap "
@@ -75,7 +75,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
     if not finals:
         return
     mean, low, high = (np.array(part) for part in zip(*mean_intervals(finals), strict=True))
-    colour = style.colour(factor.algorithm)
+    colour = style.colour(factor.shown)
     axes.errorbar(
         there,
         mean,
@@ -87,7 +87,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
         linewidth=1.2,
         elinewidth=1.4,
         capsize=3,
-        label=factor.algorithm,
+        label=factor.shown,
     )
     if factor.reference in there:
         own = mean[there.index(factor.reference)]
@@ -138,7 +138,7 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
         axes.set_xlabel(f"spent: {axis_of(runs.suite)}")
     for axes in style.first_column(panels):
         axes.set_ylabel("mean regret (percentage points)")
-    style.legend(drawing, title=f"{factor.algorithm} ({factor.preset})")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Quality against cost: mean final regret (percentage points, {_seeds(factor, runs)} "
         f"seeds) of each {_axis_name(factor)}, at the mean of what its runs spent, "
@@ -207,7 +207,7 @@ def heat_map(factor: Factor, runs: Runs, dataset: str) -> tuple[Figure, str]:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     drawing.colorbar(image, label="mean regret (percentage points)")
-    axes.set_title(f"{factor.algorithm}, {dataset}", loc="left")
+    axes.set_title(f"{factor.shown}, {dataset}", loc="left")
     text = (
         f"Mean final regret in percentage points over {_seeds(factor, runs)} paired seeds, "
         f"{factor.preset}, at most {runs.suite.length}; in brackets half the "

@@ -80,7 +80,7 @@ def progress(
         axes.set_xlabel(generational.name)
     for axes in style.first_column(panels):
         axes.set_ylabel("mean validation accuracy (%)")
-    style.legend(drawing, title=f"{factor.algorithm} ({factor.preset})")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Accuracy of the {generational.shown} by {generational.name}, percent (mean over a "
         f"cell's trials, not the noisy value that the search saw); mean of {seeds} runs, bands: "
@@ -205,7 +205,7 @@ def population(
     axes.set_ylabel("mean validation accuracy (%)")
     axes.set_ylim(best - _SHOWN, best + 0.5)
     axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
-    style.legend(drawing, title=f"{first.unit.row.algorithm}, {first.unit.dataset}")
+    style.legend(drawing, title=f"{first.unit.row.shown}, {first.unit.dataset}")
     text = (
         f"Average over the population by generation, and a band from its worst to its best "
         f"individual; each the mean over {len(found[next(iter(runs))])} runs, percent. Dotted: "

@@ -30,7 +30,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     drawing, panels = style.panels(len(suite.datasets), (4.4, 3.4), (0, 0.9), least=6.4)
     rows = list(dict.fromkeys(runs.unit.row for runs in collected))
     names = dict(zip(rows, short_labels(rows), strict=True))
-    looks = style.looks([(row.algorithm, name) for row, name in names.items()])
+    looks = style.looks([(row.shown, name) for row, name in names.items()])
     for axes, dataset in zip(panels, suite.datasets, strict=True):
         drawn = [r for r in collected if r.unit.dataset == dataset and r.records]
         for k, runs in enumerate(drawn):

@@ -42,7 +42,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
     rows = [runs.unit.row for runs in collected]
     names = dict(zip([row.label for row in rows], short_labels(rows), strict=True))
     drawn = [row for row in rows if row.label in chosen]
-    looks = style.looks([(row.algorithm, names[row.label]) for row in drawn])
+    looks = style.looks([(row.shown, names[row.label]) for row in drawn])
     for axes, dataset in zip(panels, suite.reported, strict=True):
         present = searched_for(suite, dataset, collected)
         present = [runs for runs in present if runs.unit.row.label in chosen]
@@ -89,7 +89,7 @@ def selected(suite: Suite, collected: Sequence[UnitRuns], most: int = _MOST_LINE
             means.setdefault(runs.unit.row.label, []).append(mean)
     best: dict[str, str] = {}
     for label in sorted(means, key=lambda label: (-len(means[label]), sum(means[label]))):
-        best.setdefault(rows[label].algorithm, label)
+        best.setdefault(rows[label].shown, label)
     return set(best.values())
 
 
