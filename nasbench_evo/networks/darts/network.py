@@ -107,14 +107,19 @@ class _Pool2x2(nn.Module):
         if min(height, width) > _AUXILIARY_WINDOW and max(height, width) <= 2 * _AUXILIARY_WINDOW:
             stride = (height - _AUXILIARY_WINDOW, width - _AUXILIARY_WINDOW)
             return F.avg_pool2d(x, _AUXILIARY_WINDOW, stride)
-        return F.adaptive_avg_pool2d(x, 2)
+        # Halves of the map, sharing the middle of an odd one: what adaptive pooling computes, whose
+        # backward pass on CUDA has no deterministic form.
+        x = x.expand(-1, -1, max(height, 2), max(width, 2))  # of one pixel: both halves are it
+        height, width = x.shape[2:]
+        window = (height + 1) // 2, (width + 1) // 2
+        return F.avg_pool2d(x, window, (height // 2, width // 2))
 
 
 class AuxiliaryHead(nn.Module):
     """Logits of [batch, channels, h, w].
 
     Maps of 6 to 10 pixels are pooled to 2x2 by a window of 5, as DARTS does: with stride 3 at 8x8
-    (CIFAR) and 2 at 7x7 (ImageNet). Other sizes, which it does not know, are pooled adaptively.
+    (CIFAR) and 2 at 7x7 (ImageNet). Of other sizes, which it does not know, the halves are pooled.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
