@@ -40,8 +40,8 @@ def test_the_kept_false_alarm_rate_is_at_most_one_percent_interval_and_all() -> 
     rows = [row for row in kept("false_alarms.csv") if row["rule"] == RULE]
     assert {(row["against"], row["n"]) for row in rows} == {
         ("other runs of the pool", "50"),
-        ("other runs of the pool", "200"),
-        ("the committed baseline", "200"),
+        ("other runs of the pool", "100"),
+        ("the committed baseline", "100"),
     }
     assert all(int(row["repetitions"]) >= 100 for row in rows)
     assert all(float(row["high"]) <= 0.01 for row in rows)
