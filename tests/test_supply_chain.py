@@ -193,6 +193,31 @@ def test_every_pin_is_needed_and_every_need_is_pinned() -> None:
         assert requirement.specifier.contains(version), (text, version)
 
 
+def test_the_hashes_of_a_release_are_of_the_pins() -> None:
+    """Of hatchling, the package's own dependencies and theirs; from any index, on any platform."""
+    text = (ROOT / "constraints-hashed.txt").read_text()
+    assert "://" not in text
+    entry = r"(?P<name>[a-z0-9-]+)==(?P<version>\S+)( ; [^\\\n]+)?(?P<hashes>( \\\n {4}--hash=sha256:\w{64})+)\n"
+    entries = list(re.finditer(entry, text))
+    assert re.sub(entry, "", text).lstrip().startswith("# ")
+    assert all(line.startswith("#") for line in re.sub(entry, "", text).splitlines())
+    found = {one["name"]: one["version"] for one in entries}
+    pinned = pins()
+    assert found.items() <= pinned.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    assert {canonical(Requirement(needed).name) for needed in wanted} <= found.keys()
+
+
+def test_tools_of_workflows_are_pinned() -> None:
+    """tox installs what constraints.txt pins; a tool that is installed beside it has its version."""
+    workflows = (ROOT / ".github" / "workflows").glob("*.yml")
+    lines = [line for file in workflows for line in file.read_text().splitlines()]
+    installs = [line.partition("pip install ")[2] for line in lines if "pip install " in line]
+    sound = r"tox|[\w-]+==[\d.]+|--require-hashes --no-deps -r \S+|--no-deps --no-index \S+"
+    assert [words for words in installs if not re.fullmatch(sound, words)] == []
+
+
 @pytest.mark.slow
 def test_no_pin_has_a_known_vulnerability() -> None:
     """Where pip-audit is installed and reaches its advisories; it is in no extra."""
