@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from support import parsed
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nasbench_evo"
@@ -51,7 +52,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 def offences(source: str) -> list[str]:
     """What a file has of the things that the package must not have."""
-    tree, found = ast.parse(source), []
+    tree, found = parsed(source), []
     for name, call in calls(tree):
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         bad = name in FORBIDDEN or name in FORBIDDEN_CALLS
