@@ -21,6 +21,8 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "telling",
+    "external",
     "names",
     "lifetime",
     "randomness",
