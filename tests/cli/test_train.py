@@ -403,7 +403,7 @@ def test_a_network_that_does_not_fit_leaves_no_folder(
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(InputError, match="do not fit into the free memory of cpu"):
-        invoke("train", ARCH, "--out", str(tmp_path / "out"))
+        invoke("train", ARCH, "--out", str(tmp_path / "out"), settings=CELLS)
     assert list(tmp_path.iterdir()) == []
 
 
