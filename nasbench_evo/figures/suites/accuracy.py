@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 60
+_WHAT = (
+    "Validation accuracy of the incumbent as its search saw it: the best of many noisy values, so "
+    "too high."
+)
+_WHAT_OWN = (
+    "Accuracy of the incumbent as the objective's truth says it; where there is none as its search "
+    "saw it, so too high."
+)
 _SPAN = 300  # of a long budget the axis shows all but the first part of so many
 
 
@@ -44,16 +52,15 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
             axes.plot(points, mean, color=colour, linestyle=dash, label=name, marker=mark,
                       markersize=4, markevery=(k, max(len(points) // 6, 1)))  # fmt: skip
             axes.fill_between(points, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set_title(f"{suite.space} on {dataset}")
+        axes.set_title(dataset if suite.own else f"{suite.space} on {dataset}")
         axes.set_xlabel(spent(suite))
-    panels[0].set_ylabel("validation accuracy as seen (%)")
+    panels[0].set_ylabel("accuracy (%)" if suite.own else "validation accuracy as seen (%)")
     handles, labels = panels[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     sizes = sorted({len(runs.records) for runs in collected if runs.records})
     style.describe(
         drawing,
-        "Validation accuracy of the incumbent as its search saw it: the best of many noisy values, "
-        f"so too high. Mean of {' or '.join(map(str, sizes))} runs a row; bands: 95% bootstrap "
-        "interval of the mean.",
+        f"{_WHAT_OWN if suite.own else _WHAT} Mean of {' or '.join(map(str, sizes))} runs a row; "
+        "bands: 95% bootstrap interval of the mean.",
     )
     return drawing
