@@ -54,7 +54,8 @@ class Budget:
             raise InputError("A budget needs evaluations, simulated seconds, or both.")
         for name in ("evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= _MOST:
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value <= _MOST):
                 raise InputError(
                     f"Budget {name} must be positive, at most {_MOST:g}; got {str(value)[:40]}."
                 )

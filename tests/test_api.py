@@ -74,6 +74,8 @@ def test_a_comparison_holds_an_algorithm_of_ones_own(tmp_path: Path) -> None:
         (lambda: ne.search(Climber(), width=3), "width"),
         (lambda: ne.search("eigen", budget="many"), "number of evaluations"),  # type: ignore[arg-type]
         (lambda: ne.compare([]), "got none"),
+        (lambda: ne.Budget("many"), "must be positive"),  # type: ignore[arg-type]
+        (lambda: ne.compare(["eigen"], budget=0.5), "whole number of evaluations"),
         (lambda: ne.compare(["eigen"], seeds=0), "at least 1 "),
         (lambda: ne.compare(["eigen", "eigen"], seeds=1), "twice"),
     ],
