@@ -137,6 +137,9 @@ def test_an_object_is_called_by_its_preset() -> None:
     assert {"eigen (nb201)", "climber (default)"} < labels
     assert any("patience=7" in label for label in labels)
     assert ne.search(objects[0], budget=5).preset == "nb201"
+    assert Climber.configure("default") == Climber.configure("paper") == Climber()
+    with pytest.raises(InputError, match="preset 'default'"):
+        eigen.configure("default")
 
 
 def test_a_table_is_a_name_a_path_or_itself(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ class Algorithm(ABC):
 
         Raises InputError for an unknown preset or hyper-parameter (with its near miss).
         """
+        if preset == cls.preset_name("paper"):  # also by the name that people are told
+            preset = "paper"
         if preset not in cls.presets:
             raise unknown(f"{cls.name} preset", preset, cls.presets)
         values = {**cls.presets[preset], **(overrides or {})}
