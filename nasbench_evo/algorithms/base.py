@@ -115,6 +115,8 @@ class Algorithm(ABC):
             preset = "paper"
         if preset not in cls.presets:
             raise unknown(f"{cls.name} preset", preset, cls.presets)
+        if not isinstance(overrides, Mapping | None):
+            raise InputError(f"Changes are {{hyper-parameter: value}}; got {overrides!r:.60}.")
         values = {**cls.presets[preset], **(overrides or {})}
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
