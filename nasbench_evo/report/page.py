@@ -12,7 +12,7 @@ from nasbench_evo.figures import build
 from nasbench_evo.files import write_text
 from nasbench_evo.replays import pareto
 from nasbench_evo.report import page_runs, rankings, sections
-from nasbench_evo.results import comparison
+from nasbench_evo.results import claims, comparison
 from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.columns import ResultRow, known
@@ -129,6 +129,7 @@ def _figures(stored: Stored) -> list[dict[str, Any]]:
     more: list[Section] = []
     if stored.kind.trains:
         more = rankings.sections(stored.suite, found.rankings, found.sentences)
+    more += claims.of_suite(stored.suite.name, stored.folder, stored.kind.measures(found))
     return sections.shown([*drawn, *more], images)
 
 

@@ -164,18 +164,22 @@ def to_markdown(name: str, description: str, sections: Sequence[Section], notes:
     lines += ["runs. Regret is of the mean validation accuracy over a cell's trials.", ""]
     lines += [line for note in notes for line in (f"Note: {note}", "")]
     for section in sections:
-        lines += [f"## {section.title}", ""]
-        for file, caption in section.figures:
-            lines += [f"![{caption}]({file}.png)", ""]
-        lines += [f"- {sentence}" for sentence in section.said]
-        lines += [""] if section.said else []
-        if section.table:
-            lines += [
-                "| " + " | ".join(section.table[0]) + " |",
-                "|---" * len(section.table[0]) + "|",
-            ]
-            lines += ["| " + " | ".join(row) + " |" for row in section.table[1:]] + [""]
+        lines += section_lines(section)
     return "\n".join(lines)
+
+
+def section_lines(section: Section) -> list[str]:
+    """Return a section as lines of Markdown; images are named relative to the file."""
+    lines = [f"## {section.title}", ""]
+    for file, caption in section.figures:
+        lines += [f"![{caption}]({file}.png)", ""]
+    lines += [f"- {sentence}" for sentence in section.said]
+    lines += [""] if section.said else []
+    if section.table:
+        head, *rows = section.table
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return lines
 
 
 def to_json(name: str, found: Sequence[Effect], sections: Sequence[Section]) -> dict[str, Any]:

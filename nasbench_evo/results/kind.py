@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.files import plain_fields
 from nasbench_evo.results import manifest
 from nasbench_evo.results.answer import Answer, Asked, Judgement, answer
 from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
-from nasbench_evo.results.labels import common_changes, short_labels
+from nasbench_evo.results.labels import common_changes, row_labels, short_labels
+from nasbench_evo.results.measures import Measured, measured
 from nasbench_evo.results.ranking import Ranking
 from nasbench_evo.results.rows import BASELINE, TIED, Group
 from nasbench_evo.results.runs import Point, Run, UnitRuns, counted, shortfalls
@@ -179,6 +181,29 @@ class Kind(ABC):
             gap = abs(base[table.judged] - first[table.judged])
             text += f"; random search has {column.text(base)} ({gap:{column.form}} points behind)"
         return f"{text}."
+
+    @abstractmethod
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> Mapping[str, Sequence[float | None] | Array]:
+        """Return what is known of each run of a unit [n] on a data set, see `results.measures`."""
+
+    def measures(self, found: Findings) -> list[Measured]:
+        """Return what runs.json holds: what is known of every single run."""
+        suite = found.suite
+        labels = row_labels(found.collected)
+        return [
+            measured(
+                labels[runs.unit.row],
+                dataset,
+                suite.first_seed,
+                [run.seed for run in runs.records],
+                self.known_of_runs(found, runs, dataset),
+            )
+            for runs in found.collected
+            if runs.records
+            for dataset in suite.report_on or [runs.unit.dataset]
+        ]
 
     def headlines(self, found: Findings) -> Sequence[str]:
         """Return the sentences that a summary is incomplete without."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
 from nasbench_evo.results.runs import Point, Run, UnitRuns, curves
-from nasbench_evo.spaces import Space
+from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.tables import Table
 
@@ -231,6 +231,27 @@ class OnTable(Kind):
         rows = comparison.published(found.suite)
         return {"published": [dataclasses.asdict(row) for row in rows]}
 
+    def known_of_runs(self, found: Findings, runs: UnitRuns, dataset: str) -> dict[str, Array]:
+        """Return regrets at every checkpoint and at the end, and what was spent."""
+        suite, table = found.suite, tables.reported(runs.unit.table)
+        *marks, end = suite.marks
+        path = regret_curves(runs, suite.marks, dataset)
+        last = [run.curve[-1].genotype for run in runs.records]
+        known = {f"regret@{mark:.10g}": path[:, i] for i, mark in enumerate(marks)}
+        known["regret"] = path[:, -1]
+        known["returned_regret"] = _floats(
+            None if run.returned is None else table.regret(dataset, run.returned)
+            for run in runs.records
+        )
+        known["test"] = _test_curves(runs, [end], dataset)[:, 0]
+        sizes = [table.size(dataset, genotype) for genotype in last]
+        known["parameters"] = _floats(None if size is None else size / 1e6 for size in sizes)
+        known["evaluations"] = _floats(run.evaluations for run in runs.records)
+        known["neighbour"] = _neighbours([run.genotype for run in runs.records])
+        if suite.by_seconds:
+            known["seconds"] = _floats(run.simulated_seconds for run in runs.records)
+        return known
+
     def options(self, suite: Suite, unit: Unit) -> list[str]:
         """Return table and budget."""
         words = ["--table", unit.table] if unit.table != DEFAULT_TABLE else []
@@ -260,6 +281,20 @@ class OnTable(Kind):
     def notes(self, found: Findings) -> list[str]:
         """Return also what the accuracies are of."""
         return [protocol(found.suite), *super().notes(found)]
+
+
+def _neighbours(found: Sequence[Genotype]) -> Array:
+    """Return in how many genes every second genotype differs from the next, NaN for the others."""
+    pairs = zip(found[::2], found[1::2], strict=False)
+    differ = np.full(len(found), math.nan)
+    values = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
+    differ[: 2 * len(values) : 2] = values
+    return differ
+
+
+def _floats(values: Iterable[float | None]) -> Array:
+    """Return values as an array, None as NaN."""
+    return np.array(list(values), dtype=float)
 
 
 def protocol(suite: Suite) -> str:

@@ -263,6 +263,25 @@ class Supernet(Training):
         standalone = _truth_of(suite, unit, Point(run.evaluations, run.genotype))
         return {**super().facts(suite, unit, run), "standalone": standalone}
 
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return also what the truth says, and tau-b of shared and standalone accuracy."""
+        suite, unit = found.suite, runs.unit
+        known = super().known_of_runs(found, runs, dataset)
+        ended = [
+            Point(run.evaluations, one)
+            for run, one in zip(runs.records, final_genotypes(runs), strict=True)
+        ]
+        known["standalone"] = [_truth_of(suite, unit, point) for point in ended]
+        known["seen_standalone"] = [_truth_of(suite, unit, run.curve[-1]) for run in runs.records]
+        for ranking in found.rankings:
+            if ranking.unit == unit:
+                known["kendall_tau"] = [
+                    curve[-1][1]["kendall_tau"].estimate for curve in ranking.curves
+                ]
+        return known
+
     def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
         """Return what fresh trainings gave, with the truth's regret and rank of the genotype.
 
