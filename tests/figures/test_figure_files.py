@@ -51,6 +51,7 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
         "genetic_cnn_paper_population_size_q_mutation_cifar100.png",
         "ablation.md",
         "ablation.json",
+        "replayed.json",
     }
     for path in made:
         assert 0 < path.stat().st_size < 300_000
