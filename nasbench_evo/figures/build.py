@@ -21,7 +21,7 @@ from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.results.labels import row_labels
-from nasbench_evo.results.measures import Measured
+from nasbench_evo.results.measures import Measured, merged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,12 +47,15 @@ def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
     and checked against the stored traces. Raises InputError and DataError.
     """
     stored = read(folder)
+    measured: list[Measured] = []
     repeats = None if stored.kind.trains else Repeats(stored)
-    made = draw(stored, folder, formats, look, repeats=repeats)
+    if repeats is not None:
+        measured = repeats.measured(stored)
+    made = draw(stored, folder, formats, look, repeats=repeats, measured=measured)
     if len(made.sections) == 1:
         return made.paths
     suite = stored.suite
-    if repeats is not None and (measured := repeats.measured(stored)):
+    if measured:
         made.paths.append(measures.write(folder / measures.REPLAYED, suite.name, measured))
     notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
@@ -69,11 +72,12 @@ def draw(
     notes: bool = True,
     fronts: Fronts | None = None,
     repeats: Repeats | None = None,
+    measured: Sequence[Measured] = (),
 ) -> Made:
     """Draw the figures of stored runs into a folder; the first section is the overview.
 
     With `notes` each image says what its marks mean; with `fronts` the overview has the Pareto
-    fronts too. `repeats` keeps the runs that were repeated.
+    fronts too. `repeats` keeps the runs that were repeated, `measured` is what they showed.
     """
     paths: list[Path] = []
     with style.using(look, notes=notes):
@@ -84,16 +88,23 @@ def draw(
         sections, found = (
             ([], [])
             if stored.kind.trains
-            else _ablation(repeats or Repeats(stored), target, formats, paths)
+            else _ablation(stored, repeats or Repeats(stored), measured, target, formats, paths)
         )
     return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
 
 
 def _ablation(
-    repeats: Repeats, target: Path, formats: Sequence[str], paths: list[Path]
+    stored: Stored,
+    repeats: Repeats,
+    measured: Sequence[Measured],
+    target: Path,
+    formats: Sequence[str],
+    paths: list[Path],
 ) -> tuple[list[Section], list[Effect]]:
     """Draw the figures of every factor; return the text's sections and the effects."""
     runs = repeats.runs
+    known = merged([*stored.kind.measures(stored.found), *measured])
+    labels = {row.label: text for row, text in row_labels(stored.collected).items()}
     sections: list[Section] = []
     every: list[Effect] = []
     for factor in factors(runs.suite):
@@ -104,6 +115,8 @@ def _ablation(
         section, found = ablation_text.factor_section(factor, runs, captions)
         sections.append(section)
         every += found
+        if (more := ablation_text.measured_section(factor, known, labels)) is not None:
+            sections.append(more)
         for extra, own in papers.sections(factor, runs, traces):
             captions = [_saved(target, drawn, formats, paths) for drawn in own]
             sections.append(Section(extra.title, tuple(captions), extra.said, extra.table))
@@ -126,6 +139,9 @@ def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[
         for dataset in runs.suite.datasets:
             if all((level.row, dataset) in runs.units for level in factor.levels):
                 yield f"{key}_{dataset}", partial(factor_figures.heat_map, factor, runs, dataset)
+                if factor_figures.ends_elsewhere(factor, runs, dataset):
+                    name = f"{key}_{dataset}_ended"
+                    yield name, partial(factor_figures.heat_map, factor, runs, dataset, ended=True)
         return
     yield key, partial(factor_figures.levels, factor, runs)
     if factor_figures.costs_differ(factor, runs):

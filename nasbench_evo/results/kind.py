@@ -87,9 +87,13 @@ class Kind(ABC):
     def space(self, suite: Suite) -> Space:
         """Return the space of the suite's genotypes."""
 
+    def absent(self, suite: Suite) -> set[str]:
+        """Return the keys of columns that a suite's rows do not have."""
+        return set()
+
     @abstractmethod
-    def track(self, suite: Suite, unit: Unit) -> Track:
-        """Return what is followed along the runs of a unit."""
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
+        """Return what is followed along the run of a unit with a seed."""
 
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
         """Return what runs.parquet has of a run beside its answer; percent."""
@@ -282,7 +286,7 @@ def described(space: Space, genotype: Genotype) -> str:
 
 def columns_of(kind: Kind, suite: Suite) -> list[Column]:
     """Return the columns that the rows of a suite have."""
-    absent = set() if suite.by_seconds else {SECONDS.key}
+    absent = kind.absent(suite) | (set() if suite.by_seconds else {SECONDS.key})
     absent |= set() if suite.report_on else {SEARCHED_ON.key}
     return [column for column in kind.columns if column.key not in absent]
 

@@ -52,6 +52,11 @@ MEANING = {
     "spread": ("standard deviation of zeta L1 within a population", ""),
     "worse": ("share of strategies whose fittest is worse than alpha", ""),
 }
+# Of replayed runs: what an algorithm says of its parts, see `Algorithm.measures`.
+STUDIED = (
+    "dropped", "dropped_first", "dropped_second", "distance", "jump", "spread", "worse", "champion",
+    "generation_cost",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,11 @@ def read(folder: Path) -> list[Measured]:
     Raises DataError where one cannot be read.
     """
     return merged([*_rows(folder / FILE), *_rows(folder / REPLAYED)])
+
+
+def replayed(folder: Path) -> list[Measured]:
+    """Return what replayed.json says; empty where it is not there."""
+    return _rows(folder / REPLAYED)
 
 
 def merged(rows: Iterable[Measured]) -> list[Measured]:

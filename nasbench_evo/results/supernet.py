@@ -247,10 +247,10 @@ class Supernet(Training):
             return ["--table", unit.table, *budget_options(unit)]
         return super().options(suite, unit)
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the incumbent's accuracy as seen; on the table, its standalone accuracy."""
         if not unit.row.on_table or suite.truth is None:
-            return super().track(suite, unit)
+            return super().track(suite, unit, seed)
         return Track(
             "Standalone accuracy of the incumbent",
             "in the truth table (%)",

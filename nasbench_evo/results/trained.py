@@ -150,7 +150,7 @@ class Training(Kind):
             said["training and measuring"] = f"{run.simulated_seconds:,.1f} s"
         return said
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the accuracy of the incumbent as its search saw it."""
         axis = "validation accuracy as seen (%)"
         return Track("Accuracy of the incumbent as seen", axis, "valid_accuracy_as_seen", as_seen)
