@@ -180,9 +180,8 @@ def measured_section(
     for row in sorted(mine, key=lambda one: list(levels).index(one.row)):
         cells = [_mean(list(row.by_seed(name).values())) for name in shown]
         lines.append((row.dataset, levels[row.row], *cells))
-    return Section(
-        f"What single runs of {factor.algorithm} ({factor.preset}) show", table=tuple(lines)
-    )
+    title = f"What single runs of {factor.algorithm} ({factor.preset}) show"
+    return Section(title, table=tuple(lines))
 
 
 def _head(name: str) -> str:

@@ -61,7 +61,7 @@ class OnTable(Kind):
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto", "relaxation")
+    figures = ("regret", "final", "pareto", "relaxation", "landmarks")
     meaning = (
         "Accuracy: validation, percent, of the mean over the found cell's trials, of which the "
         "search saw single ones; mean ± standard deviation over runs. Regret: distance to the "

@@ -248,8 +248,8 @@ def heat_map(
     axes.set_title(f"{factor.algorithm}, {dataset}: {what}", loc="left", fontsize=style.text(9))
     of_what = "of what the algorithm ended with " if ended else ""
     text = (
-        f"Mean final regret {of_what}in percentage points over {_seeds(factor, runs)} paired seeds, "
-        f"{factor.preset}, at most {runs.suite.length}; in brackets half the "
+        f"Mean final regret {of_what}in percentage points over {_seeds(factor, runs)} paired "
+        f"seeds, {factor.preset}, at most {runs.suite.length}; in brackets half the "
         f"width of the 95% bootstrap interval."
     )
     baseline = runs.baseline(dataset)
