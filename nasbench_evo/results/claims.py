@@ -312,7 +312,7 @@ def _shown(test: Expectation, difference: Interval, smallest: float | None) -> S
         margin = test.margin or 0.0
         if -margin < low and high < margin:
             return "as claimed"
-        return "the opposite" if low > 0 or high < 0 else "undecided"
+        return "the opposite" if low > margin or high < -margin else "undecided"
     if test.expect == "lower":
         low, high = -high, -low
     if low > 0 or high < 0:

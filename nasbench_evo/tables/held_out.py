@@ -44,7 +44,7 @@ def check(table: Table, dataset: str) -> None:
 
 def way(table: Table, seed: int) -> int:
     """Return which trial the run with a seed sees, among as many as a genotype has at most."""
-    return seed % table.correct.shape[2]
+    return seed % int(table.correct.shape[2])
 
 
 def split(table: Table, seed: int) -> Halves:

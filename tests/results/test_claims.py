@@ -76,6 +76,8 @@ def test_equality_needs_a_margin_and_a_small_effect_may_be_undecided() -> None:
         verdict(a_test(expect="same", margin=0.5), known=rows(a=1.0, b=2.0)).judgement
         == "not reproduced"
     )
+    narrow = verdict(a_test(expect="same", margin=0.001), known=rows(a=1.0, b=1.0))
+    assert narrow.judged[0].shown == "undecided"
     unclear = verdict(a_test(smallest=0.001), known=rows(a=1.0, b=1.0))
     assert unclear.judgement == "cannot be tested here"
     assert "no difference and one that would matter" in unclear.reason
