@@ -49,6 +49,8 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
         "eigen_paper_primary_step_progress.png",
         "genetic_cnn_paper_population_size_q_mutation_cifar10.png",
         "genetic_cnn_paper_population_size_q_mutation_cifar100.png",
+        "genetic_cnn_paper_population_size_q_mutation_cifar10_ended.png",
+        "genetic_cnn_paper_population_size_q_mutation_cifar100_ended.png",
         "ablation.md",
         "ablation.json",
         "replayed.json",
