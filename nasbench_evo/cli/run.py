@@ -102,6 +102,11 @@ def run(
         return
     if suites.kind_of(chosen).trains and scheduler is None:
         _check_devices(chosen.devices)  # before anything is written
+    if suites.kind_of(chosen).shares_weights and len(chosen.devices) > 1 and engine != "processes":
+        raise InputError(
+            f"With --engine {engine} supernets train on one device; got "
+            f"{', '.join(chosen.devices)}. --engine processes gives each run one of several."
+        )
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
@@ -134,10 +139,13 @@ def _check_devices(devices: list[str]) -> None:
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
     from nasbench_evo.errors import InputError
+    from nasbench_evo.evaluators.specifications import check_shared_devices
     from nasbench_evo.suite import kind_of
 
     if not kind_of(suite).trains:
         raise InputError(f"--devices is for suites that train; {suite.name} reads a table.")
+    if kind_of(suite).shares_weights:
+        check_shared_devices(devices)
     return suite.model_copy(update={"devices": devices})
 
 
