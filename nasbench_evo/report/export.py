@@ -137,8 +137,8 @@ def _steps(stored: Stored) -> Iterator[dict[str, Any]]:
     space = stored.kind.space(stored.suite)
     for runs in stored.collected:
         unit, row = runs.unit, runs.unit.row
-        track = stored.kind.track(stored.suite, unit)
         for run in runs.records:
+            track = stored.kind.track(stored.suite, unit, run.seed)
             for point in run.curve:
                 yield {
                     "algorithm": row.algorithm,
