@@ -201,7 +201,11 @@ def standalone(
     workers: int = 1,
     folder: Path | None = None,
 ) -> StandaloneEvaluator:
-    """Return the evaluator of a space and a data set by name; raise InputError or DataError."""
+    """Return the evaluator of a space and a data set by name.
+
+    Raises InputError for settings that do not fit each other or the devices, DataError without the
+    data set where its sizes are needed.
+    """
     chosen = settings or Settings()
     chosen.check_space(space)
     data = data_of(chosen, space, dataset)
@@ -209,6 +213,8 @@ def standalone(
     image_size = _height(data) if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
+    for device in devices:
+        execution.check_device(device)
     made = chosen.make_space(space, image_size)
     options = network_of(chosen, made)
     if taught.auxiliary_weight and space == "darts_cell":
