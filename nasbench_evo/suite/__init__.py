@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
+from nasbench_evo.suite.files import CLAIMS, PUBLISHED, bundled, bundled_folders, find, load
 from nasbench_evo.suite.kinds import (
     identified,
     identity,
@@ -27,6 +27,7 @@ from nasbench_evo.suite.units import (
 )
 
 __all__ = [
+    "CLAIMS",
     "PUBLISHED",
     "Entry",
     "Row",
