@@ -20,14 +20,32 @@ def report(
     gate: Annotated[
         Path | None, typer.Option(help="What `nasbench-evo check --json` printed, as a file.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Serve a live page while the suite runs; Ctrl-C ends it."),
+    ] = False,
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
-    Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
+    Who won and by how much, tables that sort, interactive curves, the search space, single runs,
+    figures, provenance. With --watch nothing is written: the page is at a printed address of this
+    machine (127.0.0.1) and follows the runs as they are finished.
     """
+    from nasbench_evo.errors import InputError
     from nasbench_evo.report import page
 
-    out(str(page.write(folder, runs=runs, gate=gate)))
+    if not watch:
+        out(str(page.write(folder, runs=runs, gate=gate)))
+        return
+    from nasbench_evo.report import watch as live
+
+    if gate is not None:
+        raise InputError("--gate is for a written report; it does not go with --watch.")
+    live.serve(folder, runs=runs, announce=_announced)
+
+
+def _announced(address: str) -> None:
+    out(f"Live at {address} (this machine only). Ctrl-C ends it.")
 
 
 def export(

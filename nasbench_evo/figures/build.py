@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,17 +63,18 @@ def draw(
     *,
     notes: bool = True,
     fronts: Fronts | None = None,
+    without: Collection[str] = (),
 ) -> Made:
     """Draw the figures of stored runs into a folder; the first section is the overview.
 
     With `notes` each image says what its marks mean; with `fronts` the overview has the Pareto
-    fronts too.
+    fronts too. `without` are names of figures that the overview lacks.
     """
     paths: list[Path] = []
     with style.using(look, notes=notes):
         captions = [
             overview.save(target, drawn, formats, paths)
-            for drawn in overview.drawings(stored.found, fronts)
+            for drawn in overview.drawings(stored.found, fronts, without)
         ]
         sections, found = (
             ([], []) if stored.kind.trains else _ablation(stored, target, formats, paths)

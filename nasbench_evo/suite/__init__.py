@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
+from nasbench_evo.suite.files import (
+    PUBLISHED,
+    bundled,
+    bundled_as,
+    bundled_folders,
+    find,
+    load,
+    to_toml,
+)
 from nasbench_evo.suite.kinds import identity, require_table, sha256, table_of, units
 from nasbench_evo.suite.kinds import of as kind_of
 from nasbench_evo.suite.model import Entry, Suite
@@ -24,6 +32,7 @@ __all__ = [
     "Suite",
     "Unit",
     "bundled",
+    "bundled_as",
     "bundled_folders",
     "change_text",
     "find",
@@ -38,5 +47,6 @@ __all__ = [
     "search_epochs",
     "sha256",
     "table_of",
+    "to_toml",
     "units",
 ]
