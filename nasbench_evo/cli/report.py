@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out
+from nasbench_evo.cli.console import out, steps
 
 Folder = Annotated[Path, typer.Argument(help="Results folder of a suite.")]
 
@@ -24,6 +25,10 @@ def report(
         bool,
         typer.Option("--watch", help="Serve a live page while the suite runs; Ctrl-C ends it."),
     ] = False,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write (default: report.html in the results folder)."),
+    ] = None,
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
@@ -31,17 +36,20 @@ def report(
     figures, provenance. With --watch nothing is written: the page is at a printed address of this
     machine (127.0.0.1) and follows the runs as they are finished.
     """
+    from nasbench_evo import execution
     from nasbench_evo.errors import InputError
     from nasbench_evo.report import page
 
-    if not watch:
-        out(str(page.write(folder, runs=runs, gate=gate)))
-        return
-    from nasbench_evo.report import watch as live
+    if watch:
+        from nasbench_evo.report import watch as live
 
-    if gate is not None:
-        raise InputError("--gate is for a written report; it does not go with --watch.")
-    live.serve(folder, runs=runs, announce=_announced)
+        if gate is not None or target is not None:
+            raise InputError("--gate and --out are for a written report: leave --watch out.")
+        live.serve(folder, runs=runs, announce=_announced)
+        return
+    there = nullcontext() if target is None else execution.writable(target.parent)
+    with there, steps("report"):
+        out(str(page.write(folder, runs=runs, gate=gate, target=target)))
 
 
 def _announced(address: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_evo import suite as suites
 from nasbench_evo.errors import DataError
 from nasbench_evo.figures import build
 from nasbench_evo.files import write_text
@@ -40,8 +41,10 @@ SEEDS_REPEATED = 20  # runs of a row that are repeated, for simulated times and 
 _IN_CHARTS = {"regret", "final", "accuracy"}  # figures whose content the charts show
 
 
-def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
-    """Write report.html into a results folder; return its path.
+def write(
+    folder: Path, *, runs: int = DRILL, gate: Path | None = None, target: Path | None = None
+) -> Path:
+    """Write report.html into a results folder, or to the file `target`; return its path.
 
     `runs` is how many runs of a row can be looked into; `gate` a file that `nasbench-evo check
     --json` printed. Raises InputError and DataError, Unsupported for a gate beside trainings.
@@ -50,7 +53,7 @@ def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
     if gate is not None:
         require_table(stored.suite)
     text = render(stored, runs=runs, gate=read_gate(gate))
-    return write_text(folder / FILE, text)
+    return write_text(target or folder / FILE, text)
 
 
 def render(
@@ -62,7 +65,8 @@ def render(
     it asks the server that it came from (`report.watch`) when to load itself again.
     """
     suite, kind, found = stored.suite, stored.kind, stored.found
-    repeated = {} if live or kind.trains else _repeated(stored)
+    reads_table = suites.kind_of(suite).reads_table
+    repeated = _repeated(stored) if reads_table and not live else {}
     labels = page_curves.labels_of(stored)
     data = {
         "charts": page_curves.charts(stored, repeated),
@@ -77,9 +81,10 @@ def render(
         description=suite.description,
         live=live,
         gate=gate,
-        judged_by_gate=not kind.trains,
+        judged_by_gate=reads_table,
         manifest=stored.manifest,
-        again=reproduce.again(suite, devices=kind.trains),
+        call=stored.call,
+        again=None if stored.call else reproduce.again(suite, devices=kind.devices),
         suite_text=json.dumps(suite.model_dump(), indent=1),
         total=found.runs,
         drill=runs,
@@ -93,7 +98,7 @@ def render(
         tables=answers.tables(stored),
         notes=kind.notes(found),
         sections=[] if live else _figures(stored, repeated),
-        published=[] if kind.trains else comparison.beside(suite, found.rows),
+        published=comparison.beside(suite, found.rows) if reads_table else [],
         published_note=comparison.NOTE,
         published_columns=comparison.COLUMNS,
         data=data,

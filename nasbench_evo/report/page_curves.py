@@ -42,7 +42,8 @@ def _drawn(labels: Mapping[Row, str]) -> Iterator[tuple[str, Any, list[float]]]:
     """Yield label, colour and dashes of each row: of an algorithm's rows the dashes differ."""
     by_algorithm: dict[str, list[str]] = {}
     for row, label in labels.items():
-        by_algorithm.setdefault(row.algorithm, []).append(label)
+        by_algorithm.setdefault(row.shown, []).append(label)
+    style.reserve(by_algorithm)
     for algorithm, own in by_algorithm.items():
         shades = style.levels(len(own)) if len(own) > len(style.DASHES) else None
         for i, label in enumerate(own):

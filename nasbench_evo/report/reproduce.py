@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nasbench_evo import suite as suites
 from nasbench_evo.suite import Suite
@@ -35,7 +35,5 @@ def again(suite: Suite, *, devices: bool) -> Again:
 
 
 def _modules(suite: Suite) -> tuple[str, ...]:
-    named: dict[str, Any] = dict.fromkeys(
-        row.algorithm.partition(":")[0] for row in suite.rows if ":" in row.algorithm
-    )
-    return tuple(named)
+    names = [suite.evaluator, suite.space, *(row.algorithm for row in suite.rows)]
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if ":" in name))

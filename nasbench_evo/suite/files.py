@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.suite.kinds import identity, of
+from nasbench_evo.suite.kinds import identity, name_objective, of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import named, rows
 
@@ -42,6 +42,7 @@ def load(path: Path, *, by_name: bool = False) -> Suite:
         raise InputError(f"{path}: {_explain(error)}") from error
     if by_name:
         named(suite, None)
+        name_objective(suite, None)
     rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
     try:
         of(suite).check(suite)

@@ -78,6 +78,7 @@ def drawings(
     found: Findings, fronts: Fronts | None = None, without: Collection[str] = ()
 ) -> Iterator[Drawn]:
     """Yield what to draw of every suite of this kind, but for the names `without`."""
+    style.reserve(runs.unit.row.shown for runs in found.collected)
     for name in (name for name in kinds.of(found.suite).figures if name not in without):
         yield from FIGURES[name](found, fronts)
 
@@ -95,6 +96,7 @@ def first(found: Findings, folder: Path, formats: Sequence[str] = ("png", "svg")
     paths: list[Path] = []
     name = kinds.of(found.suite).figures[0]
     with style.using():
+        style.reserve(runs.unit.row.shown for runs in found.collected)
         for drawn in FIGURES[name](found, None):
             save(folder, drawn, formats, paths)
     return paths
