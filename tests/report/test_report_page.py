@@ -512,6 +512,7 @@ def test_a_page_in_a_browser(window: Browser, written: Path) -> None:
 @pytest.mark.slow
 def test_every_width_and_ground(window: Browser, tmp_path: Path) -> None:
     hidden = []
+    change(window, "choice", "130")
     for scheme, ground in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 28)")):
         window.scheme(scheme)
         for width in (400, 1000, 1400):
