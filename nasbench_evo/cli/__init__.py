@@ -13,6 +13,7 @@ import typer
 from nasbench_evo import __version__
 from nasbench_evo.cli import (
     check,
+    claims,
     doctor,
     draw,
     figures,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("claims")(claims.claims)
 app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
@@ -95,14 +97,15 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command that was given; say what a user can act on, and exit."""
+    """Run the command that was given; say what a user can act on, and exit.
+
+    Where the reader of stdout has gone, e.g. `| head`, typer ends it with 1 and without a word.
+    """
     try:
         app()
     except NasbenchEvoError as error:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
-        sys.exit(0)
     except MemoryError:
         say("Error: There is not enough memory for this. Ask for less, or use a larger machine.")
         sys.exit(InputError.exit_code)

@@ -30,9 +30,10 @@ from nasbench_evo.report import (
     reproduce,
     sections,
 )
-from nasbench_evo.results import comparison
+from nasbench_evo.results import claims, comparison, measures
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.results.labels import row_labels
 from nasbench_evo.suite import Suite, Unit, require_table
 
 FILE = "report.html"
@@ -67,10 +68,10 @@ def render(
     suite, kind, found = stored.suite, stored.kind, stored.found
     reads_table = suites.kind_of(suite).reads_table
     repeated = _repeated(stored) if reads_table and not live else {}
-    labels = page_curves.labels_of(stored)
+    labels = row_labels(stored.collected)
     data = {
-        "charts": page_curves.charts(stored, repeated),
-        "looks": page_curves.looks(stored),
+        "charts": page_curves.charts(stored, labels, repeated),
+        "looks": page_curves.looks(labels),
         "space": page_space.scatter(stored),
         **page_runs.units(stored, runs, labels, repeated),
     }
@@ -152,13 +153,20 @@ def _figures(
     stored: Stored, repeated: Mapping[Unit, Sequence[courses.Course]]
 ) -> list[dict[str, Any]]:
     """Return the sections of figures, each image drawn on light and on dark ground."""
+    replayed = measures.replayed(stored.folder)
     fronts = None
     if "pareto" in stored.kind.figures:
         fronts = _fronts(stored.suite, repeated)
 
     def draw(target: Path, look: str) -> list[Section]:
         return build.draw(
-            stored, target, ["png"], look, notes=False, fronts=fronts, without=_IN_CHARTS
+            stored,
+            target,
+            ["png"],
+            build.Page(look, notes=False),
+            fronts=fronts,
+            measured=replayed,
+            without=_IN_CHARTS,
         ).sections
 
     images, drawn = sections.on_both_grounds(draw)
@@ -166,6 +174,7 @@ def _figures(
     more: list[Section] = []
     if stored.kind.trains:
         more = rankings.sections(stored.suite, found.rankings, found.sentences)
+    more += claims.of_suite(stored.suite.name, stored.folder, stored.kind.measures(found))
     return sections.shown([*drawn, *more], images)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from nasbench_evo.replays.courses import Course, seconds_at
 from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
-from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.on_table import searched_for
 from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.results.runs import Run, UnitRuns, curves, used
@@ -23,56 +22,37 @@ from nasbench_evo.suite import Row, Unit
 
 Array = NDArray[np.float64]
 Courses = Mapping[Unit, Sequence[Course]]
+Followed = tuple[UnitRuns, Sequence[Track]]  # the runs of a unit, and what is followed of each
 _POINTS = 45  # of a curve, spread evenly; as many again spread geometrically
 _DIGITS = 4  # of a value
 
 
-def looks(stored: Stored) -> dict[str, dict[str, Any]]:
+def looks(labels: Mapping[Row, str]) -> dict[str, dict[str, Any]]:
     """Return colours on both grounds and dashes of each row's line, by its label."""
-    labels = labels_of(stored)
+    named = [(row.shown, label) for row, label in labels.items()]
     found: dict[str, dict[str, Any]] = {label: {} for label in labels.values()}
     for name, ground in (("paper", "light"), ("dark", "dark")):
         with style.using(name):
-            for label, colour, dashes in _drawn(labels):
-                found[label] |= {ground: _hex(colour), "dash": dashes}
+            style.reserve(shown for shown, _ in named)
+            for label, look in style.looks(named).items():
+                found[label] |= {ground: _hex(look.colour), "dash": _dash(look.dashes)}
     return found
 
 
-def _drawn(labels: Mapping[Row, str]) -> Iterator[tuple[str, Any, list[float]]]:
-    """Yield label, colour and dashes of each row: of an algorithm's rows the dashes differ."""
-    by_algorithm: dict[str, list[str]] = {}
-    for row, label in labels.items():
-        by_algorithm.setdefault(row.shown, []).append(label)
-    style.reserve(by_algorithm)
-    for algorithm, own in by_algorithm.items():
-        shades = style.levels(len(own)) if len(own) > len(style.DASHES) else None
-        for i, label in enumerate(own):
-            dashes = style.DASHES[i % len(style.DASHES)]
-            yield (
-                label,
-                shades[i] if shades else style.colour(algorithm),
-                [] if dashes == "-" else [2.0 * length for length in dashes[1]],
-            )
+def _dash(dashes: Any) -> list[float]:
+    """Return matplotlib's dashes in pixels of a line on a page; empty for a line without gaps."""
+    return [] if dashes == "-" else [2.0 * length for length in dashes[1]]
 
 
-def labels_of(stored: Stored) -> dict[Row, str]:
-    """Return the label of each row that has runs; of a search on the truth table it says so."""
-    rows = list(dict.fromkeys(runs.unit.row for runs in stored.collected))
-    return {
-        row: f"{label}{', on the table' if row.on_table else ''}"
-        for row, label in zip(rows, short_labels(rows), strict=True)
-    }
-
-
-def charts(stored: Stored, courses: Courses) -> list[dict[str, Any]]:
+def charts(stored: Stored, labels: Mapping[Row, str], courses: Courses) -> list[dict[str, Any]]:
     """Return a chart for each data set and thing that is followed, with the rows' mean curves."""
     found: list[dict[str, Any]] = []
-    labels = labels_of(stored)
     for dataset in stored.suite.reported:
-        by_title: dict[str, list[tuple[UnitRuns, Track]]] = {}
+        by_title: dict[str, list[Followed]] = {}
         for runs in searched_for(stored.suite, dataset, stored.collected):
-            track = stored.kind.track(stored.suite, _reported_on(runs.unit, dataset))
-            by_title.setdefault(track.title, []).append((runs, track))
+            unit = _reported_on(runs.unit, dataset)
+            tracks = [stored.kind.track(stored.suite, unit, run.seed) for run in runs.records]
+            by_title.setdefault(tracks[0].title, []).append((runs, tracks))
         for some in by_title.values():
             found.append(_chart(stored, dataset, some, labels, courses))
     return found
@@ -85,11 +65,11 @@ def _reported_on(unit: Unit, dataset: str) -> Unit:
 def _chart(
     stored: Stored,
     dataset: str,
-    some: Sequence[tuple[UnitRuns, Track]],
+    some: Sequence[Followed],
     labels: Mapping[Row, str],
     courses: Courses,
 ) -> dict[str, Any]:
-    track = some[0][1]
+    track = some[0][1][0]
     end = max(used(runs, run) for runs, _ in some for run in runs.records)
     spent = _lines(some, _grid(min(1.0, end), end, whole=not stored.suite.by_seconds))
     by = [{"title": of_kind.spent(stored.suite), **spent}]
@@ -114,12 +94,22 @@ def _grid(first: float, last: float, *, whole: bool) -> list[float]:
     return [float(f"{point:.6g}") for point in np.unique(points)]
 
 
-def _lines(some: Sequence[tuple[UnitRuns, Track]], points: list[float]) -> dict[str, Any]:
+def _lines(some: Sequence[Followed], points: list[float]) -> dict[str, Any]:
     """Return mean and 95% interval of each row at each point."""
     return {
         "points": points,
-        "lines": [_line(curves(runs, points, track.value)) for runs, track in some],
+        "lines": [_line(_followed(runs, tracks, points)) for runs, tracks in some],
     }
+
+
+def _followed(runs: UnitRuns, tracks: Sequence[Track], points: Sequence[float]) -> Array:
+    """Return what is followed of each run's incumbent at each point; [runs, points]."""
+    return np.concatenate(
+        [
+            curves(UnitRuns(runs.unit, [run]), points, track.value)
+            for run, track in zip(runs.records, tracks, strict=True)
+        ]
+    )
 
 
 def _line(values: Array) -> dict[str, Any]:
@@ -137,20 +127,20 @@ def _short(values: Sequence[float]) -> list[float | None]:
     return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in values]
 
 
-def _by_time(some: Sequence[tuple[UnitRuns, Track]], courses: Courses) -> dict[str, Any] | None:
+def _by_time(some: Sequence[Followed], courses: Courses) -> dict[str, Any] | None:
     """Return the same by simulated seconds, of the runs that were repeated; None without times."""
-    timed = [(runs, track, courses.get(runs.unit, ())) for runs, track in some]
+    timed = [(runs, tracks, courses.get(runs.unit, ())) for runs, tracks in some]
     if not all(found and found[0].seconds[-1] > 0 for _, _, found in timed):
         return None
     last = max(course.seconds[-1] for _, _, found in timed for course in found)
     first = min(course.seconds[0] for _, _, found in timed for course in found)
     points = _grid(float(first), float(last), whole=True)
     lines = []
-    for runs, track, found in timed:
+    for runs, tracks, found in timed:
         repeated = {course.seed: course for course in found}
         of_runs = [
             _at_times(run, track, repeated[run.seed], points)
-            for run in runs.records
+            for run, track in zip(runs.records, tracks, strict=True)
             if run.seed in repeated
         ]
         lines.append(_line(np.array(of_runs)))

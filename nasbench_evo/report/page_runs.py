@@ -10,7 +10,6 @@ from nasbench_evo.replays.courses import Course
 from nasbench_evo.report import packed
 from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.folder import Stored
-from nasbench_evo.results.kind import Track
 from nasbench_evo.results.runs import Run, UnitRuns, spent_at, used
 from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201, Space
 from nasbench_evo.suite import Row, Unit
@@ -69,7 +68,7 @@ def _unit(
     courses: Sequence[Course],
 ) -> dict[str, Any]:
     suite, kind, unit = stored.suite, stored.kind, runs.unit
-    track = kind.track(suite, unit)
+    track = kind.track(suite, unit, runs.records[0].seed)
     known = {course.seed: course for course in courses[:PLAYED]}
     return {
         "label": label,
@@ -81,16 +80,15 @@ def _unit(
         "log": track.logarithmic,
         "spent": of_kind.spent(suite),
         "runs": [
-            _run(stored, runs, track, run, genotypes) | _played(known.get(run.seed))
+            _run(stored, runs, run, genotypes) | _played(known.get(run.seed))
             for run in runs.records[:most]
         ],
     }
 
 
-def _run(
-    stored: Stored, runs: UnitRuns, track: Track, run: Run, genotypes: Genotypes
-) -> dict[str, Any]:
+def _run(stored: Stored, runs: UnitRuns, run: Run, genotypes: Genotypes) -> dict[str, Any]:
     """Return one run: its curve, what it found, and what is to be told of it."""
+    track = stored.kind.track(stored.suite, runs.unit, run.seed)
     curve = [
         (spent, track.value(point), genotypes.number(point.genotype))
         for spent, point in zip(spent_at(runs, run), run.curve, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasbench_evo.suite.files import (
+    CLAIMS,
     PUBLISHED,
     bundled,
     bundled_as,
@@ -35,6 +36,7 @@ from nasbench_evo.suite.units import (
 )
 
 __all__ = [
+    "CLAIMS",
     "PUBLISHED",
     "Entry",
     "Row",
