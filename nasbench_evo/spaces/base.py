@@ -83,7 +83,7 @@ class Relaxable(Protocol):
         """The shape of one relaxation."""
 
     def discretize(self, alphas: Any) -> list[Any]:
-        """Return the genotype of each relaxation; `alphas` is [n, *alpha_shape]."""
+        """Return the genotype of each relaxation; `alphas` is `[n, *alpha_shape]`."""
 
 
 @runtime_checkable

@@ -319,6 +319,7 @@ def import_path(
     space: Path | None = None,
     missing: str | None = None,
     onto: str | None = None,
+    part: str | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
@@ -326,12 +327,15 @@ def import_path(
     person should know. `space` is a space.toml, for a table of another space than NAS-Bench-201.
     `missing` says what a search gets for a genotype without a result: "error", or "infeasible".
     `onto` is the table whose accuracies HW-NAS-Bench's costs stand beside (default: the embedded).
+    `part` is the space of TransNAS-Bench-101 that is meant: "micro" (the default) or "macro".
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
     free_path(name, replace=replace)  # fails before the long part
     if not path.exists():
         raise InputError(f"There is no {path}.")
+    if part is not None and part not in transnas.PARTS:
+        raise unknown("part", part, transnas.PARTS)
     reading = reading or Reading()
     described = {} if space is None else choices.read(space)
     chosen = DEFAULT_SPACE if space is None else choices.of_content(described, str(space))
@@ -344,18 +348,21 @@ def import_path(
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     costs: Costs | None = None
     if via is not None:
+        transnas.refuse_part(part, path)
         from nasbench_evo.tables.importing import adapter
 
         adapter.collect(adapter.open_api(path, via), collector)
         source["via"] = via
     elif path.is_dir():
+        transnas.refuse_part(part, path)
         read_folder(path, collector, progress)
     elif path.suffix.lower() == ".json" and (root := transnas.read_json(path)) is not None:
-        transnas.collect(root, collector)
+        transnas.collect(root, collector, part or "micro")
     elif path.suffix.lower() in sheets.ENDINGS:
+        transnas.refuse_part(part, path)
         tabular.read(path, collector, reading)
     else:
-        costs = read_file(path, collector, progress)
+        costs = read_file(path, collector, progress, part)
     if onto is not None and costs is None:
         raise InputError(
             f"--onto goes with HW-NAS-Bench's costs; {path} has accuracies of its own."
