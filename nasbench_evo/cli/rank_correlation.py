@@ -232,9 +232,9 @@ def _print(found: RankCorrelation, reference: RankCorrelation | None, x: Values,
 
     grid = Grid(
         title=f"{x.source} against {y.source}",
-        caption="With bootstrap 95% intervals over architectures. Retest reference (no upper limit): "
-        "the same figures of the second trial of the truth against its first, one cell of each "
-        "class of cells that compute the same"
+        caption="With bootstrap 95% intervals over architectures. Retest reference (no upper "
+        "limit): the same figures of the second trial of the truth against its first, one cell "
+        "of each class of cells that compute the same"
         + (" (none: the truth has one trial)." if reference is None else "."),
     )
     grid.add_column("figure")

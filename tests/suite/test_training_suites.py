@@ -41,7 +41,8 @@ BUNDLED = [
     "genetic_cnn",
     "genetic_cnn_starts",
     "genetic_cnn_wrn",
-    "eigen",
+    "eigen_step",
+    "eigen_training",
     "genetic_cnn_cifar10",
     "eigen_cifar10",
 ]
