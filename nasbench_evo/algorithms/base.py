@@ -155,6 +155,13 @@ class Algorithm(ABC):
         """
         return one_a_request(exchanges) if self.generational is not None else []
 
+    def measures(self, exchanges: Sequence[Exchange]) -> Mapping[str, float]:
+        """Return what requests and answers of a run say of the method's parts, by name.
+
+        The names are those of `nasbench_evo.results.measures`.
+        """
+        return {}
+
     def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
         """Return the generations in which a phase of the method ended, and which.
 

@@ -12,6 +12,7 @@ import typer
 from nasbench_evo import __version__
 from nasbench_evo.cli import (
     check,
+    claims,
     doctor,
     draw,
     figures,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("claims")(claims.claims)
 app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)

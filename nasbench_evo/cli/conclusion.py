@@ -64,11 +64,12 @@ def _write(
 ) -> list[Path]:
     """Write summary, figures and, last of all, the manifest; return the paths."""
     from nasbench_evo.figures.suites import overview
-    from nasbench_evo.results import manifest, ranking
+    from nasbench_evo.results import manifest, measures, ranking
     from nasbench_evo.results.folder import Stored
 
     content = kind.summary(found)
     paths = manifest.write_summary(folder, found.rows, content)
+    paths.append(measures.write(folder / measures.FILE, found.suite.name, kind.measures(found)))
     if found.rankings:
         paths.append(ranking.write_rankings(folder / "rank_correlation.csv", content))
     paths += overview.first(found, folder)

@@ -143,8 +143,8 @@ def write_tensorboard(stored: Stored) -> list[Path]:
     boards = require_tensorboard()
     folder = stored.folder / "tensorboard"
     for runs in stored.collected:
-        track = stored.kind.track(stored.suite, runs.unit)
         for run in runs.records:
+            track = stored.kind.track(stored.suite, runs.unit, run.seed)
             name = _safe(f"{runs.unit.dataset}/{runs.unit.row.label}/seed-{run.seed}")
             _write_scalars(boards, folder / name, _scalars(track, run))
     return [folder]

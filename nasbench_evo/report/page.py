@@ -12,7 +12,7 @@ from nasbench_evo.figures import build
 from nasbench_evo.files import write_text
 from nasbench_evo.replays import pareto
 from nasbench_evo.report import page_runs, rankings, sections
-from nasbench_evo.results import comparison
+from nasbench_evo.results import claims, comparison, measures
 from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.columns import ResultRow, known
@@ -116,19 +116,23 @@ def _key(row: ResultRow, key: str) -> str | float:
 
 def _figures(stored: Stored) -> list[dict[str, Any]]:
     """Return the sections of figures, each image drawn on light and on dark ground."""
+    replayed = measures.replayed(stored.folder)
     fronts = None
     if "pareto" in stored.kind.figures:
         seeds = min(stored.suite.seeds, SEEDS_PARETO)
         fronts = pareto.pareto(stored.suite.model_copy(update={"seeds": seeds}))
 
     def draw(target: Path, look: str) -> list[Section]:
-        return build.draw(stored, target, ["png"], look, notes=False, fronts=fronts).sections
+        return build.draw(
+            stored, target, ["png"], look, notes=False, fronts=fronts, measured=replayed
+        ).sections
 
     images, drawn = sections.on_both_grounds(draw)
     found = stored.found
     more: list[Section] = []
     if stored.kind.trains:
         more = rankings.sections(stored.suite, found.rankings, found.sentences)
+    more += claims.of_suite(stored.suite.name, stored.folder, stored.kind.measures(found))
     return sections.shown([*drawn, *more], images)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from nasbench_evo.results import kind as of_kind
 from nasbench_evo.results.folder import Stored
-from nasbench_evo.results.kind import Track
 from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.runs import Run, UnitRuns, spent_at, used
 from nasbench_evo.spaces import NASBench201, Space
@@ -22,7 +21,7 @@ def units(stored: Stored, most: int) -> list[dict[str, Any]]:
 
 def _unit(stored: Stored, runs: UnitRuns, label: str, most: int) -> dict[str, Any]:
     suite, kind, unit = stored.suite, stored.kind, runs.unit
-    track, space = kind.track(suite, unit), kind.space(suite)
+    track, space = kind.track(suite, unit, runs.records[0].seed), kind.space(suite)
     return {
         "label": f"{label}{', on the table' if unit.row.on_table else ''}",
         "dataset": unit.dataset,
@@ -32,12 +31,13 @@ def _unit(stored: Stored, runs: UnitRuns, label: str, most: int) -> dict[str, An
         "axis": track.axis,
         "log": track.logarithmic,
         "spent": of_kind.spent(suite),
-        "runs": [_run(stored, runs, track, space, run) for run in runs.records[:most]],
+        "runs": [_run(stored, runs, space, run) for run in runs.records[:most]],
     }
 
 
-def _run(stored: Stored, runs: UnitRuns, track: Track, space: Space, run: Run) -> dict[str, Any]:
+def _run(stored: Stored, runs: UnitRuns, space: Space, run: Run) -> dict[str, Any]:
     """Return one run: its curve, what it found, and what is to be told of it."""
+    track = stored.kind.track(stored.suite, runs.unit, run.seed)
     spent = spent_at(runs, run)
     curve = [(at, track.value(point)) for at, point in zip(spent, run.curve, strict=True)]
     shown = run.curve[-1].genotype if track.logarithmic else run.genotype

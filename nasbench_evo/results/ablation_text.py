@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.files import plain, write_json, write_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, effects, paired, show
+from nasbench_evo.results.measures import STUDIED, Measured, meaning
+from nasbench_evo.results.rows import mean_intervals
 
 
 def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
@@ -157,6 +159,44 @@ def factor_section(
     return Section(title, tuple(figures), tuple(sentences(factor, found, runs))), found
 
 
+_IN_TABLE = ("regret", "returned_regret")  # before what repeating the runs shows
+
+
+def measured_section(
+    factor: Factor, rows: Sequence[Measured], labels: Mapping[str, str]
+) -> Section | None:
+    """Return a table of what single runs of a factor's levels show; None without replayed runs.
+
+    `rows` are measures of the suite, `labels` the labels of its rows there.
+    """
+    levels = {labels[level.row]: level.text for level in factor.levels}
+    mine = [row for row in rows if row.row in levels]
+    names = [n for n in dict.fromkeys(n for row in mine for n in row.measures) if n in STUDIED]
+    if not names:
+        return None
+    ended = any("returned_regret" in row.measures for row in mine)
+    shown = [*(_IN_TABLE if ended else _IN_TABLE[:1]), *names]
+    lines = [("data set", "setting", *(_head(name) for name in shown))]
+    for row in sorted(mine, key=lambda one: list(levels).index(one.row)):
+        cells = [_mean(list(row.by_seed(name).values())) for name in shown]
+        lines.append((row.dataset, levels[row.row], *cells))
+    title = f"What single runs of {factor.algorithm} ({factor.preset}) show"
+    return Section(title, table=tuple(lines))
+
+
+def _head(name: str) -> str:
+    words, unit = meaning(name)
+    return f"{words} ({unit})" if unit else words
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Return a mean with its 95% bootstrap interval; empty without values."""
+    if len(values) < 2:
+        return ""
+    ((mean, low, high),) = mean_intervals([np.array(values)])
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}] (n={len(values)})"
+
+
 def to_markdown(name: str, description: str, sections: Sequence[Section], notes: list[str]) -> str:
     """Return the text of ablation.md; images are named relative to it."""
     lines = [f"# {name}", "", description, ""]
@@ -164,18 +204,22 @@ def to_markdown(name: str, description: str, sections: Sequence[Section], notes:
     lines += ["runs. Regret is of the mean validation accuracy over a cell's trials.", ""]
     lines += [line for note in notes for line in (f"Note: {note}", "")]
     for section in sections:
-        lines += [f"## {section.title}", ""]
-        for file, caption in section.figures:
-            lines += [f"![{caption}]({file}.png)", ""]
-        lines += [f"- {sentence}" for sentence in section.said]
-        lines += [""] if section.said else []
-        if section.table:
-            lines += [
-                "| " + " | ".join(section.table[0]) + " |",
-                "|---" * len(section.table[0]) + "|",
-            ]
-            lines += ["| " + " | ".join(row) + " |" for row in section.table[1:]] + [""]
+        lines += section_lines(section)
     return "\n".join(lines)
+
+
+def section_lines(section: Section) -> list[str]:
+    """Return a section as lines of Markdown; images are named relative to the file."""
+    lines = [f"## {section.title}", ""]
+    for file, caption in section.figures:
+        lines += [f"![{caption}]({file}.png)", ""]
+    lines += [f"- {sentence}" for sentence in section.said]
+    lines += [""] if section.said else []
+    if section.table:
+        head, *rows = section.table
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return lines
 
 
 def to_json(name: str, found: Sequence[Effect], sections: Sequence[Section]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.evaluators import settings
 from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement, by_training
@@ -149,10 +150,22 @@ class Training(Kind):
             said["training and measuring"] = f"{run.simulated_seconds:,.1f} s"
         return said
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the accuracy of the incumbent as its search saw it."""
         axis = "validation accuracy as seen (%)"
         return Track("Accuracy of the incumbent as seen", axis, "valid_accuracy_as_seen", as_seen)
+
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return what was seen, what the fresh trainings of each run gave, and what was spent."""
+        every = [self.facts(found.suite, runs.unit, run) for run in runs.records]
+        return {
+            "seen": [one["seen"] for one in every],
+            "final_valid": [one["final_valid"] for one in every],
+            "final_test": [one["final_test"] for one in every],
+            "evaluations": [run.evaluations for run in runs.records],
+        }
 
     def where(self, suite: Suite) -> str:
         """Return the space and the devices in words."""
@@ -233,6 +246,15 @@ class Standalone(Training):
         compare([group for group in groups if group.facts["last"]])
         kind.labelled(groups)
         return Findings(suite, collected, made(self.columns, groups))
+
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return also what was seen at each checkpoint."""
+        *marks, _ = found.suite.marks
+        path = curves(runs, marks, as_seen)
+        seen = {f"seen@{mark:.10g}": path[:, i] for i, mark in enumerate(marks)}
+        return {**seen, **super().known_of_runs(found, runs, dataset)}
 
     def space(self, suite: Suite) -> Space:
         """Return the space; raise InputError for settings that do not fit."""

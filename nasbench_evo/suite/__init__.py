@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
+from nasbench_evo.suite.files import CLAIMS, PUBLISHED, bundled, bundled_folders, find, load
 from nasbench_evo.suite.kinds import identity, require_table, sha256, table_of, units
 from nasbench_evo.suite.kinds import of as kind_of
 from nasbench_evo.suite.model import Entry, Suite
@@ -18,6 +18,7 @@ from nasbench_evo.suite.units import (
 )
 
 __all__ = [
+    "CLAIMS",
     "PUBLISHED",
     "Entry",
     "Row",

@@ -12,7 +12,9 @@ from nasbench_evo.suite.kinds import of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import named, rows
 
-PUBLISHED = "published.toml"  # lies among the suites, but holds published results
+# They lie among the suites, but hold published results, and what is claimed of them.
+PUBLISHED = "published.toml"
+CLAIMS = "claims.toml"
 # The keys of what is nested in a suite.
 _MODELS: dict[str, type[BaseModel]] = {
     "rows": Entry,
@@ -78,7 +80,7 @@ def find(name: str) -> Path:
 def bundled() -> dict[str, Path]:
     """Return the suites that the package brings, by name."""
     files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
-    return {file.stem: file for file in files if file.name != PUBLISHED}
+    return {file.stem: file for file in files if file.name not in (PUBLISHED, CLAIMS)}
 
 
 def bundled_folders() -> list[Path]:

@@ -12,6 +12,7 @@ from nasbench_evo.figures.suites import (
     accuracy,
     final,
     final_accuracy,
+    landmarks,
     regret,
     relaxation,
     supernet,
@@ -63,6 +64,11 @@ def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
             yield f"relaxation{suffix}", partial(relaxation.figure, own)
 
 
+def _landmarks(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
+    if landmarks.has(found.suite, found.collected):
+        yield "landmarks", partial(landmarks.figure, found.suite, found.collected)
+
+
 FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "regret": _regret,
     "final": _final,
@@ -71,6 +77,7 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "final_accuracy": _final_accuracy,
     "shared_weights": _shared_weights,
     "relaxation": _relaxation,
+    "landmarks": _landmarks,
 }
 
 

@@ -11,7 +11,7 @@ from nasbench_evo import tables
 from nasbench_evo.figures import style
 from nasbench_evo.results.kind import spent
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.on_table import regret_curves, searched_for
+from nasbench_evo.results.on_table import maximised, regret_curves, searched_for
 from nasbench_evo.results.rows import BASELINE, mean_intervals
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Suite
@@ -90,6 +90,8 @@ def caption(suite: Suite, n: int, *, reduced: bool = False) -> str:
         "below has reached zero regret in every run, one that comes from above it started from "
         "poor cells."
     )
+    if maximised(suite):
+        text += f" {' '.join(maximised(suite))}"
     if suite.report_on:
         text += f" Searched on {suite.datasets[0]}."
     return text + (" Of each algorithm the best row is drawn." if reduced else "")
