@@ -47,7 +47,7 @@ def retrain(
     with execution.writable(folder):
         with progress("trainings", replay.number(stored, asked), 0) as advance:
             study = replay.retrain(stored, asked, advance)
-        paths = analysis.write(study, folder) + figures.draw(study, folder)
+        paths = analysis.write(study, folder, stored.suite.name) + figures.draw(study, folder)
     if as_json:
         out(json.dumps(study.to_json(), indent=1))
     else:

@@ -18,7 +18,7 @@ from nasbench_evo.evaluators import probing, settings
 from nasbench_evo.evaluators.specifications import training_module
 from nasbench_evo.execution import journals
 from nasbench_evo.results.folder import Stored
-from nasbench_evo.results.labels import short_labels
+from nasbench_evo.results.labels import ON_TABLE, row_labels
 from nasbench_evo.results.ranking import final_genotypes, standalone_accuracy
 from nasbench_evo.results.retrained import SHARED, TABLE, Final, SharedRanking, Study, Training
 from nasbench_evo.results.runs import Run, UnitRuns
@@ -74,8 +74,9 @@ def retrain(stored: Stored, asked: Trainings, progress: Progress = lambda traini
         for genotypes, n in wanted:
             for one in _trained(stored, genotypes, n, epochs, asked.workers, progress):
                 trainings[one[:3]] = one
-    dataset = stored.suite.datasets[0]
-    return Study(dataset, probes, finals, rankings, list(trainings.values()))
+    suite = stored.suite
+    values = list(trainings.values())
+    return Study(suite.datasets[0], suite.first_seed, probes, finals, rankings, values)
 
 
 def _check(suite: Suite) -> Truth:
@@ -97,10 +98,8 @@ def _distinct(finals: Sequence[Final]) -> list[Genotype]:
 def _labelled(stored: Stored) -> list[tuple[str, UnitRuns]]:
     """Return the units that have runs, labelled: a search and its twin on the table alike."""
     present = [runs for runs in stored.collected if runs.records]
-    of_weights = [runs for runs in present if not runs.unit.row.on_table]
-    names = short_labels([runs.unit.row for runs in of_weights])
-    known = {runs.unit.row.configured: name for runs, name in zip(of_weights, names, strict=True)}
-    return [(known.get(r.unit.row.configured, r.unit.row.label), r) for r in present]
+    labels = row_labels(stored.collected)
+    return [(labels[runs.unit.row].removesuffix(ON_TABLE), runs) for runs in present]
 
 
 def _finals(stored: Stored) -> list[Final]:

@@ -27,11 +27,15 @@ from nasbench_evo.analysis.statistics import (
 )
 from nasbench_evo.files import csv_text, plain_fields, write_json, write_text
 from nasbench_evo.randomness import stream
+from nasbench_evo.results import measures
+from nasbench_evo.results.labels import ON_TABLE
+from nasbench_evo.results.measures import Measured, measured
 from nasbench_evo.results.weight_sharing import wilcoxon_signed_rank
 from nasbench_evo.spaces import Genotype, NASBench201, isomorphism
 
 _RESAMPLES = 1000
 SHARED, TABLE = "shared weights", "table"
+_TAUS = {"recalibrated": "fresh_tau", "running": "fresh_tau_running"}  # names of measures
 
 
 class Final(NamedTuple):
@@ -131,6 +135,7 @@ class Study:
     """All that is known of a suite's searches after fresh trainings."""
 
     dataset: str
+    first_seed: int
     probes: Sequence[Genotype]
     finals: Sequence[Final]
     rankings: Sequence[SharedRanking]
@@ -234,6 +239,32 @@ class Study:
             found.append(Reference(epochs, len(rows), single, _tau(*halves)))
         return found
 
+    def measures(self) -> list[Measured]:
+        """Return what is known of every run, see `results.measures`; N of a name are epochs."""
+        values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+        for final in self.finals:
+            known = values.setdefault((final.label, final.searched), {})
+            for epochs in self.lengths:
+                fresh = fmean(self.fresh(final.genotype, epochs))
+                known.setdefault(f"fresh@{epochs}", {})[final.seed] = fresh
+        for epochs in self.lengths:
+            truth = np.array([fmean(self.fresh(probe, epochs)) for probe in self.probes])
+            for one in self.rankings:
+                if one.batch_norm not in _TAUS:
+                    continue
+                known = values.setdefault((one.label, SHARED), {})
+                tau = _tau(np.array(one.accuracies), truth).estimate
+                known.setdefault(f"{_TAUS[one.batch_norm]}@{epochs}", {})[one.seed] = tau
+        found = []
+        for (label, searched), known in values.items():
+            seeds = sorted({seed for some in known.values() for seed in some})
+            row = label + (ON_TABLE if searched == TABLE else "")
+            ordered = {
+                name: [some.get(seed, math.nan) for seed in seeds] for name, some in known.items()
+            }
+            found.append(measured(row, self.dataset, self.first_seed, seeds, ordered))
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return what the study says, plain JSON; NaN is null."""
         return {
@@ -260,8 +291,8 @@ def sentences(study: Study) -> list[str]:
     return found
 
 
-def write(study: Study, folder: Path) -> list[Path]:
-    """Write retrained.json and the values behind it: trainings, final cells, shared accuracies."""
+def write(study: Study, folder: Path, name: str) -> list[Path]:
+    """Write retrained.json and the values behind it, and replayed.json of the suite `name`."""
     space = NASBench201()
     named = space.format
     tables: dict[str, tuple[list[str], Iterable[Iterable[Any]]]] = {
@@ -282,7 +313,8 @@ def write(study: Study, folder: Path) -> list[Path]:
             ],
         ),
     }
-    paths = [write_text(folder / name, csv_text(*content)) for name, content in tables.items()]
+    paths = [write_text(folder / file, csv_text(*content)) for file, content in tables.items()]
+    paths.append(measures.write(folder / measures.REPLAYED, name, study.measures()))
     return [write_json(folder / "retrained.json", study.to_json()), *paths]
 
 

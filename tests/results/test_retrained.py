@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasbench_evo.figures import retrained as figures
-from nasbench_evo.results import retrained
+from nasbench_evo.results import measures, retrained
 from nasbench_evo.results.retrained import SHARED, TABLE, Final, SharedRanking, Study, Training
 from nasbench_evo.spaces import NASBench201
 
@@ -42,7 +42,7 @@ def study() -> Study:
         SharedRanking("ws", 1, 100, "fair", "recalibrated", tuple(map(float, turned))),
         SharedRanking("ws", 0, 100, "fair", "running", tuple(map(float, turned))),
     ]
-    return Study("digits", PROBES, finals, rankings, trainings((10, 30)))
+    return Study("digits", 0, PROBES, finals, rankings, trainings((10, 30)))
 
 
 def test_a_found_cell_is_judged_by_its_fresh_trainings_and_not_by_what_was_recorded(
@@ -75,13 +75,13 @@ def test_taus_are_means_over_supernets_for_each_mode_and_length(study: Study) ->
 def test_the_reference_counts_cells_that_compute_the_same_once(study: Study) -> None:
     twin = (2, 0, 0, 1, 0, 0)  # its first edge leads nowhere
     more = [Training(twin, 10, trial, 10.0, 10.0) for trial in range(2)]
-    (reference,) = Study("digits", [*PROBES, twin], [], [], [*trainings(), *more]).references()
+    (reference,) = Study("digits", 0, [*PROBES, twin], [], [], [*trainings(), *more]).references()
     assert reference.cells == len(PROBES)
     assert reference.single.estimate == pytest.approx(1.0)
 
 
 def test_files_hold_genotypes_and_every_training(study: Study, tmp_path: Path) -> None:
-    retrained.write(study, tmp_path)
+    retrained.write(study, tmp_path, "weight_sharing")
     content = json.loads((tmp_path / "retrained.json").read_text())
     assert content["judged"][0]["fresh"] == pytest.approx(71.0)
     with (tmp_path / "retrained_finals.csv").open() as file:
@@ -89,6 +89,10 @@ def test_files_hold_genotypes_and_every_training(study: Study, tmp_path: Path) -
     assert {row["arch"] for row in rows} == {SPACE.format(FOUND), SPACE.format(RECORDED)}
     with (tmp_path / "retrained_trainings.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(study.trainings)
+    rows = {row.row: row.measures for row in measures.read(tmp_path)}
+    assert rows["genetic_nas"]["fresh@30"] == [73.0] * 3
+    assert rows["genetic_nas, on the table"]["fresh@10"] == [61.0] * 3
+    assert rows["ws"]["fresh_tau@10"] == [1.0, -1.0]
 
 
 def test_the_figure_has_a_panel_for_each_mode_and_length_of_the_truth(study: Study) -> None:
