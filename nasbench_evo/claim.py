@@ -17,14 +17,16 @@ from nasbench_evo.algorithms import get as algorithm
 from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.evaluators.journal import FILE as JOURNAL
+from nasbench_evo.evaluators.watched import FILE as PROGRESS
 from nasbench_evo.files import canonical
 from nasbench_evo.provenance import code_of, differences
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
-from nasbench_evo.suite import Suite, identity, named, resolved
+from nasbench_evo.suite import Suite, identified, identity, name_objective, named, resolved
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 ROWS = "rows"  # in the store: of algorithms of other people's code, with their hyper-parameters
+OBJECTIVES = "objectives"  # in the store: what an objective of other people's code is
 _LOCK = ".lock"
 _CODES = "codes"
 
@@ -65,10 +67,18 @@ def opened(
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Make a folder for files that are not runs; writing errors inside become InputError."""
+    """Make a folder for files that are not runs; writing errors inside become InputError.
+
+    Where an error leaves it as empty as it was made it goes again.
+    """
     try:
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            if new:
+                _remove_empty(folder)
     except OSError as error:
         raise InputError(
             f"Cannot write results to {folder}: {error.strerror or error}. Choose another --out."
@@ -100,7 +110,7 @@ def _discard_trainings(folder: Path) -> None:
         if not re.fullmatch("[0-9a-f]{16}", unit.name) or unit.is_symlink():
             continue
         for run in unit.glob("seed-*"):
-            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt")):
+            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt"), *run.glob(PROGRESS)):
                 file.unlink()
             _remove_empty(run)
         _remove_empty(unit)
@@ -138,6 +148,8 @@ def _claim(suite: Suite, folder: Path, store: Store, *, strict: bool) -> None:
     outside = resolved(suite)
     if outside:
         store.set_meta(ROWS, canonical(outside))
+    if suite.own:
+        store.set_meta(OBJECTIVES, canonical(identified(suite)))
     store.set_meta("suite", identity(suite))
     store.set_meta("seeds", str(suite.seeds))
 
@@ -146,12 +158,15 @@ def read_by_name(suite: Suite, store: Store | None) -> None:
     """Have the rows of a suite read without importing what a results folder, or a file, names."""
     if store is None:
         named(suite, None)
+        name_objective(suite, None)
         return
     try:
         known = [Resolved(*row) for row in json.loads(store.get_meta(ROWS) or "[]")]
+        objectives = dict(json.loads(store.get_meta(OBJECTIVES) or "{}"))
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{store.path}: its rows cannot be read: {error}.") from error
     named(suite, known)
+    name_objective(suite, objectives)
 
 
 def codes(store: Store) -> list[dict[str, Any]]:

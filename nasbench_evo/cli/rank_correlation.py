@@ -244,7 +244,7 @@ def _print(found: RankCorrelation, reference: RankCorrelation | None, x: Values,
         row = [_label(name, y.unit), _cell(interval), str(found.n)]
         row += ["", ""] if reference is None else [_cell(reference[name]), str(reference.n)]
         grid.add_row(*row)
-    tables(120).print(grid)
+    tables().print(grid)
 
 
 def _say_ties(cuts: Sequence[Threshold]) -> None:
