@@ -50,8 +50,7 @@ def tau_study(agreements: list[Agreement], references: list[Reference]) -> Figur
         axes.set_title(f"BatchNorm: {mode}", fontsize=style.text(9))
     for axes in grid[-1]:
         axes.set_xlabel("epochs of the supernet")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=style.text(8))
+    style.legend(drawing)
     first = agreements[0]
     style.note(
         drawing,
@@ -148,7 +147,7 @@ def cells(judged: list[Judged]) -> Figure:
     )
     axes.invert_yaxis()
     axes.set_xlabel("validation accuracy of the final cells (%)")
-    drawing.legend(loc="outside upper left", ncols=3, fontsize=style.text(8))
+    style.legend(drawing)
     first = judged[0]
     style.note(
         drawing,
