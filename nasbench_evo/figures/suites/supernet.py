@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.figures import rank_correlation, style
+from nasbench_evo.names import in_files
 from nasbench_evo.results.labels import short_labels
 from nasbench_evo.results.ranking import Ranking, retest_reference
 from nasbench_evo.results.runs import UnitRuns
@@ -36,7 +37,7 @@ def drawings(
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield file name and drawing of what the runs have data for."""
     for dataset in suite.datasets:
-        suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
+        suffix = f"_{in_files(dataset)}" if len(suite.datasets) > 1 else ""
         of_weights = [
             runs
             for runs in collected
@@ -75,7 +76,7 @@ def _of_rankings(
     }
     tau = None if reference is None else reference["kendall_tau"]
     yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, reference=tau)
-    names = _file_names([row.algorithm for row in rows])
+    names = _file_names([in_files(row.shown) for row in rows])
     for name, label, ranking in zip(names, curves, rankings, strict=True):
         yield f"scatter_{name}{suffix}", partial(_scatter, ranking, label)
 
