@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER, Evaluator
 from nasbench_evo.evaluators.objective import reported
+from nasbench_evo.evaluators.specifications import SupernetOptions
 from nasbench_evo.evaluators.watched import Counter, Watched
 from nasbench_evo.files import canonical
 from nasbench_evo.incumbents import RULES, incumbent_accuracies, incumbents
@@ -24,6 +25,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 _SEEDS_PER_TASK = 20  # start-up is paid once a task; fewer tasks leave a worker idle at the end
 # Notes of a record that hold data.
 REPORT = "report"  # the final trainings of a run
+UNTAUGHT = "untaught"  # the same without the teacher that those had
+NETWORK = "network"  # how big the network is that they trained
 RETURNED = "returned"
 INCUMBENTS = "incumbents"
 CLOCK = "clock"  # simulated seconds at each point of the curve
@@ -43,6 +46,22 @@ class Task:
     def trains(self) -> bool:
         """Whether its runs train networks: minutes to days each, not milliseconds."""
         return self.unit.training is not None
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether its runs train a supernet each, on one device."""
+        return isinstance(self.unit.training, SupernetOptions)
+
+    def at(self, slot: int) -> Task:
+        """Return the task as the worker of that number runs it: a supernet on a device of its own.
+
+        That is one of those that the suite has; what comes out does not depend on which.
+        """
+        training = self.unit.training
+        if not isinstance(training, SupernetOptions):
+            return self
+        device = training.devices[slot % len(training.devices)]
+        return replace(self, unit=replace(self.unit, training=replace(training, devices=(device,))))
 
     @property
     def needs_gpu(self) -> bool:
@@ -152,8 +171,14 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     notes[INCUMBENTS] = {rule: result.recommended(rule) for rule in RULES}
     if task.trains:
         trainer = task.unit.trainer(task.folder, task.workers)
-        final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
+        taught = TEACHER in result.notes
+        final = trainer.report(result.genotype, seed, taught=taught)
         notes[REPORT] = [trained.plain() for trained in final]
+        if taught:  # the same networks with the same seeds, to see what the teacher changes
+            alone = trainer.report(result.genotype, seed)
+            notes[UNTAUGHT] = [trained.plain() for trained in alone]
+        if final:
+            notes[NETWORK] = trainer.size(result.genotype)
     return notes
 
 
