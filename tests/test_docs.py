@@ -21,7 +21,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 _BLOCK = re.compile(
     r"(?:<!-- (?P<note>[^\n]*) -->\n *)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL
 )
-EXECUTED = ("quickstart", "own_table", "suites", "coming_from")
+EXECUTED = ("quickstart", "own_table", "objectives", "suites", "coming_from")
 _NOT = "not executed: "  # and why
 
 

@@ -84,6 +84,10 @@ class GeneticNAS(Algorithm):
         """
         return self.variant == "as_published_code"
 
+    def shared_only(self) -> str:
+        """Return that random paths mean something with shared weights only."""
+        return f"random_paths={self.random_paths}" if self.random_paths else ""
+
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Alternate an epoch of path training with generations of the genetic algorithm.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
@@ -58,6 +59,10 @@ app.command("train")(training.train)
 app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)
 app.add_typer(table.app, name="table")
+for _command in (*app.registered_commands, *table.app.registered_commands):
+    # Lines of a docstring are as long as those of the source: a terminal has others.
+    _paragraphs = inspect.cleandoc(_command.callback.__doc__ or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(text.split()) for text in _paragraphs)
 
 
 def _version(show: bool) -> None:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.conclusion import conclude
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import out, polled, progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -206,7 +206,7 @@ def _execute(
         say(f"Resuming: {work.done}/{work.total} done")
     started = time.monotonic()
     try:
-        with _terminable(), progress("runs", work.total, work.done) as advance:
+        with _terminable(), _progress(work) as advance:
             report = execution.execute(
                 work,
                 store,
@@ -221,6 +221,20 @@ def _execute(
         raise typer.Exit(code) from None
     report.seconds = time.monotonic() - started
     return report
+
+
+@contextmanager
+def _progress(work: Plan) -> Iterator[Callable[[int], None]]:
+    """Show how far the runs are: of those that train, by what is trained in them so far."""
+    from nasbench_evo import execution
+
+    if not any(task.trains for task in work.tasks):
+        with progress("runs", work.total, work.done) as advance:
+            yield advance
+        return
+    label = "epochs" if all(task.unit.epochs for task in work.tasks) else "trainings"
+    with polled(label, lambda: execution.trained(work)):
+        yield lambda runs: None
 
 
 @contextmanager

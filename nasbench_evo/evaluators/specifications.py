@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.evaluators.base import Trainer
+from nasbench_evo.evaluators.base import Evaluator, Trainer
+from nasbench_evo.evaluators.objective import StandIn, made
 from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.external import is_imported, is_outside
 from nasbench_evo.spaces import Space
 
 
@@ -76,6 +78,52 @@ class SupernetOptions:
             final=None if final is None else final.make(dataset, None, workers),
         )
         return made
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """An objective of somebody's own code; `settings` is canonical JSON."""
+
+    evaluator: str  # package.module:Class
+    space: str  # a name, or package.module:Class
+    settings: str = "{}"
+
+    @property
+    def imported(self) -> bool:
+        """Whether all code that it names is imported already."""
+        return all(is_imported(name) for name in (self.evaluator, self.space) if is_outside(name))
+
+    def make(self, dataset: str) -> Evaluator:
+        """Return the evaluator; raise InputError for what is no objective, or does not fit."""
+        from nasbench_evo import spaces
+
+        values = json.loads(self.settings)
+        found: Evaluator = made(self.evaluator, dataset, spaces.get(self.space), values)
+        return found
+
+
+_KNOWN: dict[tuple[ObjectiveOptions, str], Evaluator] = {}  # stand-ins and the like
+
+
+def objective(options: ObjectiveOptions, dataset: str) -> Evaluator:
+    """Return the evaluator of an objective, kept for the next run of this process.
+
+    While a results folder is read it is a stand-in, unless its modules are imported already.
+    """
+    known = _KNOWN.get((options, dataset))
+    if known is not None and (type(known) is not StandIn or not options.imported):
+        return known
+    return _made(options, dataset)
+
+
+@lru_cache(maxsize=8)
+def _made(options: ObjectiveOptions, dataset: str) -> Evaluator:
+    return options.make(dataset)
+
+
+def stand_in(options: ObjectiveOptions, dataset: str, evaluator: Evaluator) -> None:
+    """Let `objective` return an evaluator for some options and a data set."""
+    _KNOWN[options, dataset] = evaluator
 
 
 @lru_cache(maxsize=8)

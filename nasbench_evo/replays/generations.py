@@ -26,6 +26,7 @@ from nasbench_evo.results.measures import Measured
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
+from nasbench_evo.telling import tell
 
 Array = NDArray[np.float64]
 PRINTED = (0, 1, 2, 3, 5, 8, 10, 20, 30, 40, 50)  # generations of Genetic CNN's Table 1
@@ -126,7 +127,9 @@ def _of_generations(found: Sequence[Generation[int]], quality: Array) -> dict[st
 
 def of_runs(runs: UnitRuns, most: int = 100) -> list[Replayed]:
     """Repeat the first `most` stored runs, each checked against its trace."""
-    return [replay(runs.unit, run.seed, run.trace_sha256) for run in runs.records[:most]]
+    found = [replay(runs.unit, run.seed, run.trace_sha256) for run in runs.records[:most]]
+    tell(f"generations of {runs.unit.row.label} on {runs.unit.dataset}")
+    return found
 
 
 def measured(runs: UnitRuns, label: str, first_seed: int, found: Sequence[Replayed]) -> Measured:

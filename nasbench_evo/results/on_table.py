@@ -248,7 +248,7 @@ class OnTable(Kind):
         size = table.size(unit.dataset, last.genotype)
         said = {
             "regret": f"{regret_of(table, unit.dataset)(last):.3f} percentage points",
-            "found after": _found_after(last, run),
+            "found after": kind.found_after(run),
         }
         if size is not None:
             said["parameters"] = f"{size / 1e6:.3f} million"
@@ -303,7 +303,7 @@ class OnTable(Kind):
         """Return table and budget."""
         words = ["--table", unit.table] if unit.table != DEFAULT_TABLE else []
         words += ["--held-out"] if unit.held_out else []
-        return words + budget_options(unit)
+        return words + kind.budget_options(unit)
 
     def scope(self, suite: Suite) -> str:
         """Return the budget and the table."""
@@ -399,12 +399,6 @@ def _protocols(suite: Suite) -> dict[str, Any]:
         "searched": {"datasets": suite.datasets, "epochs": searched.epochs},
         "reported": {d: table.protocol(d) for d in suite.reported},
     }
-
-
-def _found_after(last: Point, run: Run) -> str:
-    if last.seconds is None:
-        return f"{last.spent:g} of {run.evaluations:g} evaluations"
-    return f"{last.seconds:,.0f} of {run.simulated_seconds:,.0f} simulated seconds"
 
 
 def searched_for(suite: Suite, dataset: str, collected: Sequence[UnitRuns]) -> list[UnitRuns]:
@@ -513,12 +507,3 @@ def _test_of(table: Table, dataset: str) -> Callable[[Point], float]:
         return lambda point: math.nan
     means, index = table.mean_test_accuracy[table.row(dataset)], table.space.index
     return lambda point: float(means[index(point.genotype)])
-
-
-def budget_options(unit: Unit) -> list[str]:
-    """Return the options of `nasbench-evo search` that give a unit's budget."""
-    budget = unit.budget
-    words = ["--evaluations", f"{budget.evaluations:g}"] if budget.evaluations else []
-    if budget.seconds and math.isfinite(budget.seconds):
-        words += ["--simulated-seconds", f"{budget.seconds:g}"]
-    return words

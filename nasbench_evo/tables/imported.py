@@ -85,6 +85,17 @@ def load(name: str, epochs: int | None = None) -> Table:
     return _load(path, path.stat().st_mtime_ns, name, epochs)
 
 
+def load_file(path: Path, epochs: int | None = None) -> Table:
+    """Return the table in a file that an import made, wherever it lies; called as the file is.
+
+    Raises InputError where there is no such file or length, DataError for a damaged file.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no table {path}. Give the path of a .table file, or a name.")
+    name = path.name.removesuffix(_SUFFIX)
+    return _load(path, path.stat().st_mtime_ns, name, epochs)
+
+
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     file = sound.check_fields(container.read(path))
@@ -356,11 +367,13 @@ def import_path(
     elif path.is_dir():
         transnas.refuse_part(part, path)
         read_folder(path, collector, progress)
-    elif path.suffix.lower() == ".json" and (root := transnas.read_json(path)) is not None:
-        transnas.collect(root, collector, part or "micro")
     elif path.suffix.lower() in sheets.ENDINGS:
-        transnas.refuse_part(part, path)
-        tabular.read(path, collector, reading)
+        root: Any = sheets.json_root(path) if path.suffix.lower() == ".json" else None
+        if root is not None and transnas.is_root(root):
+            transnas.collect(root, collector, part or "micro")
+        else:
+            transnas.refuse_part(part, path)
+            tabular.read(path, collector, reading, root)
     else:
         costs = read_file(path, collector, progress, part)
     if onto is not None and costs is None:

@@ -20,6 +20,8 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "telling",
+    "external",
     "names",
     "lifetime",
     "randomness",

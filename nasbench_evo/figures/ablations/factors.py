@@ -46,7 +46,7 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
         axes.set_xlabel(_axis_name(factor))
     grid[0][0].legend(fontsize=style.text(7.5), loc="best")
     drawing.suptitle(
-        f"{factor.algorithm} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
+        f"{factor.shown} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
     )
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
@@ -98,7 +98,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str, *, ended: bool
     if not finals:
         return
     mean, low, high = (np.array(part) for part in zip(*mean_intervals(finals), strict=True))
-    colour = style.colour(factor.algorithm)
+    colour = style.colour(factor.shown)
     axes.errorbar(
         there,
         mean,
@@ -110,7 +110,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str, *, ended: bool
         linewidth=1.2,
         elinewidth=1.4,
         capsize=3,
-        label=factor.algorithm,
+        label=factor.shown,
     )
     if factor.reference in there:
         own = mean[there.index(factor.reference)]
@@ -170,7 +170,7 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
         loc="outside upper left",
         ncols=2 * len(datasets),
         fontsize=style.text(8),
-        title=f"{factor.algorithm} ({factor.preset})",
+        title=f"{factor.shown} ({factor.preset})",
         alignment="left",
     )
     text = (
@@ -245,7 +245,7 @@ def heat_map(
     axes.spines[:].set_visible(False)
     drawing.colorbar(image, label="mean regret (percentage points)")
     what = "what it ended with" if ended else "the best that it saw"
-    axes.set_title(f"{factor.algorithm}, {dataset}: {what}", loc="left", fontsize=style.text(9))
+    axes.set_title(f"{factor.shown}, {dataset}: {what}", loc="left", fontsize=style.text(9))
     of_what = "of what the algorithm ended with " if ended else ""
     text = (
         f"Mean final regret {of_what}in percentage points over {_seeds(factor, runs)} paired "

@@ -8,7 +8,6 @@ on each edge by target node (0 none, 1 skip, 2 convolution 1x1, 3 convolution 3x
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
-from nasbench_evo.tables.importing.sheets import JSON_BYTES
 from nasbench_evo.tables.importing.trainings import Trial
 
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -68,17 +66,6 @@ WORDS = (
 def is_root(root: Any) -> bool:
     """Return whether the content of a file is this benchmark's."""
     return type(root) is dict and all(key in root for key in _KEYS)
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file if it is this benchmark's, None if it is anything else."""
-    if path.stat().st_size > JSON_BYTES:
-        return None
-    try:
-        root = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError):
-        return None  # what reads tables of one's own says what is wrong
-    return root if is_root(root) else None
 
 
 def refuse_part(part: str | None, path: Path) -> None:
