@@ -148,10 +148,12 @@ def shared_out(work: Plan, workers: int, devices: Sequence[str]) -> int:
     """Return how many runs of trainings go at a time, and give each run its share of processes.
 
     On CPUs runs go side by side; what is left over trains the individuals of each. On other
-    devices runs go one after the other, each with one process a device.
+    devices supernets go side by side, one a device, and other runs one after the other, each with
+    one process a device.
     """
     if list(devices) != ["cpu"]:
-        return 1
+        shared = all(task.shares_weights or not task.trains for task in work.tasks)
+        return max(1, min(workers, len(devices))) if shared else 1
     side_by_side = max(1, min(workers, len(work.tasks)))
     share = max(1, workers // side_by_side)
     work.tasks[:] = [dataclasses.replace(task, workers=share) for task in work.tasks]

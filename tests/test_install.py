@@ -78,6 +78,7 @@ def test_the_sdist_is_complete(built: tuple[Path, Path]) -> None:
         "README.md",
         "LICENSE",
         "constraints.txt",
+        "constraints-hashed.txt",
         "tox.ini",
     } <= names
     assert {name for name in tracked("tests") if name.endswith(".py")} <= names

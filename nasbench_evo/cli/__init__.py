@@ -97,14 +97,15 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command that was given; say what a user can act on, and exit."""
+    """Run the command that was given; say what a user can act on, and exit.
+
+    Where the reader of stdout has gone, e.g. `| head`, typer ends it with 1 and without a word.
+    """
     try:
         app()
     except NasbenchEvoError as error:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
-        sys.exit(0)
     except MemoryError:
         say("Error: There is not enough memory for this. Ask for less, or use a larger machine.")
         sys.exit(InputError.exit_code)

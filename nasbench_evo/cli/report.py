@@ -44,15 +44,20 @@ def export(
         bool, typer.Option("--latex", help="summary.tex: tables for the booktabs package.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="summary.md.")] = False,
+    csv: Annotated[
+        bool,
+        typer.Option("--csv", help="runs.csv, and trajectories.csv: each change of an incumbent."),
+    ] = False,
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="summary.parquet and runs.parquet (extra: parquet).")
+        bool,
+        typer.Option("--parquet", help="The summary, runs and trajectories (extra: parquet)."),
     ] = False,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Scalars of every run (extra: tensorboard)."),
     ] = False,
 ) -> None:
-    """Write a results folder's summary for LaTeX, Markdown, Parquet or TensorBoard."""
+    """Write a results folder's summary and runs for LaTeX, Markdown, CSV, Parquet, TensorBoard."""
     from nasbench_evo.errors import InputError
     from nasbench_evo.report import export as exports
     from nasbench_evo.results.folder import read
@@ -62,13 +67,16 @@ def export(
         for kind, wanted in (
             (exports.write_latex, latex),
             (exports.write_markdown, markdown),
+            (exports.write_csv, csv),
             (exports.write_parquet, parquet),
             (exports.write_tensorboard, tensorboard),
         )
         if wanted
     ]
     if not chosen:
-        raise InputError("Nothing to export: add --latex, --markdown, --parquet or --tensorboard.")
+        raise InputError(
+            "Nothing to export: add --latex, --markdown, --csv, --parquet or --tensorboard."
+        )
     stored = read(folder)
     for kind in chosen:
         for path in kind(stored):

@@ -101,7 +101,12 @@ def run(
         _describe(chosen, folder)
         return
     if suites.kind_of(chosen).trains and scheduler is None:
-        _check_devices(chosen.devices)  # before anything is written
+        _check_devices(chosen)  # before anything is written
+    if suites.kind_of(chosen).shares_weights and len(chosen.devices) > 1 and engine != "processes":
+        raise InputError(
+            f"With --engine {engine} supernets train on one device; got "
+            f"{', '.join(chosen.devices)}. --engine processes gives each run one of several."
+        )
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
@@ -121,23 +126,29 @@ def run(
         )
 
 
-def _check_devices(devices: list[str]) -> None:
-    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
-    from nasbench_evo.evaluators.specifications import training_module
+def _check_devices(suite: Suite) -> None:
+    """Raise InputError for a device that is not there, or that rows cannot train on.
 
-    training_module()
-    from nasbench_evo.training.execution import check_device
+    Raises Unsupported where torch is missing.
+    """
+    from nasbench_evo.evaluators.specifications import check_devices
+    from nasbench_evo.suite import units
 
-    for device in devices:
-        check_device(device)
+    check_devices(suite.devices)
+    for unit in units(suite):
+        if unit.training is not None:
+            unit.trainer()
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
     from nasbench_evo.errors import InputError
+    from nasbench_evo.evaluators.specifications import check_shared_devices
     from nasbench_evo.suite import kind_of
 
     if not kind_of(suite).trains:
         raise InputError(f"--devices is for suites that train; {suite.name} reads a table.")
+    if kind_of(suite).shares_weights:
+        check_shared_devices(devices)
     return suite.model_copy(update={"devices": devices})
 
 

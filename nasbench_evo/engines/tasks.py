@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER, Evaluator
 from nasbench_evo.evaluators.objective import reported
+from nasbench_evo.evaluators.specifications import SupernetOptions
 from nasbench_evo.evaluators.watched import Counter, Watched
 from nasbench_evo.files import canonical
 from nasbench_evo.incumbents import RULES, incumbent_accuracies, incumbents
@@ -43,6 +44,22 @@ class Task:
     def trains(self) -> bool:
         """Whether its runs train networks: minutes to days each, not milliseconds."""
         return self.unit.training is not None
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether its runs train a supernet each, on one device."""
+        return isinstance(self.unit.training, SupernetOptions)
+
+    def at(self, slot: int) -> Task:
+        """Return the task as the worker of that number runs it: a supernet on a device of its own.
+
+        That is one of those that the suite has; what comes out does not depend on which.
+        """
+        training = self.unit.training
+        if not isinstance(training, SupernetOptions):
+            return self
+        device = training.devices[slot % len(training.devices)]
+        return replace(self, unit=replace(self.unit, training=replace(training, devices=(device,))))
 
     @property
     def needs_gpu(self) -> bool:

@@ -50,7 +50,8 @@ class SupernetOptions:
     """How the weights that a search shares are trained, and what it found after it.
 
     `settings` and `final` are canonical JSON: settings of the supernet, and of the standalone
-    trainings of the final genotype (None: it is not trained).
+    trainings of the final genotype (None: it is not trained). A run trains on the first of its
+    `devices`; an engine with workers gives each one of them.
     """
 
     space: str
@@ -66,13 +67,13 @@ class SupernetOptions:
 
         final = None
         if self.final is not None:
-            final = TrainingOptions(self.space, self.final, self.devices)
+            final = TrainingOptions(self.space, self.final, self.devices[:1])
         made: Trainer = training_module("supernet").supernet(
             self.space,
             dataset,
             self.epochs,
             read(SupernetSettings, json.loads(self.settings)),
-            devices=self.devices,
+            devices=self.devices[:1],
             folder=folder,
             probe=self.probe,
             final=None if final is None else final.make(dataset, None, workers),
@@ -173,14 +174,30 @@ def check_supernet(
     from nasbench_evo.evaluators.settings import Settings, SupernetSettings
 
     made = _checked(SupernetSettings, space, values, datasets, search=True)
-    if len(devices) != 1:
-        raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
+    check_shared_devices(devices)
     if final is not None:
         own = _checked(Settings, space, final, datasets, search=False)
         # the relaxations may differ: no final training has one
         if getattr(own, "cardinalities", None) != getattr(made, "cardinalities", None):
             raise InputError("The final trainings need the space of the supernet: same nodes.")
     return made
+
+
+def check_devices(devices: Sequence[str]) -> None:
+    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
+    training_module()
+    from nasbench_evo.training.execution import check_device
+
+    for device in devices:
+        check_device(device)
+
+
+def check_shared_devices(devices: Sequence[str]) -> None:
+    """Raise InputError for devices of several kinds: supernets differ by that, not by number."""
+    if len({device.split(":")[0] for device in devices}) != 1:
+        raise InputError(
+            f"Supernets of one suite train on one kind of device; got {', '.join(devices)}."
+        )
 
 
 def shared_settings(

@@ -152,6 +152,7 @@ def supernet(
         channels_last=chosen.channels_last,
         deterministic=chosen.deterministic,
     )
+    execution.check_device(devices[0])
     plan = SupernetPlan(
         data_of(chosen, space, dataset),
         made,

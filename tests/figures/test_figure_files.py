@@ -37,7 +37,7 @@ def stored(folder: Path) -> Stored:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> list[Path]:
-    return build.make(folder, ["png"], "paper")
+    return build.make(folder, ["png"], build.Page())
 
 
 def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
@@ -45,6 +45,9 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
     assert names == {
         "regret.png",
         "final.png",
+        "profile.png",
+        "improvement.png",
+        "run_ranks.png",
         "eigen_paper_primary_step.png",
         "eigen_paper_primary_step_progress.png",
         "genetic_cnn_paper_population_size_q_mutation_cifar10.png",
@@ -64,7 +67,7 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
 def test_the_same_runs_give_the_same_bytes_in_another_process(
     stored: Stored, folder: Path, tmp_path: Path, look: str, kinds: str
 ) -> None:
-    build.draw(stored, tmp_path, kinds.split(","), look)
+    build.draw(stored, tmp_path, kinds.split(","), build.Page(look))
     done = cli("figures", folder, "--format", kinds, "--style", look)
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in tmp_path.iterdir())

@@ -97,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_generations_are_drawn(folder: Path) -> None:
-    names = {path.name for path in build.make(folder, ["png"], "paper")}
+    names = {path.name for path in build.make(folder, ["png"], build.Page())}
     assert [name for name in names if name.endswith("_rate_progress.png")]
     text = (folder / "ablation.md").read_text()
     assert "Accuracy of the best of the population by round" in text

@@ -75,7 +75,7 @@ def test_eigen_counts_drop_outs_and_how_far_children_are(digits: Path) -> None:
 
 
 def test_figures_leave_them_beside_the_runs_and_say_them(digits: Path) -> None:
-    made = build.make(digits, ["png"], "paper")
+    made = build.make(digits, ["png"], build.Page())
     assert digits / "landmarks.png" in made
     known = {one.row: one for one in measures.read(digits)}
     assert len(known["eigen (paper, extinction=True)"].by_seed("dropped")) == 3

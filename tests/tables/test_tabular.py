@@ -252,6 +252,7 @@ BAD_JSON: dict[str, tuple[Any, str]] = {
     "two spellings": ('{"#1": 5, "334131": 6}', "entry 2: a second row for"),
     "above": ('{"#1": 500}', r"entry '#1': accuracy must be 0\.\.100"),
     "text": ('{"#1": "x"}', "entry '#1': accuracy: could not convert"),
+    "object": ('[{"arch": "#1", "valid": {}}]', "accuracy: float"),
     "yes": ('{"#1": true}', "entry '#1': accuracy is no number"),
     "empty": ("{}", "no trial of any cell"),
     "no rows": ("[1, 2]", "row 1: expected a row with named columns"),

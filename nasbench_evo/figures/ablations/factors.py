@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-_ENDED = "of what it ended with (points)"
+_ENDED = "what it ended with"
 _ELSEWHERE = 1.2  # times the regret of the best seen: then both are drawn
 _SAME_COST = 0.05  # levels whose spending differs by less are drawn on one budget
 
@@ -28,34 +28,29 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    both = any(ends_elsewhere(factor, runs, dataset) for dataset in datasets)
-    height = 5.6 if both else 3.3
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 0.8, height), layout="constrained")
-    grid = drawing.subplots(1 + both, len(datasets), squeeze=False)
-    for panels, ended in zip(grid, (False, True), strict=False):
-        for axes, dataset in zip(panels, datasets, strict=True):
-            if not ended:
-                _random(axes, runs, dataset)
-                axes.set_title(dataset)
-            _points(axes, factor, runs, dataset, ended=ended)
-        panels[0].set_ylabel(_ENDED if ended else "mean regret (percentage points)")
-    for axes in grid[-1]:
+    drawn = [(dataset, False) for dataset in datasets]
+    drawn += [(dataset, True) for dataset in datasets if ends_elsewhere(factor, runs, dataset)]
+    across = min(4, len(datasets))
+    drawing, panels = style.panels(len(drawn), (2.9, 2.7), (0.8, 0.9), most=across)
+    for axes, (dataset, ended) in zip(panels, drawn, strict=True):
+        if not ended:
+            _random(axes, runs, dataset)
+        _points(axes, factor, runs, dataset, ended=ended)
+        axes.set_title(f"{dataset}, {_ENDED}" if ended else dataset)
         axes.set_xlabel(_axis_name(factor))
-    grid[0][0].legend(fontsize=style.text(7.5), loc="best")
-    drawing.suptitle(
-        f"{factor.shown} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
         f"{runs.suite.length}) against {_axis_name(factor)}. Bars: 95% bootstrap "
         "interval of the mean. Ring: the preset's own setting. Line and band: random search at "
         f"{runs.suite.length} and its interval."
     )
-    if both:
-        text += " Below: of what the algorithm itself ended with, above: of the best that it saw."
+    if len(drawn) > len(datasets):
+        text += f" In panels called {_ENDED!r} it is that of the algorithm's own result, in the "
+        text += "others of the best that it saw."
     style.note(drawing, text)
     return drawing, text
 
@@ -153,26 +148,15 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Random search is drawn at every budget. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 2.2, 4.3), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(datasets), (3.2, 3.2), (0.8, 1.1), least=4.6)
     for axes, dataset in zip(panels, datasets, strict=True):
         _spending(axes, factor, runs, dataset)
         axes.set_title(dataset)
         axes.set_xlabel(f"spent: {axis_of(runs.suite)}")
-    panels[0].set_ylabel("mean regret (percentage points)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=2 * len(datasets),
-        fontsize=style.text(8),
-        title=f"{factor.shown} ({factor.preset})",
-        alignment="left",
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Quality against cost: mean final regret (percentage points, {_seeds(factor, runs)} "
         f"seeds) of each {_axis_name(factor)}, at the mean of what its runs spent, "

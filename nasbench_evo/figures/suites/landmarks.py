@@ -27,14 +27,9 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
 
     The landmarks that the suite's rows use are marked. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     table = tables.load(suite.table)
     used = sorted({at for runs in collected for at in _used(runs)})
-    drawing = Figure(
-        figsize=style.sized(3.6 * len(suite.datasets) + 0.6, 3.2), layout="constrained"
-    )
-    panels = drawing.subplots(1, len(suite.datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(suite.datasets), (3.4, 2.7), (0.6, 0.9), least=4.6)
     for axes, dataset in zip(panels, suite.datasets, strict=True):
         found = landmarks(table, dataset)
         axes.plot(found.fractions, found.every, marker="o", label="all trainings")
@@ -46,8 +41,9 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_title(dataset)
         axes.set_xlabel("part of the training")
-    panels[0].set_ylabel("Spearman's correlation with\nthe final accuracy of the training")
-    panels[0].legend(fontsize=style.text(7.5), loc="best")
+    for axes in style.first_column(panels):
+        axes.set_ylabel("Spearman's correlation with\nthe final accuracy of the training")
+    style.legend(drawing)
     text = (
         "What a landmark tells: Spearman's correlation of the validation accuracy after a part of "
         "a training with that at its end, over all trainings of the table and over the tenth whose "

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.figures import pareto, style
+from nasbench_evo.figures import critical_difference, pareto, style, wallclock
 from nasbench_evo.figures.suites import (
     accuracy,
+    compared,
     final,
     final_accuracy,
     landmarks,
@@ -17,8 +18,9 @@ from nasbench_evo.figures.suites import (
     relaxation,
     supernet,
 )
+from nasbench_evo.replays import wallclock as replay
 from nasbench_evo.replays.pareto import Fronts
-from nasbench_evo.results import kinds
+from nasbench_evo.results import finals, kinds
 from nasbench_evo.results.kinds import Findings
 
 if TYPE_CHECKING:
@@ -86,6 +88,28 @@ def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
     style.reserve(runs.unit.row.shown for runs in found.collected)
     for name in kinds.of(found.suite).figures:
         yield from FIGURES[name](found, fronts)
+
+
+def paper_kit(found: Findings) -> Iterator[Drawn]:
+    """Yield what compares the rows of a suite run by run, where its runs can be compared so."""
+    ended = finals.finals(found.suite, found.collected)
+    if ended is None or len(ended.rows) < 2 or ended.runs < 2:
+        return
+    yield "profile", partial(compared.profiles, ended)
+    yield "improvement", partial(compared.matrix, ended)
+    ranked = finals.run_ranks(ended, compared.MOST)
+    if ranked is not None:
+        yield "run_ranks", partial(critical_difference.of_runs, ended, ranked)
+
+
+def regret_by_time(found: Findings, seeds: int) -> Iterator[Drawn]:
+    """Yield regret against simulated hours: the first `seeds` searches of a row, run again.
+
+    Raises Unsupported for a suite that trains, InputError for a table without times.
+    """
+    suite = found.suite
+    rows = replay.wallclock(suite.model_copy(update={"seeds": min(seeds, suite.seeds)}), [1])
+    yield "regret_time", partial(wallclock.figure, rows)
 
 
 def save(folder: Path, drawn: Drawn, formats: Sequence[str], paths: list[Path]) -> tuple[str, str]:

@@ -261,7 +261,7 @@ def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError):
         for i, value in enumerate(values):
             try:
-                float(value or 0)
+                float(0 if value is None or value == "" else value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise _Wrong(i, f"{role}: {error!s:.120}") from error
         raise
