@@ -111,8 +111,12 @@ class Algorithm(ABC):
 
         Raises InputError for an unknown preset or hyper-parameter (with its near miss).
         """
+        if preset == cls.preset_name("paper"):  # also by the name that people are told
+            preset = "paper"
         if preset not in cls.presets:
             raise unknown(f"{cls.name} preset", preset, cls.presets)
+        if not isinstance(overrides, Mapping | None):
+            raise InputError(f"Changes are {{hyper-parameter: value}}; got {overrides!r:.60}.")
         values = {**cls.presets[preset], **(overrides or {})}
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:

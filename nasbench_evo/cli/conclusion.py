@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.cli.console import out, say, tables
+from nasbench_evo.cli.console import out, say, sentence, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -108,13 +108,13 @@ def show(kind: Kind, found: Findings, *, verbose: bool) -> None:
     console = tables()
     for sheet in kind.sheets(found):
         console.print(_table(sheet, console.width))
-        console.print(kind.verdict(found, sheet), soft_wrap=True)
+        sentence(console, f"{kind.verdict(found, sheet)}\n")
     if verbose:
         for text in (kind.meaning, *found.sentences, *kind.notes(found)):
-            console.print(text, soft_wrap=True)
+            sentence(console, text)
         return
     for text in (*kind.headlines(found), *kind.warnings(found)):
-        console.print(text, soft_wrap=True)
+        sentence(console, text)
     console.print("* best or tied with it. --verbose: how to read this, notes, published figures.")
 
 

@@ -154,7 +154,7 @@ def search(
     check_options(evaluator, given)
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
-    asked = Asked(configured, preset, evaluator, dataset, seed)
+    asked = Asked(configured, configured.preset_name(preset), evaluator, dataset, seed)
     if evaluator in TRAINED:
         from nasbench_evo.cli import trained_search
 
@@ -317,7 +317,7 @@ def algorithms(
         }
         content[key] = {
             "paper": cls.paper,
-            "presets": {key: dict(values) for key, values in cls.presets.items()},
+            "presets": {cls.preset_name(key): dict(v) for key, v in cls.presets.items()},
             "hyperparameters": parameters,
         }
     if as_json:

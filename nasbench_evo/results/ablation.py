@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from nasbench_evo.algorithms.generations import Generational
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.external import is_outside
+from nasbench_evo.names import in_files
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
@@ -60,7 +60,7 @@ class Factor:
         """Return a name for files, such as "eigen_paper_primary_step"; of letters that all take."""
         preset = self.preset.split(",")[0]
         parts = (self.shown, preset, *(self.names or ("variants",)))
-        return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts))
+        return in_files("_".join(parts))
 
     @property
     def shown(self) -> str:

@@ -415,7 +415,7 @@ COMPARED = (
         lambda g: g.p_value,
         "p",
         meaning="Mann-Whitney against random search, Holm-corrected over the whole suite.",
-        form=".1e",
+        form=".2g",
         width=1,
     ),
 )

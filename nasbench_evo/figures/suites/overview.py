@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from nasbench_evo.figures.suites import (
     relaxation,
     supernet,
 )
+from nasbench_evo.names import in_files
 from nasbench_evo.replays import wallclock as replay
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import finals, kinds
@@ -50,7 +51,7 @@ def _final_accuracy(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if final_accuracy.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"final_accuracy{suffix}", partial(final_accuracy.figure, own)
 
 
@@ -62,7 +63,7 @@ def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if relaxation.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"relaxation{suffix}", partial(relaxation.figure, own)
 
 
@@ -83,10 +84,12 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
 }
 
 
-def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
-    """Yield what to draw of every suite of this kind."""
+def drawings(
+    found: Findings, fronts: Fronts | None = None, without: Collection[str] = ()
+) -> Iterator[Drawn]:
+    """Yield what to draw of every suite of this kind, but for the names `without`."""
     style.reserve(runs.unit.row.shown for runs in found.collected)
-    for name in kinds.of(found.suite).figures:
+    for name in (name for name in kinds.of(found.suite).figures if name not in without):
         yield from FIGURES[name](found, fronts)
 
 
