@@ -137,8 +137,8 @@ def _steps(stored: Stored) -> Iterator[dict[str, Any]]:
     space = stored.kind.space(stored.suite)
     for runs in stored.collected:
         unit, row = runs.unit, runs.unit.row
-        track = stored.kind.track(stored.suite, unit)
         for run in runs.records:
+            track = stored.kind.track(stored.suite, unit, run.seed)
             for point in run.curve:
                 yield {
                     "algorithm": row.algorithm,
@@ -180,8 +180,8 @@ def write_tensorboard(stored: Stored) -> list[Path]:
     boards = require_tensorboard()
     folder = stored.folder / "tensorboard"
     for runs in stored.collected:
-        track = stored.kind.track(stored.suite, runs.unit)
         for run in runs.records:
+            track = stored.kind.track(stored.suite, runs.unit, run.seed)
             name = _safe(f"{runs.unit.dataset}/{runs.unit.row.label}/seed-{run.seed}")
             _write_scalars(boards, folder / name, _scalars(track, run))
     return [folder]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.figures import style
 from nasbench_evo.randomness import stream
+from nasbench_evo.replays.generations import correlation
 from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Births = Sequence[tuple[str, float, float]]  # kind, parents' accuracy, child's; percent
 _DRAWN = 1500  # points; more only make a blot
 _KINDS = {"mutation": ("#0072B2", "o"), "crossover": ("#D55E00", "^")}
-_FEWEST = 5  # births of a run for a correlation
 
 
 def correlations(by_run: Sequence[Births]) -> dict[str, tuple[Interval, int]]:
@@ -28,19 +27,10 @@ def correlations(by_run: Sequence[Births]) -> dict[str, tuple[Interval, int]]:
 
     Runs with fewer than 5 births of a kind, or without spread, are not counted.
     """
-    from scipy.stats import ConstantInputWarning, spearmanr
-
     result = {}
     for kind in _KINDS:
-        values = []
-        for births in by_run:
-            pairs = np.array([(p, c) for k, p, c in births if k == kind])
-            if len(pairs) >= _FEWEST:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ConstantInputWarning)
-                    rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
-                if np.isfinite(rho):
-                    values.append(rho)
+        of_kind = [[birth for birth in births if birth[0] == kind] for births in by_run]
+        values = [rho for rho in map(correlation, of_kind) if np.isfinite(rho)]
         if len(values) >= 2:
             rng = stream(0, "bootstrap of the lineage").generator
             interval = statistics.bootstrap_interval(values, "mean", rng=rng)

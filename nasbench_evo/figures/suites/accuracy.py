@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 60
+_WHAT = (
+    "Validation accuracy of the incumbent as its search saw it: the best of many noisy values, so "
+    "too high."
+)
+_WHAT_OWN = (
+    "Accuracy of the incumbent as the objective's truth says it; where there is none as its search "
+    "saw it, so too high."
+)
 _SPAN = 300  # of a long budget the axis shows all but the first part of so many
 
 
@@ -42,16 +50,15 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
                       markevery=(k % every, every))  # fmt: skip
             colour = looks[name].colour
             axes.fill_between(points, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.set_title(f"{suite.space} on {dataset}")
+        axes.set_title(dataset if suite.own else f"{suite.space} on {dataset}")
         axes.set_xlabel(spent(suite))
     for axes in style.first_column(panels):
-        axes.set_ylabel("validation accuracy as seen (%)")
+        axes.set_ylabel("accuracy (%)" if suite.own else "validation accuracy as seen (%)")
     style.legend(drawing, title=suite.name)
     sizes = sorted({len(runs.records) for runs in collected if runs.records})
     style.describe(
         drawing,
-        "Validation accuracy of the incumbent as its search saw it: the best of many noisy values, "
-        f"so too high. Mean of {' or '.join(map(str, sizes))} runs a row; bands: 95% bootstrap "
-        "interval of the mean.",
+        f"{_WHAT_OWN if suite.own else _WHAT} Mean of {' or '.join(map(str, sizes))} runs a row; "
+        "bands: 95% bootstrap interval of the mean.",
     )
     return drawing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,12 @@ from nasbench_evo.figures.suites import (
     compared,
     final,
     final_accuracy,
+    landmarks,
     regret,
     relaxation,
     supernet,
 )
+from nasbench_evo.names import in_files
 from nasbench_evo.replays import wallclock as replay
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import finals, kinds
@@ -49,7 +51,7 @@ def _final_accuracy(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if final_accuracy.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"final_accuracy{suffix}", partial(final_accuracy.figure, own)
 
 
@@ -61,8 +63,13 @@ def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if relaxation.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"relaxation{suffix}", partial(relaxation.figure, own)
+
+
+def _landmarks(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
+    if landmarks.has(found.suite, found.collected):
+        yield "landmarks", partial(landmarks.figure, found.suite, found.collected)
 
 
 FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
@@ -73,13 +80,16 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "final_accuracy": _final_accuracy,
     "shared_weights": _shared_weights,
     "relaxation": _relaxation,
+    "landmarks": _landmarks,
 }
 
 
-def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
-    """Yield what to draw of every suite of this kind."""
+def drawings(
+    found: Findings, fronts: Fronts | None = None, without: Collection[str] = ()
+) -> Iterator[Drawn]:
+    """Yield what to draw of every suite of this kind, but for the names `without`."""
     style.reserve(runs.unit.row.shown for runs in found.collected)
-    for name in kinds.of(found.suite).figures:
+    for name in (name for name in kinds.of(found.suite).figures if name not in without):
         yield from FIGURES[name](found, fronts)
 
 

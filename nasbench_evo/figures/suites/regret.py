@@ -11,7 +11,7 @@ from nasbench_evo import tables
 from nasbench_evo.figures import style
 from nasbench_evo.results.kind import spent
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.on_table import regret_curves, searched_for
+from nasbench_evo.results.on_table import maximised, regret_curves, searched_for
 from nasbench_evo.results.rows import BASELINE, mean_intervals
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Suite
@@ -24,7 +24,7 @@ _POINTS = 40
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
-_CEILING = 1.5  # the highest regret drawn, as a multiple of random search's at the start
+_REFERENCE = 1.5  # the highest regret drawn, as a multiple of random search's at the start
 _FLOOR = 0.5  # the lowest regret drawn, as a share of the lowest that is not zero
 REDUCED = "Of each algorithm the row with the lowest final regret over the data sets is drawn."
 
@@ -65,6 +65,8 @@ def caption(suite: Suite, n: int, *, reduced: bool = False) -> str:
         "below has reached zero regret in every run, one that comes from above it started from "
         "poor cells."
     )
+    if maximised(suite):
+        text += f" {' '.join(maximised(suite))}"
     if suite.report_on:
         text += f" Searched on {suite.datasets[0]}."
     return text + (f" {REDUCED}" if reduced else "")
@@ -126,7 +128,7 @@ def _panel(
     axes.set_xscale("log")
     axes.set_yscale("log")
     if highest > 0:
-        axes.set_ylim(top=_CEILING * highest)
+        axes.set_ylim(top=_REFERENCE * highest)
     if np.isfinite(lowest):
         axes.set_ylim(bottom=max(lowest * _FLOOR, 1e-6))
     style.log_ticks(axes.xaxis, *axes.get_xlim())
