@@ -23,7 +23,14 @@ ROOT = Path(__file__).parents[1]
 # Pages with tests of their own: one is generated, the other drawn from performance.json.
 ELSEWHERE = {"claims.md", "performance.md"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FILES = ("summary.csv", "summary.json", "ablation.md", "ranks.json", "rank_correlation.csv")
+FILES = (
+    "summary.csv",
+    "summary.json",
+    "ablation.md",
+    "ranks.json",
+    "rank_correlation.csv",
+    "retrained.json",
+)
 SOURCE = re.compile(r"<!-- from: ([^;>]*?)(?:; given: (.*?))? -->", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?![\w]|\.\d)")
 RESULT = re.compile(

@@ -1,8 +1,8 @@
 """How far one ranking of genotypes can be trusted to stand for another.
 
 `rank_correlation(predicted, truth)` compares, for example, shared-weight accuracies with standalone
-ones. The noise ceiling of its figures is the same function between two trials of the truth: no
-prediction can be expected to agree with a trial better than another trial does.
+ones. The retest reference of its figures is the same function between two trials of the truth. It
+is no upper limit: a prediction may agree better with the mean of several trials.
 
 A bootstrap resample is a count for each genotype, so every figure is computed for all resamples at
 once from counts [n, r]; the figure of the data themselves is the one whose counts are all 1.

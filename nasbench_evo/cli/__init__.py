@@ -21,6 +21,7 @@ from nasbench_evo.cli import (
     rank_correlation,
     ranks,
     report,
+    retrain,
     run,
     search,
     suites,
@@ -49,6 +50,7 @@ app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
 app.command("rank-correlation")(rank_correlation.rank_correlation)
 app.command("ranks")(ranks.ranks)
+app.command("retrain")(retrain.retrain)
 app.command("predict")(rank_correlation.predict)
 app.command("report")(report.report)
 app.command("export")(report.export)

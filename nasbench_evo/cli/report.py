@@ -21,6 +21,10 @@ def report(
     gate: Annotated[
         Path | None, typer.Option(help="What `nasbench-evo check --json` printed, as a file.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Serve a live page while the suite runs; Ctrl-C ends it."),
+    ] = False,
     target: Annotated[
         Path | None,
         typer.Option("--out", help="File to write (default: report.html in the results folder)."),
@@ -28,14 +32,28 @@ def report(
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
-    Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
+    Who won and by how much, tables that sort, interactive curves, the search space, single runs,
+    figures, provenance. With --watch nothing is written: the page is at a printed address of this
+    machine (127.0.0.1) and follows the runs as they are finished.
     """
     from nasbench_evo import execution
+    from nasbench_evo.errors import InputError
     from nasbench_evo.report import page
 
+    if watch:
+        from nasbench_evo.report import watch as live
+
+        if gate is not None or target is not None:
+            raise InputError("--gate and --out are for a written report: leave --watch out.")
+        live.serve(folder, runs=runs, announce=_announced)
+        return
     there = nullcontext() if target is None else execution.writable(target.parent)
     with there, steps("report"):
         out(str(page.write(folder, runs=runs, gate=gate, target=target)))
+
+
+def _announced(address: str) -> None:
+    out(f"Live at {address} (this machine only). Ctrl-C ends it.")
 
 
 def export(

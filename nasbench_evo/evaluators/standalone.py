@@ -8,11 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
-from nasbench_evo.networks import binary_stages
+from nasbench_evo.networks import binary_stages, counting
 from nasbench_evo.spaces.base import Genotype, Space, space_identity
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
@@ -155,6 +157,11 @@ class StandaloneEvaluator:
             for trial in range(self.report_trials)
         ]
         return in_order(self.pool.run(self.groups(jobs, self._picked.get(seed))))
+
+    def size(self, genotype: Genotype) -> dict[str, int]:
+        """Return `parameters` and `multiply_adds` (for one image) of a genotype's network."""
+        network = self.plan.network_of(genotype, np.random.SeedSequence(0))
+        return counting.measure(network, self.data.shape)._asdict()
 
     @property
     def _automatic(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,6 +109,7 @@ def draw(
     page: Page,
     *,
     fronts: Fronts | None = None,
+    without: Collection[str] = (),
     kit: bool = False,
     captions: dict[str, str] | None = None,
     repeats: Repeats | None = None,
@@ -118,14 +119,15 @@ def draw(
 
     With `fronts` the overview has the Pareto fronts too, with `kit` what compares rows run by run.
     `captions` gets the words of each figure by its name. `repeats` keeps the runs that were
-    repeated, `measured` is what they showed.
+    repeated, `measured` is what they showed. `without` are names of figures that the overview
+    lacks.
     """
     paths: list[Path] = []
     found = stored.found
     with style.using(
         page.look, notes=page.notes, dpi=page.dpi, width=page.width, captions=captions
     ):
-        chosen = list(overview.drawings(found, fronts))
+        chosen = list(overview.drawings(found, fronts, without))
         if kit:
             chosen += overview.paper_kit(found)
         if page.by_time:

@@ -28,11 +28,11 @@ _LETTERS = 36  # of a line above a panel
 _AWAY = 0.17  # of a mean from the dots that it is the mean of
 
 
-def tau_curves(runs: Mapping[str, Sequence[Curve]], *, ceiling: Interval | None = None) -> Figure:
+def tau_curves(runs: Mapping[str, Sequence[Curve]], *, reference: Interval | None = None) -> Figure:
     """Return tau-b against the epoch of the supernet; `runs` has a curve a seed by algorithm.
 
     Of one seed the interval is that over genotypes, of several that of the mean over seeds. Seeds
-    of an algorithm have the same epochs. `ceiling` is the tau between two trials of the truth.
+    of an algorithm have the same epochs. `reference` is the tau between two trials of the truth.
     Call it inside `style.using`.
     """
     from matplotlib.ticker import MaxNLocator
@@ -41,14 +41,14 @@ def tau_curves(runs: Mapping[str, Sequence[Curve]], *, ceiling: Interval | None 
     looks = style.looks([(name.partition(" (")[0], name) for name in runs])
     for i, (algorithm, curves) in enumerate(runs.items()):
         _curve(axes, algorithm, curves, looks[algorithm], i - (len(runs) - 1) / 2)
-    if ceiling is not None:
-        axes.axhspan(ceiling.low, ceiling.high, color=style.OTHER, alpha=0.18, linewidth=0)
+    if reference is not None:
+        axes.axhspan(reference.low, reference.high, color=style.OTHER, alpha=0.18, linewidth=0)
         axes.axhline(
-            ceiling.estimate,
+            reference.estimate,
             color=style.foreground(),
             linestyle=style.DASHES[1],
             linewidth=1.2,
-            label=f"noise ceiling: two trainings of a cell ({ceiling.estimate:.2f})",
+            label=f"retest reference: two trainings of a cell ({reference.estimate:.2f})",
         )
     axes.axhline(0.0, color=style.OTHER, linewidth=0.8, zorder=1)
     axes.margins(y=0.08)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Row, change_text
 
-_ON_TABLE = ", on the table"  # of a row beside the same one on shared weights
+ON_TABLE = ", on the table"  # of a row beside the same one on shared weights
 
 
 def short_labels(rows: Sequence[Row]) -> list[str]:
@@ -24,7 +24,7 @@ def row_labels(collected: Sequence[UnitRuns]) -> dict[Row, str]:
     """Return the label of each row with runs, one of its own for what searches a truth table."""
     rows = list(dict.fromkeys(runs.unit.row for runs in collected if runs.records))
     return {
-        row: label + (_ON_TABLE if row.on_table else "")
+        row: label + (ON_TABLE if row.on_table else "")
         for row, label in zip(rows, short_labels(rows), strict=True)
     }
 

@@ -1,7 +1,7 @@
 """What is known of each single run, by name, in small files that are committed with a result.
 
 runs.json has what runs end with, written by `nasbench-evo run`; replayed.json what repeating them
-shows, written by `nasbench-evo figures`. Published claims are judged by both.
+shows, written by `nasbench-evo figures` and `retrain`. Published claims are judged by both.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ MEANING = {
     "seen": ("validation accuracy as the search saw it", "%"),
     "final_valid": ("validation accuracy of fresh trainings", "%"),
     "final_test": ("test accuracy of fresh trainings", "%"),
+    "final_test_untaught": ("test accuracy of fresh trainings without the teacher", "%"),
+    "fresh": ("validation accuracy of fresh trainings, epochs", "%"),
+    "fresh_tau": ("tau-b with the mean of fresh trainings, epochs", ""),
+    "fresh_tau_running": ("the same by running BatchNorm statistics, epochs", ""),
     "standalone": ("standalone accuracy", "%"),
     "seen_standalone": ("standalone accuracy of the best that was seen", "%"),
     "kendall_tau": ("Kendall's tau-b of shared and standalone accuracy", ""),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.analysis.bootstrap import Array
+from nasbench_evo.engines import NETWORK, UNTAUGHT
 from nasbench_evo.evaluators import settings
 from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement, by_training
@@ -162,10 +163,16 @@ class Training(Kind):
     ) -> dict[str, Sequence[float | None] | Array]:
         """Return what was seen, what the fresh trainings of each run gave, and what was spent."""
         every = [self.facts(found.suite, runs.unit, run) for run in runs.records]
+        untaught = [run.data.get(UNTAUGHT, ()) for run in runs.records]
+        sizes = [run.data.get(NETWORK, {}).get("parameters") for run in runs.records]
         return {
             "seen": [one["seen"] for one in every],
             "final_valid": [one["final_valid"] for one in every],
             "final_test": [one["final_test"] for one in every],
+            "final_test_untaught": [
+                mean_or_none([one["test_accuracy"] for one in some]) for some in untaught
+            ],
+            "parameters": [None if size is None else size / 1e6 for size in sizes],
             "evaluations": [run.evaluations for run in runs.records],
         }
 

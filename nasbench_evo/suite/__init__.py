@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import CLAIMS, PUBLISHED, bundled, bundled_folders, find, load
+from nasbench_evo.suite.files import (
+    CLAIMS,
+    PUBLISHED,
+    bundled,
+    bundled_as,
+    bundled_folders,
+    find,
+    load,
+    to_toml,
+)
 from nasbench_evo.suite.kinds import (
     identified,
     identity,
@@ -34,6 +43,7 @@ __all__ = [
     "Suite",
     "Unit",
     "bundled",
+    "bundled_as",
     "bundled_folders",
     "change_text",
     "find",
@@ -51,5 +61,6 @@ __all__ = [
     "search_epochs",
     "sha256",
     "table_of",
+    "to_toml",
     "units",
 ]

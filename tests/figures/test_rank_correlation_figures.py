@@ -16,7 +16,7 @@ from nasbench_evo.figures import style
 from nasbench_evo.randomness import Stream
 from nasbench_evo.results import weight_sharing
 
-CEILING = Interval(0.8, 0.75, 0.85)
+REFERENCE = Interval(0.8, 0.75, 0.85)
 
 
 def curve(taus: list[float], half: float = 0.1) -> weight_sharing.Curve:
@@ -28,17 +28,17 @@ def curve(taus: list[float], half: float = 0.1) -> weight_sharing.Curve:
 
 def test_one_seed_has_its_own_interval() -> None:
     with style.using():
-        drawing = figures.tau_curves({"eg_nas": [curve([0.1, 0.3])]}, ceiling=CEILING)
+        drawing = figures.tau_curves({"eg_nas": [curve([0.1, 0.3])]}, reference=REFERENCE)
         lines = {str(line.get_label()): line for line in drawing.axes[0].get_lines()}
         (bars,) = drawing.axes[0].containers
         line = bars.lines[0]
-        (ceiling,) = (line for label, line in lines.items() if "noise" in label)
+        (reference,) = (line for label, line in lines.items() if "retest" in label)
         assert list(line.get_xdata()) == [5, 10]
         assert list(line.get_ydata()) == [0.1, 0.3]
         assert line.get_color() == style.colour("eg_nas")
-        assert list(ceiling.get_ydata()) == [0.8, 0.8]
-        assert "noise ceiling" in str(ceiling.get_label())
-        assert "0.80" in str(ceiling.get_label())
+        assert list(reference.get_ydata()) == [0.8, 0.8]
+        assert "retest reference" in str(reference.get_label())
+        assert "0.80" in str(reference.get_label())
         first, second = (segment[:, 1] for segment in bars.lines[2][0].get_segments())
         assert [*first, *second] == pytest.approx([0.0, 0.2, 0.2, 0.4])
         assert "over 30 genotypes" in str(drawing.get_supxlabel())
@@ -150,7 +150,7 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
     def written(name: str) -> list[bytes]:
         with style.using():
             drawings = [
-                figures.tau_curves({"eg_nas": [curve([0.1, 0.3])] * 2}, ceiling=CEILING),
+                figures.tau_curves({"eg_nas": [curve([0.1, 0.3])] * 2}, reference=REFERENCE),
                 figures.scatter(x, y, found, labels=("x", "y")),
                 figures.paired_dots({"eg_nas": pairs(5)}),
             ]

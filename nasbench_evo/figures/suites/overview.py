@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,10 +84,12 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
 }
 
 
-def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
-    """Yield what to draw of every suite of this kind."""
+def drawings(
+    found: Findings, fronts: Fronts | None = None, without: Collection[str] = ()
+) -> Iterator[Drawn]:
+    """Yield what to draw of every suite of this kind, but for the names `without`."""
     style.reserve(runs.unit.row.shown for runs in found.collected)
-    for name in kinds.of(found.suite).figures:
+    for name in (name for name in kinds.of(found.suite).figures if name not in without):
         yield from FIGURES[name](found, fronts)
 
 

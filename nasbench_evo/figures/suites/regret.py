@@ -24,7 +24,7 @@ _POINTS = 40
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
-_CEILING = 1.5  # the highest regret drawn, as a multiple of random search's at the start
+_REFERENCE = 1.5  # the highest regret drawn, as a multiple of random search's at the start
 _FLOOR = 0.5  # the lowest regret drawn, as a share of the lowest that is not zero
 REDUCED = "Of each algorithm the row with the lowest final regret over the data sets is drawn."
 
@@ -128,7 +128,7 @@ def _panel(
     axes.set_xscale("log")
     axes.set_yscale("log")
     if highest > 0:
-        axes.set_ylim(top=_CEILING * highest)
+        axes.set_ylim(top=_REFERENCE * highest)
     if np.isfinite(lowest):
         axes.set_ylim(bottom=max(lowest * _FLOOR, 1e-6))
     style.log_ticks(axes.xaxis, *axes.get_xlim())

@@ -14,7 +14,7 @@ from nasbench_evo import tables
 from nasbench_evo.figures import rank_correlation, style
 from nasbench_evo.names import in_files
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.ranking import Ranking, noise_ceiling
+from nasbench_evo.results.ranking import Ranking, retest_reference
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.supernet import collapse as by_generation
 from nasbench_evo.results.supernet import fitness as by_epoch
@@ -69,13 +69,13 @@ def _of_rankings(
     suite: Suite, dataset: str, rankings: Sequence[Ranking], suffix: str
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield tau by epoch, and each ranking's scatter after the last epoch."""
-    ceiling = noise_ceiling(suite, dataset)
+    reference = retest_reference(suite, dataset)
     rows = [ranking.unit.row for ranking in rankings]
     curves = {
         label: ranking.curves for label, ranking in zip(short_labels(rows), rankings, strict=True)
     }
-    tau = None if ceiling is None else ceiling["kendall_tau"]
-    yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, ceiling=tau)
+    tau = None if reference is None else reference["kendall_tau"]
+    yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, reference=tau)
     names = _file_names([in_files(row.shown) for row in rows])
     for name, label, ranking in zip(names, curves, rankings, strict=True):
         yield f"scatter_{name}{suffix}", partial(_scatter, ranking, label)
