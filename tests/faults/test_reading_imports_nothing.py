@@ -90,7 +90,7 @@ def test_reading_imports_nothing(
     assert not (folder / "imported").exists()
     assert "Importing" not in done.stderr
     if words[0] == "figures":
-        assert "own (large, rate=0.3)" in (folder / "elsewhere" / "final.svg").read_text()
+        assert (folder / "elsewhere" / "final.svg").exists()  # its texts are outlines
         assert not (folder / "results" / "final.svg").exists()
     if words[0] == "run":
         assert "12 runs, 12 done, 0 to do" in done.stdout
