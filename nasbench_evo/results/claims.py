@@ -235,8 +235,8 @@ def _lacking(test: Expectation, pairs: Sequence[Pair], rows: Sequence[Measured])
     there = {row.row for row in rows if len(row.by_seed(test.measure)) >= _FEWEST}
     absent = [name for name in (test.arm, *test.against) if name not in there] or [test.arm]
     return (
-        f"results/{test.results} has not the {meaning(test.measure)[0]} of {_FEWEST} runs of "
-        f"{', '.join(absent)}"
+        f"results/{test.results} has fewer than {_FEWEST} runs with the "
+        f"{meaning(test.measure)[0]} of {', '.join(absent)}"
     )
 
 
