@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasbench_evo.analysis.rank_correlation import rank_correlation as rank_correlation
     from nasbench_evo.api import Comparison as Comparison
+    from nasbench_evo.api import Result as Result
     from nasbench_evo.api import compare as compare
     from nasbench_evo.api import search as search
+    from nasbench_evo.evaluators.objective import Objective as Objective
     from nasbench_evo.results.answer import Answer as Answer
     from nasbench_evo.runner import AskTell as AskTell
     from nasbench_evo.runner import Budget as Budget
@@ -26,6 +28,8 @@ _HOME = {  # public name -> (module, name there)
     "Budget": ("runner", "Budget"),
     "Comparison": ("api", "Comparison"),
     "compare": ("api", "compare"),
+    "Objective": ("evaluators.objective", "Objective"),
+    "Result": ("api", "Result"),
     "load_table": ("tables", "load"),
     "rank_correlation": ("analysis.rank_correlation", "rank_correlation"),
     "search": ("api", "search"),

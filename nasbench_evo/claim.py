@@ -17,14 +17,16 @@ from nasbench_evo.algorithms import get as algorithm
 from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import DataError, InputError, RunsFailed
 from nasbench_evo.evaluators.journal import FILE as JOURNAL
+from nasbench_evo.evaluators.watched import FILE as PROGRESS
 from nasbench_evo.files import canonical
 from nasbench_evo.provenance import code_of, differences
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
-from nasbench_evo.suite import Suite, identity, named, resolved
+from nasbench_evo.suite import Suite, identified, identity, name_objective, named, resolved
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 ROWS = "rows"  # in the store: of algorithms of other people's code, with their hyper-parameters
+OBJECTIVES = "objectives"  # in the store: what an objective of other people's code is
 _LOCK = ".lock"
 _CODES = "codes"
 
@@ -100,7 +102,7 @@ def _discard_trainings(folder: Path) -> None:
         if not re.fullmatch("[0-9a-f]{16}", unit.name) or unit.is_symlink():
             continue
         for run in unit.glob("seed-*"):
-            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt")):
+            for file in (*run.glob(f"{JOURNAL}*"), *run.glob("*.pt"), *run.glob(PROGRESS)):
                 file.unlink()
             _remove_empty(run)
         _remove_empty(unit)
@@ -138,6 +140,8 @@ def _claim(suite: Suite, folder: Path, store: Store, *, strict: bool) -> None:
     outside = resolved(suite)
     if outside:
         store.set_meta(ROWS, canonical(outside))
+    if suite.own:
+        store.set_meta(OBJECTIVES, canonical(identified(suite)))
     store.set_meta("suite", identity(suite))
     store.set_meta("seeds", str(suite.seeds))
 
@@ -146,12 +150,15 @@ def read_by_name(suite: Suite, store: Store | None) -> None:
     """Have the rows of a suite read without importing what a results folder, or a file, names."""
     if store is None:
         named(suite, None)
+        name_objective(suite, None)
         return
     try:
         known = [Resolved(*row) for row in json.loads(store.get_meta(ROWS) or "[]")]
+        objectives = dict(json.loads(store.get_meta(OBJECTIVES) or "{}"))
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{store.path}: its rows cannot be read: {error}.") from error
     named(suite, known)
+    name_objective(suite, objectives)
 
 
 def codes(store: Store) -> list[dict[str, Any]]:

@@ -49,9 +49,9 @@ class ProtocolError(NasbenchEvoError, RuntimeError):
     exit_code = 2
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Return the error for a `name` that is not among the `known` ones, with its near miss."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InputError(f"Unknown {kind} {name!a:.80}.{hint} Known: {', '.join(names)}.")

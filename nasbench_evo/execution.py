@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from nasbench_evo import engines
 from nasbench_evo.claim import CHECKPOINTS, MANIFEST, Place, codes, opened, writable
 from nasbench_evo.engines import Outcome, Task, in_tasks
 from nasbench_evo.evaluators.specifications import TrainingOptions
+from nasbench_evo.evaluators.watched import Counter
 from nasbench_evo.files import RESULTS
 from nasbench_evo.store import Store
 from nasbench_evo.suite import Suite, Unit, units
@@ -108,6 +110,9 @@ def execute(
 def _keep(outcome: Outcome, store: Store, report: Report) -> None:
     store.add(outcome.records)
     report.finished += len(outcome.records)
+    if outcome.task.unit.training is not None and outcome.task.folder is not None:
+        for record in outcome.records:  # a search may end before its budget
+            Counter(outcome.task.folder / f"seed-{record.seed}").add(math.inf)
     own = isinstance(outcome.task.unit.training, TrainingOptions)
     if own and outcome.task.folder is not None:  # journals stay; weights are needed no more
         for record in outcome.records:
@@ -125,14 +130,30 @@ def _log(outcome: Outcome, file: Path, report: Report) -> None:
             log.write(f"FAILED {unit.row.label}, {unit.dataset}, seed {seed}\n{trace.rstrip()}\n\n")
 
 
+def trained(work: Plan) -> tuple[float, float]:
+    """Return how many trainings, or epochs of shared weights, the tasks have done, of how many.
+
+    What runs that go on have trained is counted beside their journals.
+    """
+    lengths = [task.unit.epochs or task.unit.budget.evaluations or 0 for task in work.tasks]
+    going = [
+        min(Counter.read(task.folder / f"seed-{task.seeds[0]}"), length)
+        for task, length in zip(work.tasks, lengths, strict=True)
+        if task.folder is not None
+    ]
+    return sum(going), sum(lengths)
+
+
 def shared_out(work: Plan, workers: int, devices: Sequence[str]) -> int:
     """Return how many runs of trainings go at a time, and give each run its share of processes.
 
     On CPUs runs go side by side; what is left over trains the individuals of each. On other
-    devices runs go one after the other, each with one process a device.
+    devices supernets go side by side, one a device, and other runs one after the other, each with
+    one process a device.
     """
     if list(devices) != ["cpu"]:
-        return 1
+        shared = all(task.shares_weights or not task.trains for task in work.tasks)
+        return max(1, min(workers, len(devices))) if shared else 1
     side_by_side = max(1, min(workers, len(work.tasks)))
     share = max(1, workers // side_by_side)
     work.tasks[:] = [dataclasses.replace(task, workers=share) for task in work.tasks]

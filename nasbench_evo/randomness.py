@@ -6,11 +6,14 @@ the order of runs and a resume cannot change a draw. Nothing here touches global
 
 from __future__ import annotations
 
+import functools
 import zlib
-from collections.abc import MutableSequence, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, MutableSequence, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
+
+from nasbench_evo.errors import InputError
 
 T = TypeVar("T")
 _BLOCK = 512  # scalar draws taken from NumPy at once: one at a time costs 1 us each
@@ -20,13 +23,17 @@ class Stream:
     """Random draws for one purpose: cheap scalars from blocks, and arrays from `generator`.
 
     Scalars and arrays are drawn from the same bit stream, so a sequence of calls always gives
-    the same sequence of values.
+    the same sequence of values. A NumPy Generator stays what draws come from.
     """
 
     __slots__ = ("_block", "generator", "random")
 
-    def __init__(self, seed: np.random.SeedSequence | int) -> None:
-        self.generator = np.random.Generator(np.random.PCG64(seed))
+    def __init__(self, seed: np.random.SeedSequence | np.random.Generator | int) -> None:
+        self.generator = (
+            seed
+            if isinstance(seed, np.random.Generator)
+            else np.random.Generator(np.random.PCG64(seed))
+        )
         self._block: list[float] = []
         pop = self._block.pop
 
@@ -86,3 +93,40 @@ def seed_sequence(seed: int, purpose: str, index: int = 0) -> np.random.SeedSequ
 def stream(seed: int, purpose: str, index: int = 0) -> Stream:
     """Return the stream of `purpose` (and `index` within it) for a run's `seed`."""
     return Stream(seed_sequence(seed, purpose, index))
+
+
+def as_stream(rng: Stream | np.random.Generator) -> Stream:
+    """Return a stream as it is, a NumPy Generator as a stream that draws from it.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(rng, Stream):
+        return rng
+    if isinstance(rng, np.random.Generator):
+        return Stream(rng)
+    raise InputError(
+        f"Randomness comes from a Stream or a NumPy Generator; got {rng!r:.60}. Use "
+        "numpy.random.default_rng(seed)."
+    )
+
+
+def seed_of(seed: Any) -> int:
+    """Return a run's seed: an integer from 0, or a fresh one drawn from a NumPy Generator.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**32))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"A seed is an integer, 0 or above, or a NumPy Generator; got {seed!r}.")
+    return int(seed)
+
+
+def takes_generators(method: Callable[[Any, Any, Any], T]) -> Callable[[Any, Any, Any], T]:
+    """Return a method (self, space, rng) that takes a NumPy Generator too."""
+
+    @functools.wraps(method)
+    def taking(self: Any, space: Any, rng: Any) -> T:
+        return method(self, space, as_stream(rng))
+
+    return taking

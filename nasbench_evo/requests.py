@@ -81,9 +81,9 @@ class TrainPaths(NamedTuple):
 
 
 class TrainMixture(NamedTuple):
-    """One epoch on shared weights with the operations mixed by softmax(alpha); [*alpha_shape].
+    """One epoch on shared weights with the operations mixed by softmax(alpha) of `alpha_shape`.
 
-    `edges` are logits that weigh the edges into each node (PC-DARTS), [*edge_shape].
+    `edges` are logits that weigh the edges into each node (PC-DARTS), of shape `edge_shape`.
     """
 
     alpha: NDArray[np.float64]
@@ -104,9 +104,9 @@ class TrainBilevel(NamedTuple):
 
 
 class EvaluateMixtures(NamedTuple):
-    """Validation accuracy and loss of each relaxation; `alphas` is [n, *alpha_shape].
+    """Validation accuracy and loss of each relaxation; `alphas` is `[n, *alpha_shape]`.
 
-    `edges` [n, *edge_shape] weigh the edges into each node.
+    `edges` `[n, *edge_shape]` weigh the edges into each node.
     """
 
     alphas: NDArray[np.float64]

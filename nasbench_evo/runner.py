@@ -15,7 +15,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
 from nasbench_evo.evaluators.base import Evaluator, Session
 from nasbench_evo.incumbents import check_rule, incumbents
-from nasbench_evo.randomness import Stream, stream
+from nasbench_evo.randomness import Stream, seed_of, stream
 from nasbench_evo.requests import (
     BudgetSpent,
     Ended,
@@ -109,9 +109,11 @@ class AskTell:
     ask before tell, on a tell before ask, and on the wrong number of answers.
     """
 
-    def __init__(self, algorithm: Algorithm, space: Space, *, seed: int) -> None:
+    def __init__(
+        self, algorithm: Algorithm, space: Space, *, seed: int | np.random.Generator
+    ) -> None:
         self._name, self._space = algorithm.name, space
-        self._generator = begun(algorithm, space, stream(seed, "algorithm"))
+        self._generator = begun(algorithm, space, stream(seed_of(seed), "algorithm"))
         self._pending: Request | None = None
         self._answers: list[Evaluation] | None = None
         self._started = False
@@ -181,7 +183,7 @@ def search(
     algorithm: Algorithm,
     evaluator: Evaluator,
     *,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
     budget: Budget | None = None,
     incumbent: str | None = None,
     callback: Callback | None = None,
@@ -195,8 +197,7 @@ def search(
     of different weights. One seed gives the same result in any process and any order. Raises
     InputError for a seed below 0 or an unknown rule, and what algorithm and evaluator raise.
     """
-    if seed < 0:
-        raise InputError(f"A seed is 0 or above; got {seed}.")
+    seed = seed_of(seed)
     rule = check_rule(incumbent or algorithm.incumbent)
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()

@@ -60,8 +60,11 @@ def test_the_wheel_is_complete_and_has_nothing_else(built: tuple[Path, Path]) ->
     suites = {f"nasbench_evo/bundled_suites/{Path(name).name}" for name in tracked("suites")}
     assert len(suites) > 10
     content = {name for name in names if ".dist-info/" not in name}
-    table = "nasbench_evo/bundled_tables/digits.table.xz"
-    assert content == tracked("nasbench_evo") | suites | {table}
+    more = {
+        "nasbench_evo/bundled_tables/digits.table.xz",
+        "nasbench_evo/bundled_baselines/nb201.json",
+    }
+    assert content == tracked("nasbench_evo") | suites | more
     assert any(name.endswith(".html") or "/templates/" in name for name in content)
 
 
@@ -75,6 +78,7 @@ def test_the_sdist_is_complete(built: tuple[Path, Path]) -> None:
         "README.md",
         "LICENSE",
         "constraints.txt",
+        "constraints-hashed.txt",
         "tox.ini",
     } <= names
     assert {name for name in tracked("tests") if name.endswith(".py")} <= names

@@ -7,7 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nasbench_evo.randomness import stream
+from nasbench_evo import algorithms, spaces
+from nasbench_evo.algorithms import operators
+from nasbench_evo.errors import InputError
+from nasbench_evo.randomness import seed_of, stream
 
 
 def test_a_stream_depends_on_seed_purpose_and_index() -> None:
@@ -65,3 +68,29 @@ def test_a_stream_apart_takes_nothing_from_its_own() -> None:
     drawn = [apart.random() for _ in range(5)]
     assert drawn == [again.random() for _ in range(5)]
     assert drawn != [stream(3, "algorithm").random() for _ in range(5)]
+
+
+def test_a_numpy_generator_is_taken_where_a_stream_is() -> None:
+    space, rng = spaces.get("nasbench201"), np.random.default_rng(3)
+    cells = space.sample(rng, 4)
+    assert cells == space.sample(np.random.default_rng(3), 4)
+    assert space.mutate(cells[0], rng) != cells[0]
+    space.mutate_steps(cells[0], 40, rng)
+    graphs = spaces.get("layer_graph")
+    graph = graphs.mutate(graphs.sample(rng, 1)[0], rng)
+    graphs.duplications(graph, rng, 3)
+    operators.flip_genes(cells[0], space.cardinalities, 0.5, rng)
+    operators.reverse_genes(cells[0], space.cardinalities, 2, rng)
+    operators.step_genes(cells[0], space.cardinalities, 0.5, rng)
+    operators.roulette(cells, [0, 0, 0, 0], 2, rng)
+    for cls in algorithms.ALGORITHMS.values():
+        if cls.name not in ("darts", "random_search_ws"):
+            request = next(cls().search(space, np.random.default_rng(0)))
+            again = next(cls().search(space, np.random.default_rng(0)))
+            assert str(request).partition(" at ")[0] == str(again).partition(" at ")[0]
+    with pytest.raises(InputError, match="default_rng"):
+        space.sample(np.random.RandomState(0), 2)
+    assert seed_of(np.random.default_rng(1)) == seed_of(np.random.default_rng(1))
+    for wrong in (-1, 1.5, True, "0", None):
+        with pytest.raises(InputError, match="0 or above"):
+            seed_of(wrong)

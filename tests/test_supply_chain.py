@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from support import parsed
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nasbench_evo"
@@ -51,7 +52,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 def offences(source: str) -> list[str]:
     """What a file has of the things that the package must not have."""
-    tree, found = ast.parse(source), []
+    tree, found = parsed(source), []
     for name, call in calls(tree):
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         bad = name in FORBIDDEN or name in FORBIDDEN_CALLS
@@ -191,6 +192,32 @@ def test_every_pin_is_needed_and_every_need_is_pinned() -> None:
         requirement = Requirement(text)
         version = pinned[canonical(requirement.name)]
         assert requirement.specifier.contains(version), (text, version)
+
+
+def test_the_hashes_of_a_release_are_of_the_pins() -> None:
+    """Of hatchling, the package's own dependencies and theirs; from any index, on any platform."""
+    text = (ROOT / "constraints-hashed.txt").read_text()
+    assert "://" not in text
+    hashes = r"( \\\n {4}--hash=sha256:[0-9a-f]{64})+\n"
+    entry = r"(?P<name>[a-z0-9-]+)==(?P<version>\S+)( ; [^\\\n]+)?" + hashes
+    entries = list(re.finditer(entry, text))
+    assert re.sub(entry, "", text).lstrip().startswith("# ")
+    assert all(line.startswith("#") for line in re.sub(entry, "", text).splitlines())
+    found = {one["name"]: one["version"] for one in entries}
+    pinned = pins()
+    assert found.items() <= pinned.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    assert {canonical(Requirement(needed).name) for needed in wanted} <= found.keys()
+
+
+def test_tools_of_workflows_are_pinned() -> None:
+    """tox installs what constraints.txt pins; a tool beside it has its version."""
+    workflows = (ROOT / ".github" / "workflows").glob("*.yml")
+    lines = [line for file in workflows for line in file.read_text().splitlines()]
+    installs = [line.partition("pip install ")[2] for line in lines if "pip install " in line]
+    sound = r"tox|[\w-]+==[\d.]+|--require-hashes --no-deps -r \S+|--no-deps --no-index \S+"
+    assert [words for words in installs if not re.fullmatch(sound, words)] == []
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from nasbench_evo.algorithms.random_search import RandomSearch
 from nasbench_evo.algorithms.random_search_ws import RandomSearchWS
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
 from nasbench_evo.algorithms.successive_halving import SuccessiveHalving
-from nasbench_evo.errors import unknown
+from nasbench_evo.errors import InputError, unknown
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     cls.name: cls
@@ -46,6 +46,8 @@ def get(name: str) -> type[Algorithm]:
     only for a name that is not built in. Raises InputError with the near miss if there is none, or
     if it is not a usable subclass of Algorithm; Unsupported for a rival whose library is missing.
     """
+    if not isinstance(name, str):
+        raise InputError(f"The name of an algorithm is a text; got {name!r:.60}.")
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     from nasbench_evo.algorithms import external, rivals, stand_ins  # late: few runs need these
@@ -54,6 +56,8 @@ def get(name: str) -> type[Algorithm]:
         known = None if rivals.is_installed(name) else stand_ins.known(name)
         return known or rivals.get(name)
     if ":" in name:
+        if name in external.GIVEN:
+            return external.GIVEN[name]
         return stand_ins.known(name) or external.imported(name)
     installed = external.installed()
     if name not in installed:

@@ -20,7 +20,7 @@ from nasbench_evo.algorithms.generations import (
 )
 from nasbench_evo.algorithms.schedules import Schedule
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.randomness import Stream
+from nasbench_evo.randomness import Stream, takes_generators
 from nasbench_evo.requests import Search
 from nasbench_evo.spaces.base import Genotype
 
@@ -67,6 +67,11 @@ class Algorithm(ABC):
     paper_figures: ClassVar[Mapping[str, PaperFigures]] = {}
     needs: ClassVar[type | None] = None  # the protocol that says what a space must be able to do
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "search" in vars(cls):
+            cls.search = takes_generators(cls.search)  # type: ignore[method-assign,assignment]
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = checked(f"{self.name}.{field.name}", getattr(self, field.name), field)
@@ -82,6 +87,7 @@ class Algorithm(ABC):
     def search(self, space: Any, rng: Stream) -> Search:
         """Yield requests and receive their answers; the runner ends it with the budget.
 
+        A caller may give a NumPy Generator as `rng`; the method itself always gets a Stream.
         A method with a result of its own returns it, also when BudgetSpent is thrown into it.
         """
 
@@ -126,6 +132,16 @@ class Algorithm(ABC):
                 f"{self.name} needs a space that is {self.needs.__name__}; {space.name} is not. "
                 "Use nasbench201, or random_search, regularized_evolution or eigen there."
             )
+
+    def shared_only(self) -> str:
+        """Return what of the method only shared weights can answer, in words; empty: nothing."""
+        return ""
+
+    @classmethod
+    def preset_name(cls, preset: str) -> str:
+        """Return what people are told of a preset: "default" where an own class has none."""
+        ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return "default" if cls.presets is Algorithm.presets and not ours else preset
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the values in effect, as plain JSON types, in declaration order."""

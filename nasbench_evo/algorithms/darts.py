@@ -50,6 +50,10 @@ class DARTS(Algorithm):
         partial = {"partial_channels": 4 if self.edge_normalisation else 1}
         return {"recipe": recipe, **(partial if space == "darts_cell" else {})}
 
+    def shared_only(self) -> str:
+        """Return that the whole method descends on shared weights."""
+        return "the gradient of alpha"
+
     def check_space(self, space: Any) -> None:
         """Raise Unsupported for a space without relaxations, or without edges to weigh."""
         super().check_space(space)

@@ -93,6 +93,10 @@ class GeneticNAS(Algorithm):
         """
         return self.variant == "as_published_code"
 
+    def shared_only(self) -> str:
+        """Return that random paths mean something with shared weights only."""
+        return f"random_paths={self.random_paths}" if self.random_paths else ""
+
     def kept_share(self, evaluations: float | None) -> float:
         """Keep the trainings of the end."""
         return kept_share(self.retrainings, evaluations)

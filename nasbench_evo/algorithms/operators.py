@@ -1,4 +1,7 @@
-"""Selection, crossover and mutation: pure functions that take their randomness."""
+"""Selection, crossover and mutation: pure functions that take their randomness.
+
+`rng` is a Stream; a NumPy Generator will do.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable, Collection, Container, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from nasbench_evo.randomness import Stream
+from nasbench_evo.randomness import Stream, as_stream
 from nasbench_evo.requests import Evaluation
 
 T = TypeVar("T")
@@ -65,13 +68,15 @@ def roulette(items: Sequence[T], weights: Sequence[float], n: int, rng: Stream) 
     cumulative = list(accumulate(weights))
     total = cumulative[-1]
     if total <= 0:
-        return [rng.choice(items) for _ in range(n)]
+        choice = as_stream(rng).choice
+        return [choice(items) for _ in range(n)]
     random, last = rng.random, len(items) - 1
     return [items[min(bisect_right(cumulative, random() * total), last)] for _ in range(n)]
 
 
 def flip_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: Stream) -> Genes:
     """Return `genotype` with each gene set, with probability `rate`, to another value."""
+    rng = as_stream(rng)
     draws = rng.randoms(len(genotype))
     if min(draws) >= rate:
         return genotype
@@ -84,7 +89,7 @@ def flip_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: 
 
 def reverse_genes(genotype: Genes, cardinalities: Sequence[int], n: int, rng: Stream) -> Genes:
     """Return `genotype` with exactly `n` genes (at most all), drawn at random, at other values."""
-    genes, left = list(genotype), list(range(len(genotype)))
+    genes, left, rng = list(genotype), list(range(len(genotype))), as_stream(rng)
     for _ in range(n):
         gene = left.pop(rng.below(len(left)))
         genes[gene] = rng.other(genes[gene], cardinalities[gene])
@@ -93,6 +98,7 @@ def reverse_genes(genotype: Genes, cardinalities: Sequence[int], n: int, rng: St
 
 def step_genes(genotype: Genes, cardinalities: Sequence[int], rate: float, rng: Stream) -> Genes:
     """Return `genotype` with each gene moved, with probability `rate`, by +-1 with wrap-around."""
+    rng = as_stream(rng)
     draws, genes = rng.randoms(len(genotype)), list(genotype)
     for gene, draw in enumerate(draws):
         if draw < rate:

@@ -7,13 +7,13 @@ are read with a class that has the name and the stored hyper-parameters, and not
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import Any, ClassVar, NamedTuple
 
 from nasbench_evo.algorithms.base import HYPERPARAMETERS, Algorithm, parameter
 from nasbench_evo.errors import InputError, Unsupported
+from nasbench_evo.external import is_imported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Search
 
@@ -25,6 +25,8 @@ class Resolved(NamedTuple):
     preset: str
     changes: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
+    name: str = ""  # the class's own; empty in results of earlier versions
+    preset_name: str = ""  # what people are told of the preset
 
 
 class StandIn(Algorithm):
@@ -44,14 +46,9 @@ class StandIn(Algorithm):
 _KNOWN: dict[str, type[Algorithm]] = {}  # by package.module:Class
 
 
-def imported(name: str) -> bool:
-    """Return whether the module of `package.module:Class` is imported already."""
-    return name.partition(":")[0] in sys.modules
-
-
 def known(name: str) -> type[Algorithm] | None:
     """Return the stand-in of an algorithm whose module is not imported, None if there is none."""
-    return None if imported(name) else _KNOWN.get(name)
+    return None if is_imported(name) else _KNOWN.get(name)
 
 
 def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False) -> None:
@@ -61,9 +58,12 @@ def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False
     InputError where one is no hyper-parameter.
     """
     presets: dict[str, dict[str, Any]] = {}
+    told: dict[str, str] = {}
+    own = name
     defaults: dict[str, Any] = {}
     for row in rows:
         defaults |= row.hyperparameters
+        own, told[row.preset] = row.name or own, row.preset_name or row.preset
         preset = presets.setdefault(row.preset, {})
         preset |= {k: v for k, v in row.hyperparameters.items() if k not in row.changes}
     fields: list[Any] = []
@@ -72,7 +72,8 @@ def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False
         if not key.isidentifier() or iskeyword(key) or not isinstance(value, HYPERPARAMETERS):
             raise InputError(f"{name}: {key!a:.60} = {value!a:.60} is no hyper-parameter.")
         fields.append((key, type(value), parameter(value, "")))
-    content: dict[str, Any] = {"name": name, "presets": presets}
+    content: dict[str, Any] = {"name": own, "presets": presets}
+    content["preset_name"] = staticmethod(lambda preset: told.get(preset, preset))
     if at_their_word:
         content["__post_init__"] = lambda self: None
     _KNOWN[name] = dataclasses.make_dataclass(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
@@ -56,6 +57,10 @@ app.command("train")(training.train)
 app.command("doctor")(doctor.doctor)
 table.app.command("build")(training.build)
 app.add_typer(table.app, name="table")
+for _command in (*app.registered_commands, *table.app.registered_commands):
+    # Lines of a docstring are as long as those of the source: a terminal has others.
+    _paragraphs = inspect.cleandoc(_command.callback.__doc__ or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(text.split()) for text in _paragraphs)
 
 
 def _version(show: bool) -> None:
@@ -90,14 +95,15 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command that was given; say what a user can act on, and exit."""
+    """Run the command that was given; say what a user can act on, and exit.
+
+    Where the reader of stdout has gone, e.g. `| head`, typer ends it with 1 and without a word.
+    """
     try:
         app()
     except NasbenchEvoError as error:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of stdout has gone, e.g. `| head`
-        sys.exit(0)
     except MemoryError:
         say("Error: There is not enough memory for this. Ask for less, or use a larger machine.")
         sys.exit(InputError.exit_code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from nasbench_evo.results.kinds import Findings, Kind
     from nasbench_evo.store import Store
     from nasbench_evo.suite import Suite
-
-_PIPED = 150  # characters of a line where there is no terminal and COLUMNS is not set
 
 
 def conclude(
@@ -107,7 +104,7 @@ def show(kind: Kind, found: Findings, *, verbose: bool) -> None:
     With `verbose` how to read the tables, notes and comparisons follow.
     """
 
-    console = tables(shutil.get_terminal_size((_PIPED, 24)).columns)
+    console = tables()
     for sheet in kind.sheets(found):
         console.print(_table(sheet, console.width))
         console.print(kind.verdict(found, sheet), soft_wrap=True)

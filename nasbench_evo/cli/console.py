@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn
 
-_LINE_EVERY = 10.0  # seconds between progress lines without a terminal
+_PIPED = 150  # characters of a line where there is no terminal and COLUMNS is not set
+_LINE_EVERY = 30.0  # seconds between progress lines without a terminal
 
 
 def own_streams() -> None:
@@ -50,10 +53,14 @@ def settle() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def tables(width: int | None = None) -> Console:
-    """Return where tables are printed; names in them are text, not markup."""
+def tables() -> Console:
+    """Return where tables are printed; names in them are text, not markup.
+
+    They are as wide as the terminal, or as COLUMNS says.
+    """
     from rich.console import Console
 
+    width = shutil.get_terminal_size((_PIPED, 24)).columns
     return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
@@ -67,15 +74,21 @@ def out(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-@contextmanager
-def progress(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes newly finished runs; shows a bar, or plain lines, with ETA."""
-    from rich.progress import MofNCompleteColumn
+def duration(seconds: float) -> str:
+    """Return a length of time for people: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
-    with _shown(label, MofNCompleteColumn(), lambda done, total: f"{done}/{total}", done) as show:
+
+@contextmanager
+def progress(label: str, total: float, done: float) -> Iterator[Callable[[float], None]]:
+    """Yield a function that takes newly finished runs; shows a bar, or plain lines, with ETA."""
+    with counted(label, done) as show:
         reached = done
 
-        def advance(n: int) -> None:
+        def advance(n: float) -> None:
             nonlocal reached
             reached += n
             show(reached, total)
@@ -85,7 +98,70 @@ def progress(label: str, total: int, done: int) -> Iterator[Callable[[int], None
 
 
 @contextmanager
-def share(label: str) -> Iterator[Callable[[int, int], None]]:
+def counted(label: str, done: float = 0) -> Iterator[Callable[[float, float], None]]:
+    """Yield a function of (done, total) that shows both and the time that is left."""
+    from rich.progress import TextColumn
+
+    column = TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
+    with _shown(label, column, lambda n, total: f"{n:,.0f}/{total:,.0f}", done) as show:
+        yield show
+
+
+@contextmanager
+def polled(
+    label: str, look: Callable[[], tuple[float, float]], every: float = 5.0
+) -> Iterator[None]:
+    """Show the (done, total) that `look` returns, now and then, until the block ends."""
+    ended = threading.Event()
+    with counted(label, look()[0]) as show:
+
+        def go_on() -> None:
+            while not ended.wait(every):
+                show(*look())
+
+        watcher = threading.Thread(target=go_on, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            show(*look())
+
+
+@contextmanager
+def steps(label: str) -> Iterator[None]:
+    """Show the steps that work inside the block tells of: the last one, and how many there were."""
+    from nasbench_evo.telling import heard
+
+    done, last = 0, time.monotonic()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(label) as status:
+
+            def shown(step: str) -> None:
+                nonlocal done
+                done += 1
+                status.update(f"{label}: {done}, {step}")
+
+            with heard(shown):
+                yield
+        return
+
+    def lines(step: str) -> None:
+        nonlocal done, last
+        done += 1
+        if time.monotonic() - last >= _LINE_EVERY:
+            last = time.monotonic()
+            say(f"{label}: {done} done, last {step}")
+
+    with heard(lines):
+        yield
+
+
+@contextmanager
+def share(label: str) -> Iterator[Callable[[float, float], None]]:
     """Yield a function of (done, total), of bytes for example; both are shown as a percentage."""
     from rich.progress import TaskProgressColumn
 
@@ -96,8 +172,8 @@ def share(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _shown(
-    label: str, count: ProgressColumn, text: Callable[[int, int], str], begun: int
-) -> Iterator[Callable[[int, int], None]]:
+    label: str, count: ProgressColumn, text: Callable[[float, float], str], begun: float
+) -> Iterator[Callable[[float, float], None]]:
     """Yield a function of (done, total) that moves a bar, or now and then prints a line."""
     if sys.stderr.isatty():
         from rich.console import Console
@@ -105,17 +181,17 @@ def _shown(
 
         columns = ("{task.description}", BarColumn(), count, TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=None)
+            task = bar.add_task(label, total=1)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
     started = last = time.monotonic()
 
-    def lines(done: int, total: int) -> None:
+    def lines(done: float, total: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _LINE_EVERY and done > begun:
             last = now
             left = (total - done) * (now - started) / (done - begun)
-            say(f"{label}: {text(done, total)}, about {left:.0f} s left")
+            say(f"{label}: {text(done, total)}, about {duration(left)} left")
 
     yield lines

@@ -83,7 +83,7 @@ def _print_volumes(rows: list[VolumeRow]) -> None:
             f"{row.visited:.0f}",
             f"{100 * row.mean_share:.2f}{interval}",
         )
-    tables(120).print(grid)
+    tables().print(grid)
 
 
 def several(

@@ -243,7 +243,7 @@ def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y
         row = [_label(name, y.unit), _cell(interval), str(found.n)]
         row += ["", ""] if ceiling is None else [_cell(ceiling[name]), str(ceiling.n)]
         grid.add_row(*row)
-    tables(120).print(grid)
+    tables().print(grid)
 
 
 def _say_ties(cuts: Sequence[Threshold]) -> None:

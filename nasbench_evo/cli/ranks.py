@@ -56,7 +56,7 @@ def _print(found: Ranks) -> None:
     _, lines = results.table(found)
     for line in lines:
         grid.add_row(line[0], *(f"{value:.2f}" for value in line[1 : len(head)]))
-    console = tables(120)
+    console = tables()
     console.print(grid)
     for sentence in results.sentences(found):
         console.print(sentence, soft_wrap=True)

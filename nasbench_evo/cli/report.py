@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out
+from nasbench_evo.cli.console import out, steps
 
 Folder = Annotated[Path, typer.Argument(help="Results folder of a suite.")]
 
@@ -20,14 +21,21 @@ def report(
     gate: Annotated[
         Path | None, typer.Option(help="What `nasbench-evo check --json` printed, as a file.")
     ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write (default: report.html in the results folder)."),
+    ] = None,
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
     Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
     """
+    from nasbench_evo import execution
     from nasbench_evo.report import page
 
-    out(str(page.write(folder, runs=runs, gate=gate)))
+    there = nullcontext() if target is None else execution.writable(target.parent)
+    with there, steps("report"):
+        out(str(page.write(folder, runs=runs, gate=gate, target=target)))
 
 
 def export(

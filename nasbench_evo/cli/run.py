@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.conclusion import conclude
-from nasbench_evo.cli.console import out, progress, say
+from nasbench_evo.cli.console import out, polled, progress, say
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -102,6 +102,11 @@ def run(
         return
     if suites.kind_of(chosen).trains and scheduler is None:
         _check_devices(chosen.devices)  # before anything is written
+    if suites.kind_of(chosen).shares_weights and len(chosen.devices) > 1 and engine != "processes":
+        raise InputError(
+            f"With --engine {engine} supernets train on one device; got "
+            f"{', '.join(chosen.devices)}. --engine processes gives each run one of several."
+        )
     again = shlex.join(["nasbench-evo", *(a for a in sys.argv[1:] if a != "--fresh")])
     with execution.opened(chosen, folder, fresh=fresh, strict=strict) as store:
         work = execution.plan(chosen, store)
@@ -134,10 +139,13 @@ def _check_devices(devices: list[str]) -> None:
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:
     from nasbench_evo.errors import InputError
+    from nasbench_evo.evaluators.specifications import check_shared_devices
     from nasbench_evo.suite import kind_of
 
     if not kind_of(suite).trains:
         raise InputError(f"--devices is for suites that train; {suite.name} reads a table.")
+    if kind_of(suite).shares_weights:
+        check_shared_devices(devices)
     return suite.model_copy(update={"devices": devices})
 
 
@@ -206,7 +214,7 @@ def _execute(
         say(f"Resuming: {work.done}/{work.total} done")
     started = time.monotonic()
     try:
-        with _terminable(), progress("runs", work.total, work.done) as advance:
+        with _terminable(), _progress(work) as advance:
             report = execution.execute(
                 work,
                 store,
@@ -221,6 +229,20 @@ def _execute(
         raise typer.Exit(code) from None
     report.seconds = time.monotonic() - started
     return report
+
+
+@contextmanager
+def _progress(work: Plan) -> Iterator[Callable[[int], None]]:
+    """Show how far the runs are: of those that train, by what is trained in them so far."""
+    from nasbench_evo import execution
+
+    if not any(task.trains for task in work.tasks):
+        with progress("runs", work.total, work.done) as advance:
+            yield advance
+        return
+    label = "epochs" if all(task.unit.epochs for task in work.tasks) else "trainings"
+    with polled(label, lambda: execution.trained(work)):
+        yield lambda runs: None
 
 
 @contextmanager

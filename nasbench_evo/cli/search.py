@@ -15,12 +15,14 @@ from nasbench_evo.cli.console import out
 
 if TYPE_CHECKING:
     from nasbench_evo.results.answer import Answer, Asked
+    from nasbench_evo.runner import Budget
 
 DEFAULT_EVALUATIONS = 300
 
 
+OWN = "package.module:Class"  # an objective of one's own
 ANY, TABLE, TRAINED, SUPERNET = (
-    ("lookup", "standalone", "supernet"),
+    ("lookup", "standalone", "supernet", OWN),
     ("lookup",),
     ("standalone", "supernet"),
     ("supernet",),
@@ -29,10 +31,10 @@ GOES_WITH = {  # which evaluators an option is for; where it is not given it has
     "--table": TABLE,
     "--epochs": TABLE,
     "--objective": TABLE,
-    "--simulated-seconds": ("lookup", "standalone"),
-    "--incumbent": ("lookup", "standalone"),
-    "--space": TRAINED,
-    "--evaluator-set": TRAINED,
+    "--simulated-seconds": ("lookup", "standalone", OWN),
+    "--incumbent": ("lookup", "standalone", OWN),
+    "--space": (*TRAINED, OWN),
+    "--evaluator-set": (*TRAINED, OWN),
     "--devices": TRAINED,
     "--workers": TRAINED,
     "--journal": TRAINED,
@@ -43,11 +45,13 @@ GOES_WITH = {  # which evaluators an option is for; where it is not given it has
 def check_options(evaluator: str, given: Mapping[str, object]) -> None:
     """Raise InputError for an unknown evaluator, or an option that is not for it."""
     from nasbench_evo.errors import InputError, unknown
+    from nasbench_evo.external import is_outside
 
-    if evaluator not in ANY:
+    kind = OWN if is_outside(evaluator) else evaluator
+    if kind not in ANY:
         raise unknown("evaluator", evaluator, ANY)
     for option, value in given.items():
-        if value is not None and value != [] and evaluator not in GOES_WITH[option]:
+        if value is not None and value != [] and kind not in GOES_WITH[option]:
             raise InputError(
                 f"{option} needs --evaluator {' or '.join(GOES_WITH[option])}; got "
                 f"--evaluator {evaluator}."
@@ -93,15 +97,22 @@ def search(
     evaluator: Annotated[
         str,
         typer.Option(
-            help="lookup; standalone: train every candidate; supernet: train shared weights.",
+            help="lookup; standalone: train every candidate; supernet: train shared weights; or "
+            "package.module:Class, an objective of your own.",
         ),
     ] = "lookup",
     space: Annotated[
-        str | None, typer.Option(help="Space of a search that trains (default nasbench201).")
+        str | None,
+        typer.Option(
+            help="Space of a search that trains, or of an objective: a name, or "
+            "package.module:Class (default nasbench201)."
+        ),
     ] = None,
     evaluator_set: Annotated[
         list[str] | None,
-        typer.Option(help="Set one of a search that trains: --evaluator-set channels=8."),
+        typer.Option(
+            help="Set one of a search that trains, or of an objective: --evaluator-set channels=8."
+        ),
     ] = None,
     final_set: Annotated[
         list[str] | None,
@@ -153,11 +164,50 @@ def search(
             trained_search.budget(evaluator, evaluations, simulated_seconds),
             incumbent,
         )
+    elif evaluator not in TABLE:
+        found = _on_objective(
+            asked, space, evaluator_set, evaluations, simulated_seconds, incumbent
+        )
     else:
         found = _on_table(
             asked, table_name, epochs, objective, evaluations, simulated_seconds, incumbent
         )
     show(found, as_json=as_json)
+
+
+def _on_objective(
+    asked: Asked,
+    space: str | None,
+    assignments: list[str] | None,
+    evaluations: float | None,
+    seconds: float | None,
+    incumbent: str | None,
+) -> Answer:
+    """Return the answer of a search on an objective of somebody's own code."""
+    from nasbench_evo import runner
+    from nasbench_evo.evaluators import specifications
+    from nasbench_evo.evaluators.settings import parse
+    from nasbench_evo.files import canonical
+    from nasbench_evo.results import answer as answers
+
+    settings = canonical(parse(assignments or []))
+    options = specifications.ObjectiveOptions(asked.evaluator, space or "nasbench201", settings)
+    evaluator = options.make(asked.dataset)
+    budget = _budget(evaluations, seconds)
+    answers.require_seconds(evaluator, budget)
+    result = runner.search(
+        asked.algorithm, evaluator, seed=asked.seed, budget=budget, incumbent=incumbent
+    )
+    return answers.answer(
+        asked, evaluator.space, result, answers.by_objective(evaluator, result, asked.evaluator)
+    )
+
+
+def _budget(evaluations: float | None, seconds: float | None) -> Budget:
+    from nasbench_evo.runner import Budget
+
+    nothing = evaluations is None and seconds is None
+    return Budget(DEFAULT_EVALUATIONS if nothing else evaluations, seconds)
 
 
 def _on_table(
@@ -178,9 +228,7 @@ def _on_table(
     searched, table = tables.load(name, epochs), tables.reported(name)
     if seconds is not None:
         searched.require_times(asked.dataset)
-    if evaluations is None and seconds is None:
-        evaluations = DEFAULT_EVALUATIONS
-    budget = runner.Budget(evaluations, seconds)
+    budget = _budget(evaluations, seconds)
     evaluator = LookupEvaluator(searched, asked.dataset)
     algorithm, more = asked.algorithm, {}
     if objective is not None:
@@ -192,10 +240,8 @@ def _on_table(
     )
     if objective is not None:
         more = finish(result)
-    judged = answers.by_table(table, asked.dataset, result.genotype)
-    source: dict[str, Any] = {"table": searched.name, "searched_epochs": searched.epochs}
-    source |= {"incumbent": result.incumbent, "returned": result.returned}
-    judged = dataclasses.replace(judged, details={**source, **judged.details, **more})
+    judged = answers.of_search(searched, table, asked.dataset, result)
+    judged = dataclasses.replace(judged, details={**judged.details, **more})
     return answers.answer(asked, table.space, result, judged)
 
 

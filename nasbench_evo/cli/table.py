@@ -67,6 +67,9 @@ def import_(
         str | None,
         typer.Option(help="Of HW-NAS-Bench: the table that gets its costs (default nasbench201)."),
     ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Of TransNAS-Bench-101: micro (default) or macro.")
+    ] = None,
     spelling: Spelling = None,
     index: Index = None,
 ) -> None:
@@ -95,6 +98,7 @@ def import_(
             space=space,
             missing=missing,
             onto=onto,
+            part=part,
         )
     source = imported.open_file(name).fields["source"]
     if "md5" in source:

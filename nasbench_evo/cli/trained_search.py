@@ -4,66 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from nasbench_evo.cli.console import progress, say
 
 if TYPE_CHECKING:
-    from nasbench_evo.algorithms import Algorithm
-    from nasbench_evo.evaluators.base import Session, Trainer
-    from nasbench_evo.requests import Request
+    from nasbench_evo.evaluators.base import Trainer
     from nasbench_evo.results.answer import Answer, Asked
     from nasbench_evo.runner import Budget
-    from nasbench_evo.spaces import Space
-
-
-class Watched:
-    """An evaluator whose answers move a progress bar: epochs of shared weights, or evaluations."""
-
-    def __init__(self, trainer: Trainer, advance: Callable[[int], None], *, shared: bool) -> None:
-        self._trainer, self._advance, self._shared = trainer, advance, shared
-        self.name, self.dataset = trainer.name, trainer.dataset
-
-    @property
-    def space(self) -> Space:
-        """The space of the evaluator."""
-        return self._trainer.space
-
-    def identity(self) -> dict[str, Any]:
-        """Return the identity of the evaluator."""
-        return self._trainer.identity()
-
-    def start(self, seed: int) -> Session:
-        """Return a session of the evaluator, watched."""
-        return WatchedSession(self._trainer.start(seed), self._advance, shared=self._shared)
-
-
-class WatchedSession:
-    """A session whose answers are counted."""
-
-    def __init__(self, inner: Session, advance: Callable[[int], None], *, shared: bool) -> None:
-        self._inner, self._advance, self._shared = inner, advance, shared
-        self.notes = inner.notes
-
-    def answer(self, request: Request) -> Any:
-        """Answer a request, and count its individuals or its epoch."""
-        answers = self._inner.answer(request)
-        if not self._shared:
-            self._advance(len(answers))
-        elif type(request).__name__.startswith("Train"):
-            self._advance(1)
-        return answers
-
-
-def search_length(algorithm: Algorithm, budget: Budget, *, shared: bool) -> int:
-    """Return how many epochs, or full trainings at the most, a search has."""
-    from nasbench_evo.suite import search_epochs
-
-    return search_epochs(algorithm) if shared else round(budget.evaluations or 0)
 
 
 def budget(evaluator: str, evaluations: float | None, seconds: float | None) -> Budget:
@@ -101,15 +52,16 @@ def search(asked: Asked, trainer: Trainer, limit: Budget, incumbent: str | None 
 
     An interruption says how to go on and exits.
     """
-    from nasbench_evo import incumbents, runner
+    from nasbench_evo import incumbents, runner, suite
     from nasbench_evo.evaluators.base import TEACHER
+    from nasbench_evo.evaluators.watched import Watched
     from nasbench_evo.results import answer as answers
     from nasbench_evo.suite.kinds import KINDS
 
     shared = KINDS[asked.evaluator].shares_weights
-    total = search_length(asked.algorithm, limit, shared=shared)
+    total = suite.search_epochs(asked.algorithm) if shared else limit.evaluations or 0
     try:
-        with progress("epochs" if shared else "evaluations", total, 0) as advance:
+        with progress("epochs" if shared else "trainings", total, 0) as advance:
             watched = Watched(trainer, advance, shared=shared)
             result = runner.search(
                 asked.algorithm, watched, seed=asked.seed, budget=limit, incumbent=incumbent

@@ -63,4 +63,4 @@ def _print(rows: list[WallclockRow]) -> None:
             f"{row.mean_regret:.3f}{interval}",
             f"{100 * row.busy:.0f} %",
         )
-    tables(120).print(table)
+    tables().print(table)

@@ -33,6 +33,7 @@ class LocalWorkers:
     def submit(self, task: Task) -> Future[Outcome]:
         """Hand a task to the process with the fewest, in a new process where it has died."""
         slot = min(self._slots, key=lambda slot: len(slot.out))
+        task = task.at(self._slots.index(slot))
         try:
             future = self._executor(slot).submit(execute, task)
         except BrokenProcessPool:

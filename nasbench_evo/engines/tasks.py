@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.evaluators.base import TEACHER
+from nasbench_evo.evaluators.base import TEACHER, Evaluator
+from nasbench_evo.evaluators.objective import reported
+from nasbench_evo.evaluators.specifications import SupernetOptions
+from nasbench_evo.evaluators.watched import Counter, Watched
 from nasbench_evo.files import canonical
 from nasbench_evo.incumbents import RULES, incumbent_accuracies, incumbents
 from nasbench_evo.runner import Result, search
@@ -43,6 +46,22 @@ class Task:
         return self.unit.training is not None
 
     @property
+    def shares_weights(self) -> bool:
+        """Whether its runs train a supernet each, on one device."""
+        return isinstance(self.unit.training, SupernetOptions)
+
+    def at(self, slot: int) -> Task:
+        """Return the task as the worker of that number runs it: a supernet on a device of its own.
+
+        That is one of those that the suite has; what comes out does not depend on which.
+        """
+        training = self.unit.training
+        if not isinstance(training, SupernetOptions):
+            return self
+        device = training.devices[slot % len(training.devices)]
+        return replace(self, unit=replace(self.unit, training=replace(training, devices=(device,))))
+
+    @property
     def needs_gpu(self) -> bool:
         """Whether its runs train on a CUDA device."""
         training = self.unit.training
@@ -73,7 +92,7 @@ def execute(task: Task) -> Outcome:
         try:
             result = search(
                 unit.row.configured,
-                evaluator,
+                _watched(task, evaluator, seed),
                 seed=seed,
                 budget=unit.budget,
                 incumbent=unit.row.incumbent,
@@ -100,16 +119,34 @@ def execute(task: Task) -> Outcome:
     return Outcome(task, records, failures)
 
 
+def _watched(task: Task, evaluator: Evaluator, seed: int) -> Evaluator:
+    """Return the evaluator of a run, which counts beside its journal what is trained."""
+    if task.unit.training is None or task.folder is None:
+        return evaluator
+    count = Counter(task.folder / f"seed-{seed}")
+    return Watched(evaluator, count.add, shared=task.unit.epochs is not None)
+
+
 def _curve(task: Task, result: Result) -> list[Any]:
-    """Return the incumbent's curve, of trainings with the accuracy that it had then."""
+    """Return the incumbent's curve, of trainings with the accuracy that it had then.
+
+    An objective that knows the truth of a genotype says that instead.
+    """
     if task.trains:
         return list(incumbent_accuracies(result.history, result.incumbent))
+    if task.unit.objective is not None:
+        evaluator = task.unit.evaluator()
+        seen = incumbent_accuracies(result.history, result.incumbent)
+        return [
+            (spent, genotype, value if (true := reported(evaluator, genotype)) is None else true)
+            for spent, genotype, value in seen
+        ]
     return list(result.curve)
 
 
 def _clock(task: Task, result: Result) -> list[float]:
     """Return the simulated seconds at each point of the curve."""
-    if task.trains:
+    if task.trains or task.unit.objective is not None:
         points: Any = incumbent_accuracies(result.history, result.incumbent, seconds=True)
     else:
         genotypes, accuracies, _, seconds, fractions, *_ = zip(*result.history, strict=True)

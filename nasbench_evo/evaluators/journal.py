@@ -37,7 +37,10 @@ def _parsed(line: bytes) -> _Line:
         known, _, line = line.partition(b" ")
         if hashlib.sha256(line).hexdigest().encode() != known:
             raise ValueError("a line does not have its SHA-256")
-    content = json.loads(line)
+    try:
+        content = json.loads(line)
+    except RecursionError:
+        raise ValueError("a line is nested too deeply") from None
     if not (isinstance(content, dict) and {"identity", "request", "training"} & set(content)):
         raise ValueError("a line is no header, request or training")
     if "training" in content and not isinstance(content.get("answer"), dict):

@@ -285,10 +285,13 @@ def read(kind: type[S], values: Mapping[str, Any]) -> S:
             raise unknown("evaluator setting", name, kind.model_fields)
     try:
         return kind.model_validate_json(json.dumps(dict(values)))
+    except RecursionError as error:
+        raise InputError("evaluator settings: a value has lists in lists without end.") from error
     except ValidationError as error:
         first = error.errors()[0]
+        name = f" {first['loc'][0]}" if first["loc"] else "s"  # none of a text that is no Unicode
         raise InputError(
-            f"evaluator setting {first['loc'][0]}: {first['msg']}; got {first['input']!a:.80}."
+            f"evaluator setting{name}: {first['msg']}; got {first['input']!a:.80}."
         ) from error
 
 

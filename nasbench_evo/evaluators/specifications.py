@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.evaluators.base import Trainer
+from nasbench_evo.evaluators.base import Evaluator, Trainer
+from nasbench_evo.evaluators.objective import StandIn, made
 from nasbench_evo.evaluators.probing import Probe
+from nasbench_evo.external import is_imported, is_outside
 from nasbench_evo.spaces import Space
 
 
@@ -48,7 +50,8 @@ class SupernetOptions:
     """How the weights that a search shares are trained, and what it found after it.
 
     `settings` and `final` are canonical JSON: settings of the supernet, and of the standalone
-    trainings of the final genotype (None: it is not trained).
+    trainings of the final genotype (None: it is not trained). A run trains on the first of its
+    `devices`; an engine with workers gives each one of them.
     """
 
     space: str
@@ -64,18 +67,64 @@ class SupernetOptions:
 
         final = None
         if self.final is not None:
-            final = TrainingOptions(self.space, self.final, self.devices)
+            final = TrainingOptions(self.space, self.final, self.devices[:1])
         made: Trainer = training_module("supernet").supernet(
             self.space,
             dataset,
             self.epochs,
             read(SupernetSettings, json.loads(self.settings)),
-            devices=self.devices,
+            devices=self.devices[:1],
             folder=folder,
             probe=self.probe,
             final=None if final is None else final.make(dataset, None, workers),
         )
         return made
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """An objective of somebody's own code; `settings` is canonical JSON."""
+
+    evaluator: str  # package.module:Class
+    space: str  # a name, or package.module:Class
+    settings: str = "{}"
+
+    @property
+    def imported(self) -> bool:
+        """Whether all code that it names is imported already."""
+        return all(is_imported(name) for name in (self.evaluator, self.space) if is_outside(name))
+
+    def make(self, dataset: str) -> Evaluator:
+        """Return the evaluator; raise InputError for what is no objective, or does not fit."""
+        from nasbench_evo import spaces
+
+        values = json.loads(self.settings)
+        found: Evaluator = made(self.evaluator, dataset, spaces.get(self.space), values)
+        return found
+
+
+_KNOWN: dict[tuple[ObjectiveOptions, str], Evaluator] = {}  # stand-ins and the like
+
+
+def objective(options: ObjectiveOptions, dataset: str) -> Evaluator:
+    """Return the evaluator of an objective, kept for the next run of this process.
+
+    While a results folder is read it is a stand-in, unless its modules are imported already.
+    """
+    known = _KNOWN.get((options, dataset))
+    if known is not None and (type(known) is not StandIn or not options.imported):
+        return known
+    return _made(options, dataset)
+
+
+@lru_cache(maxsize=8)
+def _made(options: ObjectiveOptions, dataset: str) -> Evaluator:
+    return options.make(dataset)
+
+
+def stand_in(options: ObjectiveOptions, dataset: str, evaluator: Evaluator) -> None:
+    """Let `objective` return an evaluator for some options and a data set."""
+    _KNOWN[options, dataset] = evaluator
 
 
 @lru_cache(maxsize=8)
@@ -125,14 +174,21 @@ def check_supernet(
     from nasbench_evo.evaluators.settings import Settings, SupernetSettings
 
     made = _checked(SupernetSettings, space, values, datasets, search=True)
-    if len(devices) != 1:
-        raise InputError(f"A supernet trains on one device; got {', '.join(devices)}.")
+    check_shared_devices(devices)
     if final is not None:
         own = _checked(Settings, space, final, datasets, search=False)
         # the relaxations may differ: no final training has one
         if getattr(own, "cardinalities", None) != getattr(made, "cardinalities", None):
             raise InputError("The final trainings need the space of the supernet: same nodes.")
     return made
+
+
+def check_shared_devices(devices: Sequence[str]) -> None:
+    """Raise InputError for devices of several kinds: supernets differ by that, not by number."""
+    if len({device.split(":")[0] for device in devices}) != 1:
+        raise InputError(
+            f"Supernets of one suite train on one kind of device; got {', '.join(devices)}."
+        )
 
 
 def shared_settings(

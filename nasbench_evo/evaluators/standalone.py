@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from nasbench_evo.training.individuals import (
     training_seed,
 )
 from nasbench_evo.training.joint import obstacles
-from nasbench_evo.training.jointly import Jointly, grouped
+from nasbench_evo.training.jointly import Jointly, Picked, grouped, picked
 from nasbench_evo.training.pool import TrainingPool
 from nasbench_evo.training.teachers import Teacher
 
@@ -34,7 +34,8 @@ class StandaloneEvaluator:
     """Trains individuals of `plan.space` on `plan.data`; answers are validation accuracies.
 
     With `jointly` > 1, that many full trainings of a request or a report are one network; "auto"
-    takes what was measured on the kind of device, and trains alone what cannot be joined.
+    takes what was measured on the kind of device when a run first trains, which the run keeps and
+    notes, and trains alone what cannot be joined.
     `devices` and `workers` (processes a device) change the time only. In `folder` each run keeps a
     journal and the checkpoints of stopped trainings, so that a killed run goes on; without it
     nothing stays.
@@ -57,6 +58,7 @@ class StandaloneEvaluator:
         self.report_trials = report_trials
         self.folder = folder
         self.slots = tuple(device for device in devices for _ in range(workers))
+        self._picked: dict[int, Picked] = {}  # by seed: what "auto" is in a run
 
     @property
     def space(self) -> Space:
@@ -112,6 +114,7 @@ class StandaloneEvaluator:
             identity=self.identity(),
             folder=self.run_folder(seed),
             groups=self.groups,
+            pick=partial(self._pick, seed) if self._automatic else None,
             teacher=self.teacher,
         )
 
@@ -151,18 +154,31 @@ class StandaloneEvaluator:
             )
             for trial in range(self.report_trials)
         ]
-        return in_order(self.pool.run(self.groups(jobs)))
+        return in_order(self.pool.run(self.groups(jobs, self._picked.get(seed))))
 
-    def groups(self, jobs: Sequence[Job]) -> list[list[Job]]:
+    @property
+    def _automatic(self) -> bool:
+        """Whether it is measured how many networks train as one."""
+        unfit = self.space.name != "nasbench201" or obstacles(self.plan.recipe, self.plan.execution)
+        return self.jointly == "auto" and not unfit
+
+    def _pick(self, seed: int, known: Picked | None) -> Picked:
+        """Return what "auto" is in a run: what it was so far, or else what is measured now."""
+        self._picked[seed] = known or picked(self.slots[0])
+        return self._picked[seed]
+
+    def groups(self, jobs: Sequence[Job], auto: Picked | None = None) -> list[list[Job]]:
         """Return jobs of one fraction in the groups that train as one network, the taught alone.
 
-        The groups depend on nothing but the jobs and the kind of device.
+        `auto` is what "auto" stands for (None: what is measured now).
         """
-        joined = all(job.teacher is None for job in jobs)
-        if self.jointly == "auto":
-            unfit = obstacles(self.plan.recipe, self.plan.execution)
-            joined = joined and self.space.name == "nasbench201" and not unfit
-        return grouped(jobs, self.jointly if joined else 1, self.slots[0])
+        together: int | Picked = 1
+        if all(job.teacher is None for job in jobs):
+            if isinstance(self.jointly, int):
+                together = self.jointly
+            elif self._automatic and len(jobs) > 1:
+                together = auto or picked(self.slots[0])
+        return grouped(jobs, together)
 
     def close(self) -> None:
         """End the processes that train."""

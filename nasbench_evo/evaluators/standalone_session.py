@@ -22,13 +22,17 @@ from nasbench_evo.files import digest
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training.individuals import Job, Trained, TrainingPlan, training_seed
+from nasbench_evo.training.jointly import Picked
 
 DEFAULT_TEACHER = "default"
 CHECKPOINT = ".pt"
 # Trains groups of jobs, each jointly; yields the number of a group with its results, as they come.
 Train = Callable[[Sequence[Sequence[Job]]], Iterator[tuple[int, list[Trained]]]]
-# Returns jobs in the groups that train as one network.
-Groups = Callable[[Sequence[Job]], list[list[Job]]]
+# Returns jobs in the groups that train as one network; what "auto" is, if it is that.
+Groups = Callable[[Sequence[Job], Picked | None], list[list[Job]]]
+# Settles what "auto" is in this run, given what it was before.
+Pick = Callable[[Picked | None], Picked]
+JOINTLY = "jointly"  # the note, and the journal's line, that say it
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class StandaloneSession:
         identity: Mapping[str, Any],
         folder: Path | None,
         groups: Groups,
+        pick: Pick | None,
         teacher: PreparedTeacher | None,
     ) -> None:
         self.notes: dict[str, Any] = {}
@@ -67,6 +72,8 @@ class StandaloneSession:
         self._seed = seed
         self._folder = folder
         self._groups = groups
+        self._pick = pick
+        self._picked: Picked | None = None
         self._teacher = teacher
         journal = None if folder is None else folder / FILE
         self._journal = Journal(journal, {"seed": seed, **identity})
@@ -75,6 +82,9 @@ class StandaloneSession:
         self._stopped: PartialTrainings[tuple[int, Path]] = PartialTrainings()
         self._problems: Counter[str] = Counter()
         self._best_taught = 0.0  # validation accuracy of the best student, percent
+        known = self._journal.answer(JOINTLY)
+        if known is not None:
+            self._settle(Picked(**known))
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Train what a request wants, or replay it.
@@ -139,13 +149,24 @@ class StandaloneSession:
         self._trials[what] += 1
         return _Training(self._stopped.begin(), genotype, trial, 0.0, None, teacher)
 
+    def _settle(self, known: Picked | None) -> None:
+        """Settle what "auto" is in this run, for good; a device may be measured anew meanwhile."""
+        if self._pick is None:
+            return
+        self._picked = self._pick(known)
+        self.notes[JOINTLY] = self._picked.text()
+        if known is None:
+            self._journal.record(JOINTLY, self._picked._asdict())
+
     def _answers(self, wanted: list[_Training], fraction: float) -> list[dict[str, Any]]:
         """Return the answer of each training, from the journal or from the pool."""
         keys = [training.key(fraction) for training in wanted]
         answers = {key: self._journal.answer(key) for key in keys}
         missing = [t for t, key in zip(wanted, keys, strict=True) if answers[key] is None]
         jobs = [self._job(training, fraction) for training in missing]
-        groups = self._groups(jobs)
+        if len(jobs) > 1 and self._picked is None:
+            self._settle(None)
+        groups = self._groups(jobs, self._picked)
         firsts = [0, *accumulate(map(len, groups))]
         for number, results in self._train(groups):
             for training, trained in zip(missing[firsts[number] :], results, strict=False):

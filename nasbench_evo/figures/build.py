@@ -38,21 +38,26 @@ class Made:
     effects: list[Effect]
 
 
-def make(folder: Path, formats: Sequence[str], look: str) -> list[Path]:
+def make(
+    folder: Path, formats: Sequence[str], look: str, *, target: Path | None = None
+) -> list[Path]:
     """Write every figure of a results folder, and ablation.md and .json; return the paths.
+
+    They are written into `target`, by default the results folder itself.
 
     Nothing is searched anew but for generation figures, whose runs are repeated from their seeds
     and checked against the stored traces. Raises InputError and DataError.
     """
     stored = read(folder)
-    made = draw(stored, folder, formats, look)
+    target = target or folder
+    made = draw(stored, target, formats, look)
     if len(made.sections) == 1:
         return made.paths
     suite = stored.suite
     notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
-    return made.paths + ablation_text.write(folder, text, content)
+    return made.paths + ablation_text.write(target, text, content)
 
 
 def draw(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasbench_evo.errors import unknown
 from nasbench_evo.files import replacing
+from nasbench_evo.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -31,6 +33,10 @@ COLOURS = {
 }
 _BASELINE = "random_search"
 OTHER = "#888888"
+# For algorithms of other people's code: apart from those above, on light and on dark ground.
+_SLOTS = (
+    "#7B6BD6", "#117733", "#AA4499", "#A0522D", "#6699CC", "#BBAA33", "#44AA99", "#CC6677",
+)  # fmt: skip
 # Levels of one factor: a palette whose grey values fall monotonically.
 LEVELS = "viridis"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
@@ -67,6 +73,7 @@ _DARK = {
     "grid.color": "#606060",
 }
 
+_TAKEN: ContextVar[dict[str, str] | None] = ContextVar("taken", default=None)
 _NOTES: ContextVar[bool] = ContextVar("notes", default=True)
 _CAPTIONS: ContextVar[dict[str, str] | None] = ContextVar("captions", default=None)
 
@@ -95,19 +102,41 @@ def using(
     if name == "dark":
         settings |= _DARK
     before, others = _NOTES.set(notes), _CAPTIONS.set(captions)
+    taken = _TAKEN.set({})
     try:
         with mpl.rc_context(settings):
             yield
     finally:
+        _TAKEN.reset(taken)
         _NOTES.reset(before)
         _CAPTIONS.reset(others)
 
 
 def colour(algorithm: str) -> str:
-    """Return the colour of an algorithm (or a row's label), the same in every figure of a style."""
+    """Return the colour of an algorithm (or a row's label), the same in every figure of a style.
+
+    One of other people's code has that of a place in a palette, which its name chooses; where that
+    is taken by another of the same figures the next free one.
+    """
+    name = algorithm.partition(" (")[0]
     if algorithm == _BASELINE:
         return foreground()
-    return COLOURS.get(algorithm.partition(" (")[0], OTHER)
+    if name in COLOURS:
+        return COLOURS[name]
+    taken = _TAKEN.get()
+    taken = {} if taken is None else taken
+    if name not in taken:
+        first = zlib.crc32(name.encode()) % len(_SLOTS)
+        places = [*_SLOTS[first:], *_SLOTS[:first]]
+        free = [colour for colour in places if colour not in taken.values()]
+        taken[name] = (free or places)[0]
+    return taken[name]
+
+
+def reserve(algorithms: Iterable[str]) -> None:
+    """Give algorithms their colours, whatever figure is drawn first; inside `using`."""
+    for name in sorted(set(algorithms)):
+        colour(name)
 
 
 def foreground() -> str:
@@ -200,6 +229,7 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) ->
             with replacing(target) as file:
                 figure.savefig(file, format=kind, metadata=fixed[kind])
         written.append(target)
+    tell(f"figure {path.name}")
     return written
 
 

@@ -67,6 +67,14 @@ def of(measured: Mapping[Key, Measured], manifest: Mapping[str, Any]) -> Baselin
     return Baseline(manifest, entries)
 
 
+def bundled(suite: str) -> Path | None:
+    """Return the baseline of a suite that comes with the package or its source checkout, if any."""
+    package = Path(__file__).parents[1]
+    folders = (package / "bundled_baselines", package.parent / "results" / "baselines")
+    files = (folder / f"{suite}.json" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
 def short(hashes: Sequence[str]) -> tuple[str, ...]:
     """Return what a baseline keeps of each seed's trace hash."""
     return tuple(text[:_DIGITS] for text in hashes)

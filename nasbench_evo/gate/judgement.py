@@ -141,23 +141,29 @@ def judge(
     """
     samples = {key: m.sample for key, m in measured.items()}
     cells = gate_layers.distribution(baseline, measured, samples)
-    searched = gate_layers.own(measured)
-    must_beat = tuned(measured, own)
     return Outcome(
         suite=suite,
         seeds=max(cell.n for cell in cells),
         traces=gate_traces.check(baseline, measured),
         cells=cells,
-        orders=[
-            *gate_layers.ordering(searched, must_beat),
-            gate_layers.repeated(measured),
-            *gate_layers.known_answers(measured),
-            *gate_layers.initial_only(baseline, searched),
-        ],
+        orders=orders(baseline, measured, own),
         allow_changed_traces=allow_changed_traces,
         strict=strict,
         summary=summary or NOT_ASKED,
     )
+
+
+def orders(
+    baseline: Baseline, measured: Mapping[Key, Measured], own: Sequence[str] = ()
+) -> list[Order]:
+    """Return layer C: the order of the methods, and what is known of them."""
+    searched = gate_layers.own(measured)
+    return [
+        *gate_layers.ordering(searched, tuned(measured, own)),
+        gate_layers.repeated(measured),
+        *gate_layers.known_answers(measured),
+        *gate_layers.initial_only(baseline, searched),
+    ]
 
 
 def tuned(measured: Mapping[Key, Measured], own: Sequence[str] = ()) -> list[str]:
@@ -177,9 +183,9 @@ def prepared(suite: Suite, seeds: int, own: Sequence[str] = ()) -> Suite:
     the gate measures by. Raises InputError for too few seeds or an unknown algorithm, Unsupported
     for a suite that trains.
     """
-    if kind_of(suite).trains:
+    if not kind_of(suite).reads_table:
         raise Unsupported(
-            f"The gate judges searches on a table; {suite.name} trains. Give it a suite with "
+            f"The gate judges searches on a table; {suite.name} reads none. Give it a suite with "
             'evaluator = "lookup".'
         )
     if seeds < LEAST_SEEDS:

@@ -14,6 +14,8 @@ from nasbench_evo.gate.layers import FAILING, Cell, Order
 from nasbench_evo.gate.measured import MEASURES, Scale
 from nasbench_evo.gate.traces import TraceCheck
 
+_NAMED = 10  # figures of a summary that differ and are named
+
 
 @dataclass(frozen=True)
 class Section:
@@ -70,6 +72,48 @@ def sections(outcome: Outcome) -> list[Section]:
             [_summary_row(outcome)],
             "The summary of these runs beside the file that people read.",
         ),
+    ]
+
+
+def failures(outcome: Outcome) -> list[Section]:
+    """Return a narrow table for each layer that fails, of the rows that make it fail."""
+    judged = outcome.layers
+    traces = [t for t in outcome.traces if t.difference]
+    cells = [
+        c
+        for c in outcome.cells
+        if c.verdict in FAILING
+        or (c.changed and not outcome.allow_changed_traces)
+        or (outcome.strict and c.verdict == "not shown")
+    ]
+    found: dict[str, tuple[Sequence[str], Sequence[tuple[str, ...]]]] = {
+        "A traces": (
+            ("data set", "algorithm (preset)", "equal", "first difference"),
+            [(t.dataset, t.label, f"{t.equal}/{t.of}", t.difference or "") for t in traces],
+        ),
+        "B distribution": (
+            ("data set", "algorithm (preset)", "changed", "difference", "margin", "verdict"),
+            [
+                (
+                    *(c.dataset, c.label, f"{c.changed}/{c.n}"),
+                    *(f"{c.difference:+.3f}", f"{c.margin:.3f}", c.verdict),
+                )
+                for c in cells
+            ],
+        ),
+        "C ordering": (
+            ("requirement", "judged", "bound"),
+            [(o.requirement, f"{o.value:.3g}", o.bound) for o in outcome.orders if not o.passed],
+        ),
+        "D summary": (
+            ("file", "differs"),
+            [(outcome.summary.file, text) for text in outcome.summary.differences[:_NAMED]],
+        ),
+    }
+    return [
+        Section(name, columns, rows, "")
+        for name, (columns, rows) in found.items()
+        if not judged[name][0]
     ]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_evo.errors import InputError, unknown
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn_relu
+from nasbench_evo.networks.operations import Linear, check_sizes, construct, conv_bn_relu
 from nasbench_evo.spaces.binary_stages import INPUT, BinaryStages, Bits, StageGraph
 
 
@@ -120,9 +120,9 @@ class BinaryStagesNetwork(nn.Module):
         self.hidden = nn.Sequential()
         inputs = channels * image_size**2
         for outputs in widths.hidden:
-            self.hidden.extend([nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)])
+            self.hidden.extend([Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)])
             inputs = outputs
-        self.classifier = nn.Linear(inputs, classes)
+        self.classifier = Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn_relu, global_average
+from nasbench_evo.networks.operations import (
+    Linear,
+    check_sizes,
+    construct,
+    conv_bn_relu,
+    global_average,
+)
 from nasbench_evo.spaces.layer_graph.space import LayerGraph
 from nasbench_evo.spaces.layer_graph.structure import Graph
 
@@ -32,7 +38,7 @@ class LayerGraphNetwork(nn.Module):
                 self.convolutions[str(layer)] = conv_bn_relu(width, outputs, kernel, stride)
                 width = outputs
             channels.append(width)
-        self.classifier = nn.Linear(channels[-1], classes)
+        self.classifier = Linear(channels[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,39 @@ Initialisation = Literal["kaiming", "torch"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 
+class Conv2d(nn.Conv2d):
+    """A convolution whose values `initialise` sets: torch's draw from the global generator."""
+
+    def reset_parameters(self) -> None:
+        """Leave the values as they are."""
+
+
+class Linear(nn.Linear):
+    """A linear layer whose values `initialise` sets."""
+
+    def reset_parameters(self) -> None:
+        """Leave the values as they are."""
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """A BatchNorm that does not count batches: its momentum is a number, so that nothing reads it.
+
+    That count is a kernel a layer in each step.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, channels, h, w] normalised."""
+        mean, variance, rate = self.running_mean, self.running_var, cast(float, self.momentum)
+        return F.batch_norm(
+            x, mean, variance, self.weight, self.bias, self.training, rate, self.eps
+        )
+
+
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Return a padded convolution without bias, then BatchNorm; stride 2 halves, rounded up."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        BatchNorm2d(outputs),
     )
 
 
@@ -37,9 +65,9 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
 def bn_relu_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     """Return BatchNorm, ReLU, padded convolution without bias (the pre-activation order)."""
     return nn.Sequential(
-        nn.BatchNorm2d(inputs),
+        BatchNorm2d(inputs),
         nn.ReLU(inplace=True),
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+        Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
     )
 
 
@@ -64,13 +92,11 @@ def dropped(x: Tensor, probability: float | Tensor) -> Tensor:
 def construct(factory: Callable[[], M], generator: torch.Generator) -> M:
     """Return `factory()` with weights drawn from `generator` (a CPU generator) alone.
 
-    The module is made without storage first, so that torch's own initialisation neither costs
-    time nor draws from the global generator. It is on the CPU: the same generator state gives the
-    same weights on every device it is moved to.
+    Its layers are those above, whose making neither costs time nor draws from the global generator.
+    It is on the CPU: the same generator state gives the same weights on every device it is moved
+    to.
     """
-    with torch.device("meta"):
-        module = factory()
-    module.to_empty(device="cpu")
+    module = factory()
     initialise(module, generator)
     return module
 

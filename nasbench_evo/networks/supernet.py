@@ -132,7 +132,6 @@ def recalibrated(
     supernet is left as it was.
     """
     layers = norms(supernet)
-    counts = {name: layer.num_batches_tracked.clone() for name, layer in layers.items()}  # type: ignore[union-attr]
     momenta = {name: layer.momentum for name, layer in layers.items()}
     running = [values for layer in layers.values() for values in _running(layer)]
     before = [values.clone() for values in running]
@@ -154,7 +153,6 @@ def recalibrated(
         supernet.train(mode)
         for name, layer in layers.items():
             layer.momentum = momenta[name]
-            layer.num_batches_tracked = counts[name]
         torch._foreach_copy_(running, before)
     return dict(zip(layers, zip(found[::2], found[1::2], strict=True), strict=True))
 

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.networks.operations import bn_relu_conv, check_sizes, construct, global_average
+from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
+    bn_relu_conv,
+    check_sizes,
+    construct,
+    global_average,
+)
 
 _BLOCKS = 3
 _BOTTLENECK = 4  # width of the 1x1 convolution, in growth rates
@@ -59,7 +67,7 @@ class WideDenseNet(nn.Module):
                 f"A DenseNet's depth is 4 plus a positive multiple of {per_layer}; got {depth}."
             )
         channels = 2 * growth if bottleneck else 16
-        self.stem = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.stem = Conv2d(in_channels, channels, 3, padding=1, bias=False)
         self.body = nn.Sequential()
         for block in range(_BLOCKS):
             if block:
@@ -70,8 +78,8 @@ class WideDenseNet(nn.Module):
             for _ in range(layers):
                 self.body.append(DenseLayer(channels, growth, bottleneck))
                 channels += growth
-        self.last = nn.BatchNorm2d(channels)
-        self.classifier = nn.Linear(channels, classes)
+        self.last = BatchNorm2d(channels)
+        self.classifier = Linear(channels, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

@@ -21,6 +21,7 @@ from nasbench_evo.requests import Note, Search
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
+from nasbench_evo.telling import tell
 
 Array = NDArray[np.float64]
 
@@ -86,9 +87,11 @@ def generations(unit: Unit, seed: int, expected_sha256: str | None = None) -> li
 
 def of_runs(runs: UnitRuns, most: int = 100) -> list[list[Generation[int]]]:
     """Return the generations of the first `most` stored runs, checked against their traces."""
-    return [
+    found = [
         generations(runs.unit, record.seed, record.trace_sha256) for record in runs.records[:most]
     ]
+    tell(f"generations of {runs.unit.row.label} on {runs.unit.dataset}")
+    return found
 
 
 def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:

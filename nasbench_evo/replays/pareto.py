@@ -17,6 +17,7 @@ from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
 from nasbench_evo.tables import Table
 from nasbench_evo.tables.table import unit as unit_of
+from nasbench_evo.telling import tell
 
 Array = NDArray[np.float64]
 ACCURACY = "accuracy"
@@ -187,6 +188,7 @@ def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) ->
             result.fronts.extend(_front_rows(unit, table, objective, runs))
             result.volumes.append(_volume_row(unit, table, objective, runs))
         progress(len(seeds))
+        tell(f"searches of {unit.row.label} on {unit.dataset}")
     return result
 
 
@@ -200,8 +202,8 @@ def _front_rows(
     return [
         FrontRow(
             unit.dataset,
-            row.algorithm,
-            row.preset,
+            row.shown,
+            row.setting,
             objective,
             float(cost[i]),
             float(accuracy[i]),
@@ -224,7 +226,7 @@ def _volume_row(
     ((mean, low, high),) = mean_intervals([shares])
     return VolumeRow(
         dataset=unit.dataset,
-        algorithm=unit.row.algorithm,
+        algorithm=unit.row.shown,
         preset=unit.row.setting,
         objective=objective,
         n=len(runs),

@@ -95,7 +95,7 @@ def _rows(
     return [
         WallclockRow(
             dataset=unit.dataset,
-            algorithm=unit.row.algorithm,
+            algorithm=unit.row.shown,
             preset=unit.row.setting,
             workers=workers,
             asynchronous=results[0].asynchronous,

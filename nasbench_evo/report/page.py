@@ -26,8 +26,10 @@ SEEDS_PARETO = 20  # runs of a row that are repeated for the Pareto fronts
 _LAST = 1e300  # what is undefined sorts last
 
 
-def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
-    """Write report.html into a results folder; return its path.
+def write(
+    folder: Path, *, runs: int = DRILL, gate: Path | None = None, target: Path | None = None
+) -> Path:
+    """Write report.html into a results folder, or to the file `target`; return its path.
 
     `runs` is how many runs of a row can be looked into; `gate` a file that `nasbench-evo check
     --json` printed. Raises InputError and DataError, Unsupported for a gate beside trainings.
@@ -36,7 +38,7 @@ def write(folder: Path, *, runs: int = DRILL, gate: Path | None = None) -> Path:
     if gate is not None:
         require_table(stored.suite)
     text = render(stored, runs=runs, gate=_gate(gate))
-    return write_text(folder / FILE, text)
+    return write_text(target or folder / FILE, text)
 
 
 def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = None) -> str:
@@ -57,7 +59,7 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         gate=gate,
         judged_by_gate=not kind.trains,
         manifest=stored.manifest,
-        command=command(suite, devices=kind.trains),
+        command=stored.call or command(suite, devices=kind.devices),
         suite_text=json.dumps(suite.model_dump(), indent=1),
         total=found.runs,
         drill=runs,

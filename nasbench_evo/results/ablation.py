@@ -23,6 +23,7 @@ from nasbench_evo import algorithms
 from nasbench_evo.algorithms.generations import Generational
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
+from nasbench_evo.external import is_outside
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
@@ -57,8 +58,14 @@ class Factor:
     def key(self) -> str:
         """Return a name for files, such as "eigen_paper_primary_step"; of letters that all take."""
         preset = self.preset.split(",")[0]
-        parts = (self.algorithm, preset, *(self.names or ("variants",)))
+        parts = (self.shown, preset, *(self.names or ("variants",)))
         return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts))
+
+    @property
+    def shown(self) -> str:
+        """What people are told of the algorithm: what an outside class calls itself."""
+        outside = is_outside(self.algorithm)
+        return algorithms.get(self.algorithm).name if outside else self.algorithm
 
     @property
     def generational(self) -> Generational | None:
@@ -85,7 +92,7 @@ class Effect:
 
     `difference` (percentage points, negative is better) has a simultaneous 95% interval over the
     `comparisons` of its factor and data set; `regret` and `reference_regret` are means over the
-    `n` seeds; `improvement` is the probability that a run beats one of the reference.
+    `n` seeds; `p_better` is the probability that a run beats one of the reference.
     """
 
     factor: str
@@ -97,7 +104,7 @@ class Effect:
     regret: float
     reference_regret: float
     difference: Interval
-    improvement: float
+    p_better: float
     comparisons: int
 
     @property
@@ -129,7 +136,8 @@ def factors(suite: Suite) -> list[Factor]:
 
 def _of_grid(entry: Entry, grid: list[tuple[Any, ...]], labels: list[str]) -> Factor:
     names = tuple(entry.grid)
-    plain = algorithms.get(entry.algorithm).configure(entry.preset, entry.set).hyperparameters()
+    cls = algorithms.get(entry.algorithm)
+    plain = cls.configure(entry.preset, entry.set).hyperparameters()
     usual = tuple(plain[name] for name in names)
     levels = tuple(
         Level(
@@ -138,7 +146,9 @@ def _of_grid(entry: Entry, grid: list[tuple[Any, ...]], labels: list[str]) -> Fa
         for values, row in zip(grid, labels, strict=True)
     )
     reference = grid.index(usual) if usual in grid else 0
-    shared = ", ".join([entry.preset, *(f"{k}={show(v)}" for k, v in entry.set.items())])
+    shared = ", ".join(
+        [cls.preset_name(entry.preset), *(f"{k}={show(v)}" for k, v in entry.set.items())]
+    )
     return Factor(entry.algorithm, shared, names, levels, reference)
 
 
@@ -154,7 +164,7 @@ def _of_variants(algorithm: str, entries: list[tuple[Entry, str]]) -> Factor:
     split = any(level.text in _TERMS.values() for level in levels)
     whole = "L1 and L2" if split else "unchanged"
     levels = [level if level.text else replace(level, text=whole) for level in levels]
-    preset = entries[0][0].preset
+    preset = algorithms.get(algorithm).preset_name(entries[0][0].preset)
     text = ", ".join([preset, *(f"{k}={show(v)}" for k, v in sorted(shared))])
     return Factor(algorithm, text, (), tuple(levels), 0)
 
@@ -246,7 +256,7 @@ def _effect(
         regret=float(a.mean()),
         reference_regret=float(b.mean()),
         difference=paired(a, b, comparisons),
-        improvement=statistics.probability_of_improvement(a, b),
+        p_better=statistics.probability_of_improvement(a, b),
         comparisons=comparisons,
     )
 

@@ -30,7 +30,7 @@ def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
 def _of_dataset(factor: Factor, found: Sequence[Effect], length: str) -> str:
     one = found[0]
     head = (
-        f"{one.dataset}, {factor.algorithm} ({factor.preset}): against {one.reference} (mean "
+        f"{one.dataset}, {factor.shown} ({factor.preset}): against {one.reference} (mean "
         f"regret {one.reference_regret:.3f} percentage points after at most {length}, "
         f"{_seeds(found)} paired seeds), "
     )
@@ -96,7 +96,7 @@ def _against_random(factor: Factor, dataset: str, runs: Runs) -> str:
     worse = [level.text for level, value in compared if value.low > 0]
     best, value = min(compared, key=lambda pair: pair[1].estimate)
     return (
-        f"{dataset}, {factor.algorithm} ({factor.preset}): of {len(compared)} settings "
+        f"{dataset}, {factor.shown} ({factor.preset}): of {len(compared)} settings "
         f"{len(better)} {_have(better)} a lower mean regret than random search at the same budget "
         f"({theirs.mean():.3f}), {len(worse)} a higher one, the others show no difference; the "
         f"best, {best.text}, differs from it by {interval(value)}."
@@ -131,7 +131,7 @@ def _main_effects(factor: Factor, dataset: str, runs: Runs) -> list[str]:
         ]
         if parts:
             said.append(
-                f"{dataset}, {factor.algorithm}: averaged over the other weight, {name} instead "
+                f"{dataset}, {factor.shown}: averaged over the other weight, {name} instead "
                 f"of {show(usual)} changes the mean regret by {', '.join(parts)} percentage points "
                 f"(95% intervals, holding for all {len(others)} comparisons together)."
             )
@@ -153,7 +153,7 @@ def factor_section(
 ) -> tuple[Section, list[Effect]]:
     """Return the section of a factor and the effects behind it."""
     found = effects(factor, runs)
-    title = f"{factor.algorithm} ({factor.preset}), {factor.title}"
+    title = f"{factor.shown} ({factor.preset}), {factor.title}"
     return Section(title, tuple(figures), tuple(sentences(factor, found, runs))), found
 
 

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nasbench_evo.algorithms.base import Algorithm
+from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.objective import has_times, reported
+from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.results.runs import without_data
+from nasbench_evo.runner import Budget, Result
 from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.tables import Table
 
@@ -82,7 +86,7 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as plain JSON types."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Answer)}
 
 
 def answer(asked: Asked, space: Space, run: Finished, judged: Judgement) -> Answer:
@@ -129,6 +133,14 @@ def by_table(table: Table, dataset: str, genotype: Genotype) -> Judgement:
     )
 
 
+def of_search(searched: Table, reported: Table, dataset: str, result: Result) -> Judgement:
+    """Return what a table says of what a search on it, or on another length of it, found."""
+    judged = by_table(reported, dataset, result.genotype)
+    source: dict[str, Any] = {"table": searched.name, "searched_epochs": searched.epochs}
+    source |= {"incumbent": result.incumbent, "returned": result.returned}
+    return dataclasses.replace(judged, details={**source, **judged.details})
+
+
 def _measured(table: Table, row: int, index: int) -> dict[str, Any]:
     """Return what the table measures, where its accuracy is a score of that."""
     if table.measured is None:
@@ -148,6 +160,23 @@ def by_training(final: Sequence[Mapping[str, Any]], details: Mapping[str, Any]) 
         sum(one["test_accuracy"] for one in final) / len(final),
         details=said,
     )
+
+
+def by_objective(evaluator: Any, result: Result, name: str) -> Judgement:
+    """Return what an objective says of what a search found: its truth, where it knows one."""
+    seen = incumbent_accuracies(result.history, result.incumbent)[-1][2]
+    true = reported(evaluator, result.genotype)
+    said = {"objective": name, "incumbent": result.incumbent, "returned": result.returned}
+    return Judgement(true, details={**said, "seen_valid_accuracy": seen})
+
+
+def require_seconds(evaluator: Any, budget: Budget) -> None:
+    """Raise InputError where a budget in seconds alone would never end on an objective."""
+    if budget.evaluations is None and not has_times(evaluator):
+        raise InputError(
+            f"{evaluator.name} has no seconds(genotype), and a budget in seconds would never end: "
+            "write it, or give the budget in evaluations."
+        )
 
 
 def lines(found: Answer) -> list[tuple[str, str]]:
@@ -177,7 +206,8 @@ def _valid(found: Answer) -> str | None:
 
 
 def _seen(found: Answer) -> list[tuple[str, str | None]]:
-    seen = _number(found.details.get("seen_valid_accuracy"), ".3f", " % valid, so too high")
+    behind = " %" if "objective" in found.details else " % valid, so too high"
+    seen = _number(found.details.get("seen_valid_accuracy"), ".3f", behind)
     return [
         ("as the search saw it", seen),
         *(

@@ -30,6 +30,7 @@ class Stored:
     collected: list[UnitRuns]
     summary: dict[str, Any]  # summary.json; empty where it is not there
     manifest: dict[str, Any]  # manifest.json; empty where it is not there
+    call: str = ""  # the Python that made it, where no suite was run
 
     @property
     def kind(self) -> Kind:

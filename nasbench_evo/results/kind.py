@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +76,8 @@ class Kind(ABC):
     judged: ClassVar[tuple[str, ...]]  # keys of what rows are sorted by: the first that is known
     meaning: ClassVar[str]  # how to read the table
     figures: ClassVar[tuple[str, ...]]  # names, see `figures.suites.FIGURES`
-    trains: ClassVar[bool] = True
+    trains: ClassVar[bool] = True  # there is no table to ask
+    devices: ClassVar[bool] = False  # a run is repeated on the same kind of device
 
     @abstractmethod
     def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
@@ -172,12 +174,17 @@ class Kind(ABC):
             text += f", tied with {len(tied)} others (marked *)"
         elif tied:
             text += f", tied with {', '.join(tied)}"
-        if not others:
-            return f"{text}."
-        base = next((row for row in others if row.algorithm == BASELINE), None)
-        if base is not None and known(base[table.judged]) and known(first[table.judged]):
-            gap = abs(base[table.judged] - first[table.judged])
-            text += f"; random search has {column.text(base)} ({gap:{column.form}} points behind)"
+
+        def behind(row: ResultRow) -> str:
+            return f"{abs(row[table.judged] - first[table.judged]):{column.form}} points behind"
+
+        told = [row for row in others if known(row[table.judged]) and known(first[table.judged])]
+        after = next((row for row in told if row["best"] != TIED), None)
+        base = next((row for row in told if row.algorithm == BASELINE), None)
+        if after is not None and after is not base:
+            text += f"; next is {after.label}, {behind(after)}"
+        if base is not None:
+            text += f"; random search is {behind(base)} ({column.text(base)})"
         return f"{text}."
 
     def headlines(self, found: Findings) -> Sequence[str]:
@@ -238,6 +245,23 @@ def settings(option: str, values: Mapping[str, Any] | None) -> list[str]:
     for key, value in (values or {}).items():
         words += [option, f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return words
+
+
+def budget_options(unit: Unit) -> list[str]:
+    """Return the options of `nasbench-evo search` that give a unit's budget."""
+    budget = unit.budget
+    words = ["--evaluations", f"{budget.evaluations:g}"] if budget.evaluations else []
+    if budget.seconds and math.isfinite(budget.seconds):
+        words += ["--simulated-seconds", f"{budget.seconds:g}"]
+    return words
+
+
+def found_after(run: Run) -> str:
+    """Return when the last incumbent of a run was found, of what the run had."""
+    last = run.curve[-1]
+    if last.seconds is None:
+        return f"{last.spent:g} of {run.evaluations:g} evaluations"
+    return f"{last.seconds:,.0f} of {run.simulated_seconds:,.0f} simulated seconds"
 
 
 def labelled(groups: Sequence[Group]) -> None:
@@ -350,10 +374,10 @@ RANK = Column(
 )
 COMPARED = (
     Column(
-        "improvement",
-        lambda g: g.improvement,
+        "p_better",
+        lambda g: g.p_better,
         "P(better)",
-        meaning="Probability that a run is better than one of random search.",
+        meaning="Probability that a run is better than one of random search; ties count half.",
         form=".3f",
         width=1,
     ),

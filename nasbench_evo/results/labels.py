@@ -13,7 +13,7 @@ def short_labels(rows: Sequence[Row]) -> list[str]:
     labels = []
     for row in rows:
         own = [text for text in map(change_text, row.changes) if text not in common[row.algorithm]]
-        labels.append(f"{row.algorithm} ({', '.join([row.preset, *own])})")
+        labels.append(row.labelled(", ".join([row.preset_name, *own])))
     return labels
 
 

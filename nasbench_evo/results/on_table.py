@@ -206,7 +206,7 @@ class OnTable(Kind):
         size = table.size(unit.dataset, last.genotype)
         said = {
             "regret": f"{regret_of(table, unit.dataset)(last):.3f} percentage points",
-            "found after": _found_after(last, run),
+            "found after": kind.found_after(run),
         }
         if size is not None:
             said["parameters"] = f"{size / 1e6:.3f} million"
@@ -234,7 +234,7 @@ class OnTable(Kind):
     def options(self, suite: Suite, unit: Unit) -> list[str]:
         """Return table and budget."""
         words = ["--table", unit.table] if unit.table != DEFAULT_TABLE else []
-        return words + budget_options(unit)
+        return words + kind.budget_options(unit)
 
     def scope(self, suite: Suite) -> str:
         """Return the budget and the table."""
@@ -296,12 +296,6 @@ def _protocols(suite: Suite) -> dict[str, Any]:
         "searched": {"datasets": suite.datasets, "epochs": searched.epochs},
         "reported": {d: table.protocol(d) for d in suite.reported},
     }
-
-
-def _found_after(last: Point, run: Run) -> str:
-    if last.seconds is None:
-        return f"{last.spent:g} of {run.evaluations:g} evaluations"
-    return f"{last.seconds:,.0f} of {run.simulated_seconds:,.0f} simulated seconds"
 
 
 def searched_for(suite: Suite, dataset: str, collected: Sequence[UnitRuns]) -> list[UnitRuns]:
@@ -371,12 +365,3 @@ def _test_curves(runs: UnitRuns, points: Sequence[float], dataset: str) -> Array
         return np.full((len(runs.records), len(points)), math.nan)
     means, index = table.mean_test_accuracy[table.row(dataset)], table.space.index
     return curves(runs, points, lambda point: float(means[index(point.genotype)]))
-
-
-def budget_options(unit: Unit) -> list[str]:
-    """Return the options of `nasbench-evo search` that give a unit's budget."""
-    budget = unit.budget
-    words = ["--evaluations", f"{budget.evaluations:g}"] if budget.evaluations else []
-    if budget.seconds and math.isfinite(budget.seconds):
-        words += ["--simulated-seconds", f"{budget.seconds:g}"]
-    return words

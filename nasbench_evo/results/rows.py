@@ -14,7 +14,8 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.columns import Column, ResultRow
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.results.runs import UnitRuns, as_seen, curves
+from nasbench_evo.suite import Suite
 
 BASELINE = "random_search"
 _LEVEL = 0.05  # above it, a row is tied with the best
@@ -40,7 +41,7 @@ class Group:
     label: str = ""
     rank: int = 0  # by mean loss within the table, 1 the best
     best: str = ""  # BEST, TIED or nothing
-    improvement: float | None = None
+    p_better: float | None = None
     p_value: float | None = None
 
     @property
@@ -99,6 +100,22 @@ def ranked(groups: list[Group]) -> list[Group]:
     return ordered
 
 
+def by_accuracy(suite: Suite, dataset: str, present: Sequence[UnitRuns]) -> list[Group]:
+    """Return the groups of a data set at each checkpoint, by the accuracy of their incumbents."""
+    groups: list[Group] = []
+    paths = [curves(runs, suite.marks, as_seen) for runs in present]
+    for c, checkpoint in enumerate(suite.marks):
+        losses = [-path[:, c] for path in paths]
+        facts = {"last": checkpoint == suite.marks[-1]}
+        groups += ranked(
+            [
+                Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
+                for runs, x, band in zip(present, losses, mean_intervals(losses), strict=True)
+            ]
+        )
+    return groups
+
+
 def compare(groups: Sequence[Group]) -> None:
     """Fill the comparisons with random search on the same data set, Holm-corrected over all."""
     baselines = {
@@ -112,7 +129,7 @@ def compare(groups: Sequence[Group]) -> None:
     tests = [statistics.mann_whitney(ours.losses, base.losses) for ours, base in compared]
     adjusted = statistics.holm(tests).tolist() if tests else []
     for (ours, base), p in zip(compared, adjusted, strict=True):
-        ours.improvement = statistics.probability_of_improvement(ours.losses, base.losses)
+        ours.p_better = statistics.probability_of_improvement(ours.losses, base.losses)
         ours.p_value = p
 
 

@@ -24,7 +24,6 @@ from nasbench_evo.results import kind, weight_sharing
 from nasbench_evo.results.answer import Judgement, by_table
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Choice, Findings, Track
-from nasbench_evo.results.on_table import budget_options
 from nasbench_evo.results.ranking import (
     Ranking,
     final_genotypes,
@@ -244,7 +243,7 @@ class Supernet(Training):
     def options(self, suite: Suite, unit: Unit) -> list[str]:
         """Return how to train; of a search on the truth table, the table."""
         if unit.row.on_table:
-            return ["--table", unit.table, *budget_options(unit)]
+            return ["--table", unit.table, *kind.budget_options(unit)]
         return super().options(suite, unit)
 
     def track(self, suite: Suite, unit: Unit) -> Track:

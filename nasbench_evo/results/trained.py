@@ -20,8 +20,8 @@ from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
-from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
-from nasbench_evo.results.runs import Run, UnitRuns, as_seen, curves
+from nasbench_evo.results.rows import Group, by_accuracy, compare, made
+from nasbench_evo.results.runs import Run, UnitRuns, as_seen
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
 
@@ -90,6 +90,8 @@ SECONDS_MEANING = "Seconds of training and measuring of a run; mean."
 class Training(Kind):
     """What suites that train networks share."""
 
+    devices = True
+
     def provenance(self, suite: Suite) -> dict[str, Any]:
         """Return the version of torch and the devices."""
         return {"packages": {"torch": metadata.version("torch")}, "devices": list(suite.devices)}
@@ -144,7 +146,7 @@ class Training(Kind):
         """Return what was seen, what the fresh trainings gave, and the cost."""
         said = {} if run.seen is None else {"seen": f"{run.seen:.2f} %"}
         said |= trained_anew(run.final)
-        said["found after"] = f"{run.curve[-1].spent:g} of {run.evaluations:g} evaluations"
+        said["found after"] = kind.found_after(run)
         if not unit.row.on_table:
             said["training and measuring"] = f"{run.simulated_seconds:,.1f} s"
         return said
@@ -163,12 +165,12 @@ class Standalone(Training):
     """Rows are judged by the accuracy that searches saw; fresh trainings stand beside it."""
 
     name = "standalone"
-    judged = ("final_test", "seen_mean")
+    judged = ("seen_mean",)
     figures = ("accuracy", "final_accuracy", "relaxation")
     meaning = (
         "Accuracies are percent. Seen: validation accuracy of the incumbent in its search, the "
         "best of many noisy values and so too high; mean with its 95% bootstrap interval. "
-        f"{FINAL_MEANING} {kind.AGAINST} These compare what was seen."
+        f"{FINAL_MEANING} {kind.AGAINST} Ranks, ties and these compare what was seen."
     )
     columns = (
         *kind.ROW,
@@ -218,18 +220,7 @@ class Standalone(Training):
         groups: list[Group] = []
         for dataset in suite.datasets:
             present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-            paths = [curves(runs, suite.marks, as_seen) for runs in present]
-            for c, checkpoint in enumerate(suite.marks):
-                losses = [-path[:, c] for path in paths]
-                facts = {"last": checkpoint == suite.marks[-1]}
-                groups += ranked(
-                    [
-                        Group(runs, dataset, checkpoint, x, band, facts, asked=suite.seeds)
-                        for runs, x, band in zip(
-                            present, losses, mean_intervals(losses), strict=True
-                        )
-                    ]
-                )
+            groups += by_accuracy(suite, dataset, present)
         compare([group for group in groups if group.facts["last"]])
         kind.labelled(groups)
         return Findings(suite, collected, made(self.columns, groups))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasbench_evo.errors import unknown
+from nasbench_evo.external import is_outside
 from nasbench_evo.spaces.base import Genotype, IntegerSpace, Space
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.spaces.choices import Choices
@@ -17,7 +18,14 @@ SPACES: dict[str, type[Space]] = {
 
 
 def get(name: str) -> Space:
-    """Return the space called `name`; raise InputError with the near miss if there is none."""
+    """Return the space called `name`, or of `package.module:Class`.
+
+    Raises InputError with the near miss if there is none, or with what a class lacks.
+    """
+    if is_outside(name):
+        from nasbench_evo.spaces import outside  # late: few runs need it
+
+        return outside.get(name)
     if name not in SPACES:
         raise unknown("space", name, SPACES)
     return SPACES[name]()

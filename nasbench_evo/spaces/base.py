@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.files import canonical
-from nasbench_evo.randomness import Stream
+from nasbench_evo.randomness import Stream, as_stream
 
 Genotype = Any  # a nested tuple of plain values; each space says which
 
@@ -24,7 +24,7 @@ _MOST = 128  # mutations drawn at once: what is remembered of them grows with it
 
 
 class Space(ABC):
-    """A set of genotypes and how they vary."""
+    """A set of genotypes and how they vary; `rng` is a Stream or a NumPy Generator."""
 
     name: ClassVar[str]
 
@@ -38,6 +38,7 @@ class Space(ABC):
 
     def mutate_steps(self, genotype: Genotype, steps: int, rng: Stream) -> Genotype:
         """Return `genotype` after `steps` elementary mutations, one after the other."""
+        rng = as_stream(rng)
         for _ in range(steps):
             genotype = self.mutate(genotype, rng)
         return genotype
@@ -83,7 +84,7 @@ class Relaxable(Protocol):
         """The shape of one relaxation."""
 
     def discretize(self, alphas: Any) -> list[Any]:
-        """Return the genotype of each relaxation; `alphas` is [n, *alpha_shape]."""
+        """Return the genotype of each relaxation; `alphas` is `[n, *alpha_shape]`."""
 
 
 @runtime_checkable
@@ -111,7 +112,7 @@ class IntegerSpace(Space):
 
     def sample(self, rng: Stream, n: int) -> list[tuple[int, ...]]:
         """Return `n` genotypes, each gene uniform and independent."""
-        randoms, cardinalities = rng.randoms, self.cardinalities
+        randoms, cardinalities = as_stream(rng).randoms, self.cardinalities
         genes = len(cardinalities)
         return [
             tuple([int(u * c) for u, c in zip(randoms(genes), cardinalities, strict=True)])
@@ -121,7 +122,7 @@ class IntegerSpace(Space):
     def mutate(self, genotype: tuple[int, ...], rng: Stream) -> tuple[int, ...]:
         """Return `genotype` with one uniformly drawn gene set to another value."""
         genes = list(genotype)
-        self.vary(genes, rng)
+        self.vary(genes, rng)  # which needs random() only, as a Generator has it, too
         return tuple(genes)
 
     def mutate_steps(self, genotype: tuple[int, ...], steps: int, rng: Stream) -> tuple[int, ...]:

@@ -256,7 +256,7 @@ def _text(value: Any) -> str:
     """Return a value as it is printed: 16, 16.0 and '16' are one."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return str(value).strip()
     return f"{int(number)}" if number.is_integer() and abs(number) < 1e15 else f"{number!r}"
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
-from nasbench_evo.suite.kinds import identity, require_table, sha256, table_of, units
+from nasbench_evo.suite.kinds import (
+    identified,
+    identity,
+    name_objective,
+    objective_options,
+    require_table,
+    sha256,
+    table_of,
+    units,
+)
 from nasbench_evo.suite.kinds import of as kind_of
 from nasbench_evo.suite.model import Entry, Suite
 from nasbench_evo.suite.units import (
@@ -27,11 +36,14 @@ __all__ = [
     "bundled_folders",
     "change_text",
     "find",
+    "identified",
     "identity",
     "kind_of",
     "load",
     "lookup",
+    "name_objective",
     "named",
+    "objective_options",
     "require_table",
     "resolved",
     "rows",

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.suite.kinds import of
+from nasbench_evo.suite.kinds import name_objective, of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import named, rows
 
@@ -39,6 +39,7 @@ def load(path: Path, *, by_name: bool = False) -> Suite:
         raise InputError(f"{path}: {_explain(error)}") from error
     if by_name:
         named(suite, None)
+        name_objective(suite, None)
     rows(suite)  # every algorithm, preset and hyper-parameter is checked before anything runs
     try:
         of(suite).check(suite)

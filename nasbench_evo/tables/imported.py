@@ -85,6 +85,17 @@ def load(name: str, epochs: int | None = None) -> Table:
     return _load(path, path.stat().st_mtime_ns, name, epochs)
 
 
+def load_file(path: Path, epochs: int | None = None) -> Table:
+    """Return the table in a file that an import made, wherever it lies; called as the file is.
+
+    Raises InputError where there is no such file or length, DataError for a damaged file.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no table {path}. Give the path of a .table file, or a name.")
+    name = path.name.removesuffix(_SUFFIX)
+    return _load(path, path.stat().st_mtime_ns, name, epochs)
+
+
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, name: str, epochs: int | None) -> Table:
     file = sound.check_fields(container.read(path))
@@ -319,6 +330,7 @@ def import_path(
     space: Path | None = None,
     missing: str | None = None,
     onto: str | None = None,
+    part: str | None = None,
 ) -> Path:
     """Import an official file or folder, or a table of one's own, as `name`; return its file.
 
@@ -326,12 +338,15 @@ def import_path(
     person should know. `space` is a space.toml, for a table of another space than NAS-Bench-201.
     `missing` says what a search gets for a genotype without a result: "error", or "infeasible".
     `onto` is the table whose accuracies HW-NAS-Bench's costs stand beside (default: the embedded).
+    `part` is the space of TransNAS-Bench-101 that is meant: "micro" (the default) or "macro".
 
     Raises InputError for names, DataError for whatever is wrong with the source, naming the place.
     """
     free_path(name, replace=replace)  # fails before the long part
     if not path.exists():
         raise InputError(f"There is no {path}.")
+    if part is not None and part not in transnas.PARTS:
+        raise unknown("part", part, transnas.PARTS)
     reading = reading or Reading()
     described = {} if space is None else choices.read(space)
     chosen = DEFAULT_SPACE if space is None else choices.of_content(described, str(space))
@@ -344,18 +359,23 @@ def import_path(
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     costs: Costs | None = None
     if via is not None:
+        transnas.refuse_part(part, path)
         from nasbench_evo.tables.importing import adapter
 
         adapter.collect(adapter.open_api(path, via), collector)
         source["via"] = via
     elif path.is_dir():
+        transnas.refuse_part(part, path)
         read_folder(path, collector, progress)
-    elif path.suffix.lower() == ".json" and (root := transnas.read_json(path)) is not None:
-        transnas.collect(root, collector)
     elif path.suffix.lower() in sheets.ENDINGS:
-        tabular.read(path, collector, reading)
+        root: Any = sheets.json_root(path) if path.suffix.lower() == ".json" else None
+        if root is not None and transnas.is_root(root):
+            transnas.collect(root, collector, part or "micro")
+        else:
+            transnas.refuse_part(part, path)
+            tabular.read(path, collector, reading, root)
     else:
-        costs = read_file(path, collector, progress)
+        costs = read_file(path, collector, progress, part)
     if onto is not None and costs is None:
         raise InputError(
             f"--onto goes with HW-NAS-Bench's costs; {path} has accuracies of its own."

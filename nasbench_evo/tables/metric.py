@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasbench_evo import names
 from nasbench_evo.errors import InputError, unknown
 
 _KEYS = ("name", "unit", "worst", "best")
@@ -63,10 +64,11 @@ def of_content(content: Any, origin: str) -> Metric:
     try:
         worst, best = float(content["worst"]), float(content["best"])
         metric = Metric(str(content["name"]), str(content.get("unit", "")), worst, best)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{origin}: [metric] needs a name, and the numbers worst and best: {error}."
         ) from error
+    names.checked("a metric's name and unit", metric.name + metric.unit)
     if not np.isfinite([worst, best]).all() or worst == best:
         raise InputError(f"{origin}: worst and best of a metric differ and are finite.")
     return metric

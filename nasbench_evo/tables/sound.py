@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_evo import names
 from nasbench_evo.errors import DataError, InputError
@@ -29,6 +30,7 @@ def check_fields(file: Container) -> Container:
     """Return a file; raise DataError where its fields are not those of an imported table."""
     try:
         _fields(file.fields)
+        _series(file.arrays)
     except (Unsound, InputError) as error:
         raise DataError(
             f"{file.path} is no table that an import made: {error} Import it again."
@@ -49,6 +51,20 @@ def _fields(fields: dict[str, Any]) -> None:
         if not _EPOCHS.fullmatch(epochs) or type(content) is not dict:
             raise Unsound(f"{epochs!a:.40} is no length of training.")
         _recipe(content)
+
+
+def _series(arrays: dict[str, NDArray[Any]]) -> None:
+    """Check the shapes of EPOCHS/training/split/metric/last, [N, T], and .../curve, [N, T, E]."""
+    for name, array in arrays.items():
+        *parts, kind = name.split("/")
+        if kind not in ("last", "curve"):
+            continue
+        last = arrays.get("/".join([*parts, "last"]))
+        known = len(parts) == 4 and _EPOCHS.fullmatch(parts[0]) and last is not None
+        if not known or last is None or last.ndim != 2 or array.dtype.kind != "f":
+            raise Unsound(f"{name!a:.100} is no series of numbers.")
+        if array.ndim != (2 if kind == "last" else 3) or array.shape[:2] != last.shape:
+            raise Unsound(f"{name!a:.100} has the shape {array.shape}.")
 
 
 def _recipe(content: dict[str, Any]) -> None:

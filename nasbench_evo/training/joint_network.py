@@ -69,6 +69,8 @@ class _Leave(torch.autograd.Function):
         for gradient, r, on in zip(gradients, rows, ctx.relu, strict=True):
             if on:
                 gradient = torch.ops.aten.threshold_backward(gradient, next(kept), 0)
+            # A row comes twice where two edges of a network leave here with one operation: CUDA
+            # then adds in an order of its own, but in torch's deterministic mode.
             total.index_add_(NETWORKS, r, gradient)
         return total, None, *(None for _ in rows)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from nasbench_evo.files import cache_folder, write_json
+from nasbench_evo.training.execution import check_device
 
 Jointly = int | Literal["auto"]
 # By kind of device: how many times as fast as alone a network is, of so many trained jointly. The
@@ -45,27 +47,47 @@ def remember(device: str, speeds: Mapping[int, float]) -> Path:
     return write_json(_file(torch.device(device)), dict(speeds))
 
 
-def sizes(n: int, jointly: Jointly, device: str) -> list[int]:
-    """Return the sizes of the groups that n networks train in.
+class Picked(NamedTuple):
+    """What "auto" stands for: so few networks that it pays, and how many at the most at once."""
 
-    "auto" makes groups of equal size, none larger than the fastest that was measured, and trains
-    so few networks alone that it was not faster.
+    least: int
+    most: int
+
+    def text(self) -> str:
+        """Return it as the note of a run says it."""
+        if self.most == 1:
+            return "networks one by one"
+        return f"{self.least} networks or more as one, at most {self.most}"
+
+
+def picked(device: str) -> Picked:
+    """Return what "auto" stands for on a device now: the doctor may find something else later.
+
+    At the most as many as were fastest, and no fewer than from where on all were faster than
+    alone. Raises InputError for a device that is not there.
     """
-    if jointly != "auto":
-        return [min(jointly, n - start) for start in range(0, n, jointly)]
+    check_device(device)
     speeds = measured(torch.device(device))
-    best = max(speeds, key=lambda k: speeds[k])
-    least = min((k for k, speed in speeds.items() if speed > 1), default=n + 1)
-    if n < least:
+    faster = list(itertools.takewhile(lambda k: speeds[k] > 1, sorted(speeds, reverse=True)))
+    if not faster:
+        return Picked(1, 1)
+    return Picked(min(faster), max(faster, key=lambda k: speeds[k]))
+
+
+def sizes(n: int, jointly: int | Picked) -> list[int]:
+    """Return the sizes of the groups that n networks train in; those of a pick are equal."""
+    if isinstance(jointly, int):
+        return [min(jointly, n - start) for start in range(0, n, jointly)]
+    if n < jointly.least:
         return [1] * n
-    groups = -(-n // best)
+    groups = -(-n // jointly.most)
     return [n // groups + (i < n % groups) for i in range(groups)]
 
 
-def grouped(items: Sequence[Any], jointly: Jointly, device: str) -> list[list[Any]]:
+def grouped(items: Sequence[Any], jointly: int | Picked) -> list[list[Any]]:
     """Return the items in groups that train as one network each, in order."""
     found, start = [], 0
-    for size in sizes(len(items), jointly, device):
+    for size in sizes(len(items), jointly):
         found.append(list(items[start : start + size]))
         start += size
     return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import parsed
 
 ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -34,7 +35,7 @@ def installed(environment: str) -> set[str]:
 
 def parts(file: Path) -> Iterator[tuple[str, bool]]:
     """Yield each module that a file's tests skip without, and whether these are marked torch."""
-    tree = ast.parse(file.read_text())
+    tree = parsed(file.read_text())
     marked = "mark.torch" in "".join(
         ast.unparse(node)
         for node in tree.body

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import parsed
 
 import nasbench_evo
 
@@ -20,6 +21,8 @@ ORDER = [
     "moved",
     "cluster",
     "errors",
+    "telling",
+    "external",
     "names",
     "lifetime",
     "randomness",
@@ -77,7 +80,7 @@ def test_imports_go_one_way(file: Path) -> None:
     here = path_of(file).split("/")[0].removesuffix(".py")
     if here == "__init__":
         return
-    for module in imported(ast.parse(file.read_text())):
+    for module in imported(parsed(file.read_text())):
         there = room(module) if module.startswith("nasbench_evo.") else ""
         if there and there != "__version__":
             assert ORDER.index(there) <= ORDER.index(here), f"{path_of(file)} imports {module}"
@@ -89,13 +92,13 @@ def test_torch_stays_in_its_rooms(file: Path) -> None:
     name = path_of(file)
     if name.split("/")[0] in TORCH_ROOMS or name in TORCH_FILES:
         return
-    modules = {module.split(".")[0] for module in imported(ast.parse(file.read_text()))}
+    modules = {module.split(".")[0] for module in imported(parsed(file.read_text()))}
     assert "torch" not in modules
 
 
 @pytest.mark.parametrize("file", FILES, ids=path_of)
 def test_no_assert_no_eval_no_bare_unpickling(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(parsed(file.read_text())):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}: user errors are exceptions"
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

@@ -158,6 +158,10 @@ class UsualTraining:
         )
         self.loss = 0.0
 
+    @staticmethod
+    def loss_of(logits, images, labels):
+        return nn.functional.cross_entropy(logits, labels)
+
     def steps(self, count):
         for _ in range(count):
             try:
@@ -165,7 +169,7 @@ class UsualTraining:
             except StopIteration:
                 self.batches = iter(self.loader)
                 images, labels = next(self.batches)
-            loss = nn.functional.cross_entropy(self.network(images), labels)
+            loss = self.loss_of(self.network(images), images, labels)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

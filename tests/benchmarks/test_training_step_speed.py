@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasbench_evo.errors import DataError
+from nasbench_evo.networks import wide_densenet
 from nasbench_evo.networks.nasbench201 import network as nasbench201
 from nasbench_evo.training import (
     Dataset,
@@ -30,7 +31,10 @@ from nasbench_evo.training import (
     load_dataset,
     weights_generator,
 )
+from nasbench_evo.training.data.augmentation import Pipeline
 from nasbench_evo.training.data.images import TensorPart
+from nasbench_evo.training.distillation import Ensemble, distillation_loss
+from nasbench_evo.training.measure import measure
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -71,6 +75,62 @@ def test_training_step(benchmark):
     ratios["images/s fp32"] = BATCH / medians["fp32"]
     report(benchmark, f"a step of {BATCH} images, C=16, N=5", medians, ratios)
     assert ratios["usual / fp32"] > 1
+
+
+def test_evaluation(benchmark):
+    """512 images, C=16, N=1, one thread: ours, as many at once as stay in the caches, and all."""
+    data = images_like_cifar10(512)
+    model = nasbench201.build(CELL, classes=10, generator=weights_generator(0), cells=1).eval()
+    plain = usual_network(CELL, 3, 16, 1).eval()
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (data.mean, data.std))
+    images = (data.valid.images / 255 - mean) / std
+    pipeline = Pipeline(data, RECIPE.augmentation)
+
+    def ours():
+        return measure(model, data.valid, pipeline)[1]
+
+    @torch.no_grad()
+    def usual():
+        return F.cross_entropy(plain(images), data.valid.labels).item()
+
+    medians = interleaved({"ours": ours, "usual": usual}, 5)
+    benchmark.pedantic(ours, rounds=2)
+    ratios = {"usual / ours": medians["usual"] / medians["ours"]}
+    report(benchmark, "evaluation of 512 images, C=16, N=1", medians, ratios)
+    assert ratios["usual / ours"] > 1
+
+
+def test_mimicry(benchmark):
+    """4 steps on digits taught by two Wide-DenseNets: asked once for each image, and each step.
+
+    The first epoch, in which ours asks, is not among those timed.
+    """
+    data = load_dataset(train_size=4 * BATCH)
+    teachers = [
+        wide_densenet.build(
+            classes=10, generator=weights_generator(k), in_channels=1, depth=16, growth=8
+        )
+        for k in range(2)
+    ]
+    teacher = Ensemble(teachers)
+    student = nasbench201.build(
+        CELL, classes=10, generator=weights_generator(0), in_channels=1, channels=8, cells=1
+    )
+    execution = Execution(valid_every=10**6)
+    training = Training(student, data, RECIPE, seed=0, execution=execution, teacher=teacher)
+    usual = UsualTraining(usual_network(CELL, 1, 8, 1), data)
+    usual.loss_of = lambda logits, images, labels: distillation_loss(
+        logits, labels, teacher(images), RECIPE.alpha, RECIPE.temperature
+    )
+
+    def ours():
+        training._run_in_epoch(training.iteration + 4)
+
+    medians = interleaved({"ours": ours, "usual": lambda: usual.steps(4)}, 9)
+    benchmark.pedantic(ours, rounds=3)
+    ratios = {"usual / ours": medians["usual"] / medians["ours"]}
+    report(benchmark, f"4 steps of {BATCH} digits with a teacher", medians, ratios)
+    assert ratios["usual / ours"] > 1
 
 
 def plain_accuracy(data, recipe, seed):

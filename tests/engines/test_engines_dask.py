@@ -190,7 +190,7 @@ def test_a_cluster_that_cannot_load_an_algorithm_says_so(tmp_path: Path) -> None
 def test_workers_with_several_threads_are_refused(suite: suites.Suite, tmp_path: Path) -> None:
     with cluster("--nthreads", "2") as address:
         with distributed.Client(address, set_as_default=False) as client:
-            client.wait_for_workers(1)
+            client.wait_for_workers(1, timeout=120)
         with pytest.raises(InputError, match=r"has 2\. Start them with --nworkers N --nthreads 1"):
             run(suite, tmp_path, "dask", scheduler=address)
 
@@ -346,7 +346,7 @@ def test_only_the_worker_with_a_gpu_trains(tmp_path: Path, monkeypatch: pytest.M
     one = ("--nworkers", "1", "--nthreads", "1")
     with cluster(*one) as address, command("worker", address, *one, "--resources", "GPU=1"):
         with distributed.Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2)
+            client.wait_for_workers(2, timeout=120)
             pids = client.run(os.getpid)
             known = client.scheduler_info()["workers"]
         assert run(suite, tmp_path / "out", "dask", scheduler=address) == 90

@@ -22,6 +22,7 @@ from nasbench_evo.evaluators.standalone import StandaloneEvaluator, standalone
 from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, TrainPaths
 from nasbench_evo.runner import Budget, Result, search
+from nasbench_evo.training import jointly
 from nasbench_evo.training.individuals import Job, training_seed
 from nasbench_evo.training.trainer import Training
 
@@ -164,6 +165,33 @@ def test_auto_joins_what_can_be_joined(tmp_path: Path, monkeypatch: pytest.Monke
         assert groups(**apart) == [1] * 8
     with pytest.raises(InputError, match="jointly"):
         make(jointly="all")
+
+
+def test_a_run_keeps_and_notes_what_auto_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor may measure anew between the parts of a run, and before its report."""
+    monkeypatch.setenv("NASBENCH_EVO_CACHE", str(tmp_path / "cache"))
+    jointly.remember("cpu", {2: 1.5})
+    sizes: list[int] = []
+
+    def opened() -> Any:
+        evaluator = make(jointly="auto", report_trials=2, folder=tmp_path / "unit")
+        run = evaluator.pool.run
+        evaluator.pool.run = lambda g: run([sizes.append(len(x)) or x for x in g])
+        return evaluator, evaluator.start(0)
+
+    evaluator, session = opened()
+    session.answer(Evaluate([CELL, OTHER]))
+    assert session.notes == {"jointly": "2 networks or more as one, at most 2"}
+    del evaluator, session
+    jointly.remember("cpu", {2: 0.5})
+    evaluator, session = opened()
+    session.answer(Evaluate([CELL, OTHER]))
+    session.answer(Evaluate([CELL, CELL]))
+    evaluator.report(CELL, 0)
+    assert session.notes == {"jointly": "2 networks or more as one, at most 2"}
+    assert sizes == [2, 2, 2]
 
 
 def test_a_teacher_is_trained_once_and_changes_the_training(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -56,6 +57,17 @@ def test_a_damaged_line_cuts_a_journal_back_to_what_is_sound_before_it(
     assert converse(journal) == list(ANSWERS)[kept:]
     assert file.read_bytes() == b"".join(whole)
     assert (file.parent / "journal.jsonl.damaged").read_bytes() == b"".join(broken)
+
+
+def test_a_line_deeper_than_the_stack_cuts_it_back(file: Path) -> None:
+    whole = lines(file)
+    deep = b'{"request": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    file.write_bytes(
+        b"".join(whole) + hashlib.sha256(deep).hexdigest().encode() + b" " + deep + b"\n"
+    )
+    with pytest.warns(UserWarning, match="nested too deeply"):
+        assert converse(Journal(file, IDENTITY)) == []
+    assert file.read_bytes() == b"".join(whole)
 
 
 def test_a_missing_request_cuts_it_back(file: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 from faults.fault_support import invoke, write_suite
 
-from nasbench_evo import names
+from nasbench_evo import cli, names, tables
 from nasbench_evo.algorithms import get
 from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.errors import InputError, ProtocolError
@@ -154,6 +157,19 @@ def test_suites_refuse_such_names(tmp_path: Path, line: str, bad: str) -> None:
     assert ended.err.strip().isprintable()
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "²", "٣" * 10])
+def test_lengths_of_training_end(length: str) -> None:
+    with pytest.raises(InputError, match="NAME@EPOCHS") as caught:
+        tables.load(f"nasbench201@{length}")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("value", ["\udcff", json.loads("[" * 900 + "]" * 900)])
+def test_settings_that_are_no_text_of_any_language(value: Any) -> None:
+    with pytest.raises(InputError, match="evaluator setting"):
+        settings.read(settings.Settings, {"stem": value})
+
+
 def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
     values = ", ".join(f"0.{i:03}" for i in range(1, 101))
     grid = ", ".join(f"{name} = [{values}]" for name in ("q_mutation", "p_mutation", "p_crossover"))
@@ -211,6 +227,23 @@ def test_full_streams_are_an_error(where: str, unbuffered: str) -> None:
     done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_reader_that_has_gone_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["nasbench-evo", "suites"])
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stderr", err := io.StringIO())
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert err.getvalue() == ""
 
 
 def test_a_terminal_of_few_letters_is_enough(tmp_path: Path) -> None:

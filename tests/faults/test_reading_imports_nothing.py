@@ -93,7 +93,7 @@ def test_reading_imports_nothing(
         assert "12 runs, 12 done, 0 to do" in done.stdout
     if words[0] == "export":
         text = (folder / "results" / "summary.md").read_text()
-        for label in ("own\\_module:Own (large, rate=0.3)", "rate=0.1", "rate=0.2"):
+        for label in ("own (large, rate=0.3)", "rate=0.1", "rate=0.2"):
             assert label in text
         own = {
             (row["label"], row["final_regret"] if "final_regret" in row else row["mean_regret"])

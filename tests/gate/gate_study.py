@@ -3,7 +3,8 @@
     python tests/gate/gate_study.py
 
 runs every row of the suite nb201 with fresh seeds once, draws repetitions of the gate from that
-pool, and writes results/gate_power/{detection.csv, false_alarms.csv, README.md}.
+pool, and writes results/gate_power/{detection.csv, false_alarms.csv, README.md}. With --keep FOLDER
+a study that was interrupted goes on with the pools that it had run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import csv
 import dataclasses
 import io
 import json
+import pickle
 import time
 from pathlib import Path
 
@@ -29,8 +31,9 @@ from nasbench_evo.gate.measured import MEASURES
 from nasbench_evo.results import manifest as report
 
 FIRST_SEED = 100_000  # far from the seeds of every suite
-SIZES = (50, 200)
-COMMITTED = 200  # seeds of the committed baseline that are compared with fresh ones
+SIZES = (50, 100)  # well below the pools': the repetitions of a size must differ
+COMMITTED = 100  # seeds of the committed baseline that are compared with fresh ones
+STRICT = 20  # repetitions of --strict, which bootstraps every cell
 LEVELS = (0.001, 0.005, 0.01, 0.05)
 ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "results" / "baselines" / "nb201.json"
@@ -48,13 +51,28 @@ def measure(units, seeds, workers):
         cells.TWIN_SEEDS = capped
 
 
-def pools(seeds, mutant_seeds, workers):
-    """Return the runs of the unchanged suite, and those of each mutant; paired by seed."""
+def pools(seeds, mutant_seeds, workers, keep=None):
+    """Return the runs of the unchanged suite, and those of each mutant; paired by seed.
+
+    With a folder `keep`, what is there is not run again.
+    """
     units = cells.units(suites.load(suites.find("nb201")))
-    sound = measure(units, seeds, workers)
+
+    def pool(name, own, number):
+        file = keep and keep / f"{name}-{number}.pickle"
+        if file and file.exists():
+            return pickle.loads(file.read_bytes())  # noqa: S301  # our own
+        measured = measure(own, number, workers)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
+            part.write_bytes(pickle.dumps(measured))
+            part.replace(file)
+        return measured
+
+    sound = pool("sound", units, seeds)
     mutants = {
-        name: measure(mutant.units(units), mutant_seeds, workers)
-        for name, mutant in MUTANTS.items()
+        name: pool(name, mutant.units(units), mutant_seeds) for name, mutant in MUTANTS.items()
     }
     return sound, mutants
 
@@ -209,7 +227,7 @@ def page(detected, alarms, manifest):
     ]
     return f"""# What the gate finds
 
-Made by `python tests/gate/gate_study.py` in {manifest["seconds"] / 60:.0f} minutes:
+Made by `python tests/gate/gate_study.py` of commit {str(manifest["commit"])[:12]}:
 {manifest["pool"]} fresh seeds of every row of nb201 on every data set, {manifest["mutant_pool"]}
 of each row with a bug. Every figure is a share of repetitions of the gate, each drawn from these
 runs without replacement (a bootstrap of the gate, not new runs each time).
@@ -236,19 +254,20 @@ shown: with n runs a row most rows are too noisy for that, which is why it is no
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=800)
-    parser.add_argument("--mutant-seeds", type=int, default=300)
-    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("--mutant-seeds", type=int, default=150)
+    parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--alarm-repetitions", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=default_workers())
+    parser.add_argument("--keep", type=Path, help="folder of the pools")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gate_power")
     options = parser.parse_args()
     started = time.monotonic()
     rng = np.random.default_rng(0)
     committed = baseline.load(BASELINE, "nasbench-evo check")
-    sound, mutants = pools(options.seeds, options.mutant_seeds, options.workers)
+    sound, mutants = pools(options.seeds, options.mutant_seeds, options.workers, options.keep)
     detected = list(detection(sound, mutants, SIZES, options.repetitions, rng))
-    alarms = list(false_alarms(sound, committed, SIZES, options.alarm_repetitions, 100, rng))
+    alarms = list(false_alarms(sound, committed, SIZES, options.alarm_repetitions, STRICT, rng))
     suite = suites.load(suites.find("nb201")).model_copy(
         update={"seeds": options.seeds, "first_seed": FIRST_SEED}
     )

@@ -2,17 +2,24 @@
 
     python tests/gate/mutation_study.py
 
-puts every bug of source_mutants.py, one at a time, into a copy of the package, runs there
-`nasbench-evo check --seeds 50 --allow-changed-traces` (so that layers B, C and D judge alone, as
-where a change of behaviour is intended) and the tests of what is mutated, and writes
-results/gate_power/mutations.{json,csv,md}. Fewer seeds than the gate's default are quicker and find
-less; layer D gets the summary of as many seeds, made by the sound package. Bugs that the JSON has
-already are not run again: --fresh does that; --only takes names.
+puts every bug of source_mutants.py, one at a time, into a copy of the package, asks there the gate
+and the tests, and writes results/gate_power/mutations.{json,csv,md}, one row more as each bug ends.
+Bugs that the JSON has are not run again: --fresh does that, --only takes names.
+
+The gate is `nasbench-evo check --seeds 50 --allow-changed-traces`, so that layers B, C and D judge
+alone, as where a change of behaviour is intended; fewer seeds than its default find less. Layer D
+gets the summary of as many seeds, made by the sound package. A cell is run whole only if one of its
+first two and last two seeds gives another run than the sound package: the others count as
+unchanged (see known_runs.py), so that a bug can only look harder to find than it is.
+
+The tests stop at the first that fails. Those of the folder that mirrors the mutated module run
+first, the other rooms' only if these pass.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import csv
 import json
 import os
@@ -21,6 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +37,29 @@ from source_mutants import MUTANTS, SourceMutant
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "results" / "gate_power"
+COMMAND = "python tests/gate/mutation_study.py"
 NEEDED = ("nasbench_evo", "suites", "tests", "results", "docs", "pyproject.toml")
 SEEDS = 50
+LONGEST = 1800  # seconds of a command: a search without end is found by what asked it
 SUITE = "suites/nb201.toml"
-# The quick tests of the rooms that are mutated; others would only take longer.
-TESTS = (
-    *("tests/algorithms", "tests/analysis", "tests/gate", "tests/results", "tests/spaces"),
-    *("tests/evaluators/test_lookup.py", "tests/evaluators/test_fidelity.py"),
-    *("tests/test_runner.py", "tests/test_incumbents.py", "tests/suite/test_suite_files.py"),
-    *("tests/test_api.py", "tests/cli/test_check.py"),
+BASELINE = "results/baselines/nb201.json"
+# The quick tests that mirror what is mutated, and those that run if these do not find it.
+MIRRORS = {
+    "algorithms": ("tests/algorithms", "tests/spaces"),
+    "spaces": ("tests/spaces", "tests/algorithms"),
+    "engines": ("tests/engines/test_engines.py",),
+    "runner.py": ("tests/test_runner.py",),
+    "incumbents.py": ("tests/test_incumbents.py",),
+    "evaluators": ("tests/evaluators/test_lookup.py", "tests/evaluators/test_fidelity.py"),
+    "analysis": ("tests/analysis",),
+    "results": ("tests/results",),
+    "gate": ("tests/gate",),
+}
+OTHERS = (
+    *("tests/suite/test_suite_files.py", "tests/test_api.py", "tests/cli/test_check.py"),
+    *(path for paths in MIRRORS.values() for path in paths),
 )
-# These read the mutants' text from the source: every mutant would fail them.
+# These read the mutants' text from the source, or the rows that this study writes.
 IGNORED = ("tests/gate/test_mutation_study.py", "tests/gate/test_gate_power.py")
 COLUMNS = ("mutant", "room", "bug", "A", "B", "C", "D", "gate", "tests", "caught by")
 LAYERS = {"A": "A traces", "B": "B distribution", "C": "C ordering", "D": "D summary"}
@@ -53,7 +74,7 @@ def source(mutant: SourceMutant) -> str:
 
 
 def copied(copy: Path) -> Path:
-    """Copy what the gate and the tests need into a folder; return it."""
+    """Copy what the gate and the tests need into a folder, compiled; return it."""
     for part in NEEDED:
         of, to = ROOT / part, copy / part
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -61,97 +82,121 @@ def copied(copy: Path) -> Path:
             ignored = shutil.ignore_patterns("__pycache__", "*.sqlite*", "checkpoints")
             shutil.copytree(of, to, ignore=ignored)
         else:
-            shutil.copy(of, to)
+            shutil.copy2(of, to)
+    compileall.compile_dir(copy / "nasbench_evo", quiet=1)
     return copy
 
 
-def sound(folder: Path) -> Path:
-    """Return summary.json of the suite with fewer seeds; raise if the sound package is not."""
-    copy = copied(folder)
-    done = _call(
-        copy, "nasbench_evo", "run", SUITE, "--seeds", str(SEEDS), "--out", str(folder / "o")
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    summary = folder / "o" / "summary.json"
-    found = {
-        "gate": {k: v for k, v in _gate(copy, summary).items() if k in LAYERS and v},
-        "tests": _tests(copy),
-    }
-    if found["gate"] or found["tests"]:
-        raise RuntimeError(f"Without a bug something fails already: {found}")
-    return summary
-
-
-def run(name: str, summary: Path) -> dict[str, Any]:
-    """Return the row of one bug: what found it. `summary` is that of the sound package."""
-    mutant = MUTANTS[name]
-    with tempfile.TemporaryDirectory() as place:
-        copy = copied(Path(place))
-        (copy / "nasbench_evo" / mutant.file).write_text(source(mutant), encoding="utf-8")
-        found, failed = _gate(copy, summary), _tests(copy)
-    gate = any(found[layer] for layer in "ABCD")
-    by = {(True, True): "both", (True, False): "gate", (False, True): "tests"}
-    return {
-        "mutant": name,
-        "room": mutant.room,
-        "bug": mutant.bug,
-        **found,
-        "gate": gate,
-        "tests": failed,
-        "caught by": by.get((gate, bool(failed)), "neither"),
-    }
-
-
-def _call(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=copy, env=env, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-
-
-def _gate(copy: Path, summary: Path) -> dict[str, Any]:
-    """Return which layers fail; a gate that cannot end fails in layer A: behaviour changed."""
-    read = copy / "results" / "nb201" / "summary.json"
-    committed = read.read_bytes()
-    shutil.copy(summary, read)
-    options = ("--allow-changed-traces", "--json", "--seeds", str(SEEDS))
-    done = _call(copy, "nasbench_evo", "check", SUITE, *options)
-    read.write_bytes(committed)
+@contextmanager
+def planted(copy: Path, mutant: SourceMutant) -> Iterator[None]:
+    """Put a bug into the copy, and take it out again."""
+    file = copy / "nasbench_evo" / mutant.file
+    file.write_text(source(mutant), encoding="utf-8")
     try:
-        content = json.loads(done.stdout)
-    except ValueError:
+        yield
+    finally:
+        shutil.copy2(ROOT / "nasbench_evo" / mutant.file, file)
+
+
+def mirrors(mutant: SourceMutant) -> tuple[str, ...]:
+    """Return the tests that mirror what is mutated."""
+    return MIRRORS[mutant.file.partition("/")[0]]
+
+
+class Study:
+    """A copy of the sound package, what it gives, and the questions that are asked of it."""
+
+    def __init__(self, folder: Path, *, sound: bool = False) -> None:
+        """Run the package without a bug.
+
+        Raises RuntimeError if gate or tests find something; of one known to be `sound`, the tests
+        do not run again.
+        """
+        self.copy, self.gated = copied(folder / "copy"), folder / "gated"
+        self.runs = folder / "runs.pickle"
+        for file in (BASELINE, SUITE):
+            (self.gated / file).parent.mkdir(parents=True)
+            shutil.copy(ROOT / file, self.gated / file)
+        seeds = ("--seeds", str(SEEDS), "--workers", "1")
+        done = self._call(self.gated, "-m", "nasbench_evo", "run", SUITE, *seeds)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        found = [layer for layer, failed in self._gate().items() if failed]
+        if failed := [*found, *filter(None, [not sound and self._tests(OTHERS)])]:
+            raise RuntimeError(f"Without a bug something fails already: {failed}")
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Return the row of one bug: what found it, and how many seconds that took."""
+        mutant, started = MUTANTS[name], time.monotonic()
+        with planted(self.copy, mutant):
+            found = self._gate()
+            first = mirrors(mutant)
+            failed = self._tests(first) or self._tests([t for t in OTHERS if t not in first])
+        gate = any(found.values())
+        by = {(True, True): "both", (True, False): "gate", (False, True): "tests"}
         return {
-            "seeds": 0,
-            "A": True,
-            "B": False,
-            "C": False,
-            "D": False,
-            "end": done.stderr[-300:],
+            "mutant": name,
+            "room": mutant.room,
+            "bug": mutant.bug,
+            **found,
+            "gate": gate,
+            "tests": failed,
+            "caught by": by.get((gate, bool(failed)), "neither"),
+            "commit": commit(),
+            "seconds": round(time.monotonic() - started),
         }
-    failed = {key: not content["layers"][name]["passed"] for key, name in LAYERS.items()}
-    failed["A"] = any(trace["difference"] for trace in content["traces"])
-    return failed
+
+    def _call(self, where: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        own = {"PYTHONPATH": str(self.copy), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        try:
+            return subprocess.run(
+                [sys.executable, *words],
+                cwd=where,
+                env={**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(words, 124, "", f"no end in {LONGEST} s")
+
+    def _gate(self) -> dict[str, bool]:
+        """Return which layers fail; a gate that cannot end fails in layer A: behaviour changed."""
+        options = ("--allow-changed-traces", "--json", "--seeds", str(SEEDS))
+        script = str(self.copy / "tests" / "gate" / "known_runs.py")
+        done = self._call(self.gated, script, str(self.runs), SUITE, *options)
+        try:
+            content = json.loads(done.stdout)
+        except ValueError:
+            return dict.fromkeys(LAYERS, False) | {"A": True}
+        failed = {key: not content["layers"][name]["passed"] for key, name in LAYERS.items()}
+        failed["A"] = any(trace["difference"] for trace in content["traces"])
+        return failed
+
+    def _tests(self, paths: Sequence[str]) -> str:
+        """Return the first test that fails, or nothing."""
+        options = ("-x", "-q", "--benchmark-disable", "-p", "no:cacheprovider")
+        which = ("-m", "not torch and not slow", *(f"--ignore={path}" for path in IGNORED))
+        done = self._call(self.copy, "-m", "pytest", *options, *which, *paths)
+        if done.returncode == 0:
+            return ""
+        lines = [t for t in done.stdout.splitlines() if t.startswith(("FAILED", "ERROR"))]
+        what = lines[0].split(" - ")[0].split(" ", 1)[1] if lines else ""
+        return what or f"exit code {done.returncode}"
 
 
-def _tests(copy: Path) -> str:
-    """Return the first test that fails, or nothing."""
-    ignored = [f"--ignore={path}" for path in IGNORED]
-    options = (
-        "-x",
-        "-q",
-        "--benchmark-disable",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not torch and not slow",
+def commit() -> str:
+    """Return the commit that is studied, marked where package or tests differ from it."""
+    git = ("git", "-C", str(ROOT))
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    changes = subprocess.run(
+        [*git, "status", "--porcelain", "--", "nasbench_evo", "tests"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    done = _call(copy, "pytest", *options, *ignored, *TESTS)
-    if done.returncode == 0:
-        return ""
-    lines = [text for text in done.stdout.splitlines() if text.startswith(("FAILED", "ERROR"))]
-    return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else f"exit code {done.returncode}"
+    return head.stdout.strip()[:12] + ("+changes" if changes.stdout else "")
 
 
 def write(rows: dict[str, dict[str, Any]]) -> None:
@@ -172,13 +217,17 @@ def _text(value: Any) -> Any:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """Return the study as Markdown: totals by room, then every bug."""
+    commits = dict.fromkeys(row["commit"] for row in rows)
     lines = [
         "# Bugs in the source: who finds them",
         "",
-        "Made by `python tests/gate/mutation_study.py`; the bugs are in",
+        f"Made by `{COMMAND}` of commit {', '.join(commits)}; the bugs are in",
         "`tests/gate/source_mutants.py`. A to D: the gate's layers, with",
         f"`--allow-changed-traces` and {SEEDS} seeds (its default is 500), so that B, C and D",
-        "judge alone. Tests: the first quick test that fails.",
+        "judge alone. A cell is run whole only if one of its first two and last two seeds gives",
+        "another run than without the bug; the others count as unchanged, so that a bug can only",
+        "look harder to find. Tests: the first quick one that fails; those of the folder that",
+        "mirrors the mutated module run first, the other rooms' only if these pass.",
         "",
         "| room | bugs | gate | gate without A | tests | neither |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -212,16 +261,15 @@ def main() -> None:
     kept = json.loads(file.read_text()) if file.exists() else []
     rows = {row["mutant"]: row for row in kept}
     names = [name for name in options.only if options.fresh or name not in rows]
+    if not names:
+        return
     with tempfile.TemporaryDirectory() as place:
-        summary = sound(Path(place))
+        sound = any(row["commit"] == commit() for row in rows.values())
+        study = Study(Path(place), sound=sound)
         for name in names:
-            started = time.monotonic()
-            rows[name] = run(name, summary)
+            rows[name] = study.row(name)
             write(rows)
-            print(
-                f"{name}: {rows[name]['caught by']} ({time.monotonic() - started:.0f} s)",
-                flush=True,
-            )
+            print(f"{name}: {rows[name]['caught by']} ({rows[name]['seconds']} s)", flush=True)
 
 
 if __name__ == "__main__":

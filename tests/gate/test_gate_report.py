@@ -113,3 +113,20 @@ def test_junit_fails_what_the_gate_fails(
         "1",
         str(len(d["D summary"])),
     ]
+
+
+def test_only_what_fails_is_shown_by_default() -> None:
+    bad = {section.title: section.rows for section in report.failures(outcome())}
+    assert bad["A traces"] == [
+        ("cifar10", "a (x)", "4/5", "seed 3: evaluation 2 is 1 instead of 0")
+    ]
+    assert [row[1] for row in bad["B distribution"]] == ["a (x)"]
+    assert bad["C ordering"] == [("a beats b", "0.75", ">= 0.8")]
+    assert bad["D summary"] == [("s.json", "a cifar10 300, rank: 2 instead of 1")]
+    good = outcome(
+        traces=[TraceCheck("b (x)", "cifar10", 5, 5, None)],
+        cells=[cell("b (x)", "equal", 0)],
+        orders=[Order("a beats b", {}, 0.9, ">= 0.8", True)],
+        summary=SummaryCheck("s.json", 22, ()),
+    )
+    assert report.failures(good) == []

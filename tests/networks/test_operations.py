@@ -10,6 +10,9 @@ from torch import nn
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
     bn_relu_conv,
     check_sizes,
     construct,
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.torch
 
 
 def factory() -> nn.Module:
-    return nn.Sequential(conv_bn(3, 64, 3), nn.Flatten(), nn.Linear(400, 300))
+    return nn.Sequential(conv_bn(3, 64, 3), nn.Flatten(), Linear(400, 300))
 
 
 def test_construct_draws_from_its_generator_alone() -> None:
@@ -35,6 +38,17 @@ def test_construct_draws_from_its_generator_alone() -> None:
     states = [module.state_dict() for module in (first, second, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not torch.equal(states[0]["0.0.weight"], states[2]["0.0.weight"])
+
+
+def test_a_batch_norm_is_torchs_without_its_count() -> None:
+    ours, theirs = BatchNorm2d(3), nn.BatchNorm2d(3)
+    x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    for training in (True, False):
+        assert torch.equal(ours.train(training)(x), theirs.train(training)(x))
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name))
+    assert ours.num_batches_tracked == 0
+    assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
 def test_initial_values() -> None:
@@ -75,16 +89,16 @@ def test_unknown_layers_are_refused() -> None:
 
 
 def test_orders_and_shapes() -> None:
-    assert [type(layer) for layer in conv_bn(2, 3, 1)] == [nn.Conv2d, nn.BatchNorm2d]
+    assert [type(layer) for layer in conv_bn(2, 3, 1)] == [Conv2d, BatchNorm2d]
     assert [type(layer) for layer in conv_bn_relu(2, 3, 1)] == [
-        nn.Conv2d,
-        nn.BatchNorm2d,
+        Conv2d,
+        BatchNorm2d,
         nn.ReLU,
     ]
     assert [type(layer) for layer in bn_relu_conv(2, 3, 1)] == [
-        nn.BatchNorm2d,
+        BatchNorm2d,
         nn.ReLU,
-        nn.Conv2d,
+        Conv2d,
     ]
     x = torch.randn(2, 3, 7, 5, generator=torch.Generator().manual_seed(0))
     assert conv_bn(3, 4, 3, stride=2)(x).shape == (2, 4, 4, 3)

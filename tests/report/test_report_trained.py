@@ -185,7 +185,7 @@ def test_hostile_names_are_text(
 
 def test_a_gate_is_of_tables(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text('{"passed": true}')
-    with pytest.raises(Unsupported, match="trains its candidates"):
+    with pytest.raises(Unsupported, match="reads no table"):
         page.write(folders["standalone"], gate=tmp_path / "gate.json")
 
 

@@ -200,7 +200,7 @@ def test_figures_are_those_worked_out_by_hand(summary: Any) -> None:
             assert row["median_regret"] == pytest.approx(median)
             assert row["iqm_regret"] == pytest.approx(iqm)
             assert row["rank"] == rank
-            assert row["improvement"] == (better if better is None else pytest.approx(better))
+            assert row["p_better"] == (better if better is None else pytest.approx(better))
             assert row["mean_test"] == pytest.approx(test)
             ended = sum(ENDED[dataset]) / 4 if row["algorithm"] == "genetic_cnn" else None
             assert row["returned_regret"] == ended
@@ -218,7 +218,7 @@ def test_figures_of_the_first_checkpoint(summary: Any) -> None:
             assert row["mean_regret"] == pytest.approx(mean)
             assert row["rank"] == 1 + sum(other < mean for other in of.values())
             # Comparisons and what is known of the end stand at the last checkpoint only.
-            for name in ("improvement", "p_value", "returned_regret"):
+            for name in ("p_better", "p_value", "returned_regret"):
                 assert row[name] is None
             early, _ = RUNS[row["algorithm"], row["dataset"]]
             tests = [TEST[REGRET[row["dataset"]].index(regret)] for regret in early]

@@ -8,7 +8,7 @@ import pytest
 from support import loaded
 
 from nasbench_evo import suite as suites
-from nasbench_evo.errors import InputError
+from nasbench_evo.errors import InputError, Unsupported
 
 GOOD = """
 name = "tiny"
@@ -121,3 +121,13 @@ def test_unit_keys_depend_on_what_is_asked(tmp_path: Path) -> None:
 
 def test_without_checkpoints_results_are_taken_at_the_end(tmp_path: Path) -> None:
     assert loaded(tmp_path, GOOD.replace("checkpoints = [10, 20]\n", "")).marks == [20]
+
+
+@pytest.mark.parametrize(
+    "row", ['algorithm = "genetic_nas"\nset = { random_paths = 5 }', 'algorithm = "darts"']
+)
+def test_what_needs_shared_weights_is_refused_before_anything_runs(
+    tmp_path: Path, row: str
+) -> None:
+    with pytest.raises(Unsupported, match="shared weights only"):
+        loaded(tmp_path, f"{GOOD}\n[[rows]]\n{row}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from nasbench_evo import execution
 from nasbench_evo import suite as suites
 from nasbench_evo.cli import app
+from nasbench_evo.engines import local
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.results.runs import collect
 from nasbench_evo.results.supernet import collapse
@@ -215,6 +218,7 @@ def test_checkpoints_stay_for_the_rank_correlation_command(done: Any) -> None:
         ("cells = 12", "cells = 2", "rank_correlation.cells"),
         ("valid_fraction = 0.2", "valid_fraction = 0", "leaves a search no images"),
         ("valid_fraction = 0.2", "with_none = false", "not one of the space nasbench201"),
+        ("seeds = 2", 'seeds = 2\ndevices = ["cuda:0", "cpu"]', "one kind of device"),
     ],
 )
 def test_wrong_suites_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -222,6 +226,49 @@ def test_wrong_suites_are_refused(tmp_path: Path, old: str, new: str, message: s
     assert text != TEXT
     with pytest.raises(InputError, match=message):
         suites.load(written(tmp_path, text))
+
+
+def test_each_run_has_one_of_several_devices(tmp_path: Path) -> None:
+    devices = '\ndevices = ["cuda:0", "cuda:1"]'
+    suite = suites.load(written(tmp_path, TEXT.replace("seeds = 2", f"seeds = 2{devices}")))
+    work = execution.plan(suite, None)
+    assert [execution.shared_out(work, n, suite.devices) for n in (1, 2, 8)] == [1, 2, 2]
+    shared, *_ = (task for task in work.tasks if task.trains)
+    for slot in range(3):
+        unit = shared.at(slot).unit
+        assert unit.training.devices == (f"cuda:{slot % 2}",)
+        assert unit.key() == shared.key
+        assert unit.trainer().device == unit.trainer().final.slots[0] == f"cuda:{slot % 2}"
+    assert shared.unit.trainer().device == "cuda:0"
+
+
+def test_workers_have_a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    given: list[str] = []
+
+    class Executor:
+        def submit(self, function: Any, task: Any) -> Any:
+            given.append(task)
+            return Future()
+
+        def shutdown(self, **options: Any) -> None:
+            pass
+
+    class Asked:
+        def at(self, slot: int) -> str:
+            return f"cuda:{slot}"
+
+    monkeypatch.setattr(local, "worker", lambda environment: Executor())
+    workers = local.LocalWorkers(2)
+    for _ in range(2):
+        workers.submit(Asked())
+    assert given == ["cuda:0", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for devices, message in (("cuda:0,cuda:1", "--engine processes"), ("cuda:0,cpu", "one kind")):
+        result = invoke("eg_nas_cifar10", "--devices", devices)
+        assert isinstance(result.exception, InputError)
+        assert message in str(result.exception)
 
 
 def test_rows_on_a_table_need_a_truth(tmp_path: Path) -> None:

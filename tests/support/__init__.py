@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import os
 import signal
 import subprocess
@@ -98,3 +100,18 @@ def interruptible() -> None:
     """Let signals reach a process that is started from the background, which ignores some."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def parsed(source: str) -> ast.Module:
+    """Return the syntax tree of a source, made without garbage collection.
+
+    Python before 3.11.8 raises "AST constructor recursion depth mismatch" where another thread or a
+    finaliser parses meanwhile, and only a collection gives it the turn (gh-106905 of CPython).
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        if enabled:
+            gc.enable()

@@ -9,6 +9,7 @@ computed is exactly what the CPU computes. What it adds is what a GPU would refu
   `torch.cuda.set_sync_debug_mode("error")` a read raises.
 - Each operation that is not a view counts as a kernel (`machine.kernels`).
 - The state of a CUDA generator is 16 bytes, so that a CPU generator cannot go on from it.
+- In torch's deterministic mode an operation raises whose CUDA kernel has no order of additions.
 - `machine.refuse` may raise for lack of memory, operation by operation.
 
 Not like a GPU: draws (the CPU's with the same seed), rounding, autocast's list of operations (the
@@ -52,6 +53,20 @@ _READS = {  # their result, or its size, is known to the host only once they are
     aten.nonzero.default,
     aten.repeat_interleave.Tensor,
     aten.unique_dim.default,
+}
+_UNORDERED = {  # CUDA has no deterministic kernel of theirs (docs: use_deterministic_algorithms)
+    aten._adaptive_avg_pool2d_backward.default,
+    aten.adaptive_max_pool2d_backward.default,
+    aten.cumsum.default,
+    aten.cumsum_.default,
+    aten.grid_sampler_2d_backward.default,
+    aten.histc.default,
+    aten.kthvalue.default,
+    aten.median.dim,
+    aten.nll_loss2d_forward.default,
+    aten.reflection_pad2d_backward.default,
+    aten.upsample_bicubic2d_backward.default,
+    aten.upsample_bilinear2d_backward.default,
 }
 _STATE_BYTES = 16  # of a CUDA generator
 
@@ -298,6 +313,8 @@ class Machine(TorchDispatchMode):
                     self._wait(func)  # for how many are chosen
         if operation.kernel and (on_device or home.type == "cuda"):
             self.kernels[operation.name] += 1
+            if func in _UNORDERED and torch.are_deterministic_algorithms_enabled():
+                raise RuntimeError(f"{func} does not have a deterministic implementation")
             if self.refuse is not None:
                 self.refuse(func, tensors)
 

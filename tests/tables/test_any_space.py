@@ -15,6 +15,7 @@ from nasbench_evo import algorithms, runner, tables
 from nasbench_evo.cli import app
 from nasbench_evo.errors import DataError, InputError, Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables import container, embedded, hpo, imported, verify
 from nasbench_evo.tables.metric import ACCURACY, Metric
 from nasbench_evo.tables.metric import of_content as metric_of
@@ -136,11 +137,18 @@ def test_rows_that_are_none(rows: str, match: str, tmp_path: Path) -> None:
     assert imported.names() == []
 
 
+def test_a_choice_beyond_all_floats_is_refused() -> None:
+    with pytest.raises(InputError, match="1 to 100 printable"):
+        Choices("x", [Gene("a", (10**400, 1))])
+
+
 def test_metrics_that_are_none() -> None:
     for content, match in (
         ({"name": "x", "worst": 1}, "worst and best"),
         ({"name": "x", "worst": 1, "best": 1}, "differ"),
         ({"name": "x", "worst": 1, "best": "inf"}, "finite"),
+        ({"name": "x", "worst": 1, "best": 10**400}, "too large"),
+        ({"name": "a\x1b[31m", "worst": 1, "best": 2}, "printable"),
         ({"name": "x", "wurst": 1}, "Did you mean 'worst'"),
         ("x", r"\[metric\] has"),
     ):

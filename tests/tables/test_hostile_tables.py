@@ -53,6 +53,7 @@ def parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 recipe: Callable[[dict[str, Any]], dict[str, Any]] = lambda fields: fields["recipes"]["2"]  # noqa: E731
+SERIES = "2/cifar10/x-valid/accuracy"
 CHANGES: dict[str, tuple[Change, str]] = {
     "count": (lambda f, a: a["2/correct"].__setitem__((0, 0, 0), 60_000), "images are"),
     "no images": (lambda f, a: recipe(f).update(images=[0]), "images is positive"),
@@ -78,6 +79,8 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "cells down": (lambda f, a: a["2/curve_cells"].__setitem__(1, -5), "different cells"),
     "shape": (lambda f, a: a.update({"2/correct": a["2/correct"][0]}), "no table"),
     "rows": (lambda f, a: a.update({"2/correct": a["2/correct"][:, :5]}), "rows for"),
+    "series": (lambda f, a: a.update({"2/x/last": a[f"{SERIES}/last"]}), "is no series"),
+    "curves": (lambda f, a: a.update({f"{SERIES}/curve": a[f"{SERIES}/last"]}), "has the shape"),
     "array": (lambda f, a: a.update({"2/strange": a["2/correct"]}), "strange"),
     "none": (lambda f, a: a.pop("2/correct"), "correct"),
     "type": (lambda f, a: a.update({"2/correct": a["2/correct"].astype("<i4")}), "not negative"),

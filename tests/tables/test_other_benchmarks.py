@@ -130,7 +130,10 @@ def transnas(n: int = 30) -> dict[str, Any]:
         "info_names": ["model_params", "model_FLOPs", "inference_time"],
         "task_list": list(TASKS),
         "data": {
-            "macro": {"64-1234-basic": {}},
+            "macro": {
+                arch: {t: result(m, e, *r) for t, (m, e, r) in TASKS.items()}
+                for arch in ("64-1234-basic", "64-311311-basic", "64-12341-basic")
+            },
             "micro": {
                 micro(i * 131 % 4096): {t: result(m, e, *r) for t, (m, e, r) in TASKS.items()}
                 for i in range(n)
@@ -168,6 +171,24 @@ def test_every_number_of_transnas(tmp_path: Path, ending: str) -> None:
             assert table.parameters[d, index] == 2_500_000
         assert table.known(task).sum() == 30
     assert tables.reported("other@25") is tables.load("other@25")  # the longest lacks its tasks
+
+
+def test_the_macro_part_of_transnas_has_architectures_of_several_lengths(tmp_path: Path) -> None:
+    root, path = transnas(2), tmp_path / "transnas.json"
+    path.write_text(json.dumps(root))
+    bring(path, part="macro", missing="infeasible")
+    table = tables.load("other@25")
+    for printed, official in (("123400", "1234"), ("311311", "311311"), ("123410", "12341")):
+        index = table.space.index(table.space.parse(f"64-{printed}-basic"))
+        results = root["data"]["macro"][f"64-{official}-basic"]["class_scene"]
+        found = table.mean_accuracy[table.row("class_scene"), index]
+        assert found == pytest.approx(results["metrics"]["valid_top1"][-1], abs=1e-5)
+    assert table.known("class_scene").sum() == 3
+    with pytest.raises(InputError, match="micro"):
+        bring(path, "more", part="marco")
+    support.write_zip(tmp_path / "sizes.pth", sizes())
+    with pytest.raises(InputError, match="another file"):
+        bring(tmp_path / "sizes.pth", "more", part="macro")
 
 
 def test_a_search_on_transnas(tmp_path: Path) -> None:

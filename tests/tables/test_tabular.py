@@ -110,6 +110,20 @@ def test_plain_json(tmp_path: Path) -> None:
     assert answer.cost_seconds == 0
 
 
+def test_json_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    original = json.loads
+
+    def loads(text: str, **options: Any) -> Any:
+        parsed.append(text)
+        return original(text, **options)
+
+    text = json.dumps([{"arch": SPACE.format(SPACE.from_index(3)), "valid": 50.0}])
+    monkeypatch.setattr(json, "loads", loads)
+    bring(tmp_path / "once.json", text)
+    assert parsed.count(text) == 1
+
+
 def test_rows_as_json_are_rows_as_csv(tmp_path: Path) -> None:
     lines = [line.split(",") for line in EXAMPLE.splitlines()]
     rows = [{k: v for k, v in zip(lines[0], line, strict=True) if v} for line in lines[1:]]
@@ -238,6 +252,7 @@ BAD_JSON: dict[str, tuple[Any, str]] = {
     "two spellings": ('{"#1": 5, "334131": 6}', "entry 2: a second row for"),
     "above": ('{"#1": 500}', r"entry '#1': accuracy must be 0\.\.100"),
     "text": ('{"#1": "x"}', "entry '#1': accuracy: could not convert"),
+    "object": ('[{"arch": "#1", "valid": {}}]', "accuracy: float"),
     "yes": ('{"#1": true}', "entry '#1': accuracy is no number"),
     "empty": ("{}", "no trial of any cell"),
     "no rows": ("[1, 2]", "row 1: expected a row with named columns"),

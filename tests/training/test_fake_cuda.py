@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def network(seed: int = 0) -> Any:
-    options = {"classes": 10, "in_channels": 1, "image_size": 8, "channels": 4, "cells": 1}
-    return build(CELL, get("nasbench201"), generator=weights_generator(seed), **options)
+def network(
+    seed: int = 0, space: str = "nasbench201", genotype: Any = CELL, sizes: Any = None, **more: Any
+) -> Any:
+    options = {"classes": 10, "in_channels": 1, "image_size": 8, **more}
+    options |= sizes or {"channels": 4, "cells": 1}
+    return build(genotype, get(space), generator=weights_generator(seed), **options)
 
 
 def training(device: str, precision: Any = "fp64", **changes: Any) -> Training:
@@ -201,6 +205,12 @@ def test_joint_training_is_the_cpus_and_waits_for_nothing() -> None:
 # -- bugs that the emulation sees --------------------------------------------------------------
 
 
+def _unordered(machine: Machine) -> None:
+    x = torch.ones(1, 1, 4, 4, device="cuda", requires_grad=True)
+    with Execution(deterministic=True).applied(torch.device("cuda", 0)):
+        torch.autograd.backward(torch.nn.functional.adaptive_avg_pool2d(x, 2).sum())
+
+
 def _reads(machine: Machine) -> None:
     torch.cuda.set_sync_debug_mode("error")
     torch.ones(1, device="cuda").item()
@@ -223,11 +233,13 @@ PLANTED: dict[str, Callable[[Machine], Any]] = {
     "NumPy without a copy": lambda m: torch.ones(1, device="cuda").numpy(),
     "a device that is not there": lambda m: torch.ones(1, device="cuda:2"),
     "a read inside a step": _reads,
+    "additions without an order": _unordered,
 }
 
 
 @pytest.mark.parametrize("bug", PLANTED)
-def test_a_planted_bug_raises(bug: str) -> None:
+def test_a_planted_bug_raises(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with fake_cuda() as machine, pytest.raises((RuntimeError, TypeError)):
         PLANTED[bug](machine)
 
@@ -406,6 +418,24 @@ def test_deterministic_mode_sets_what_it_promises(monkeypatch: pytest.MonkeyPatc
                 assert cudnn.conv.fp32_precision == rounding
                 assert torch.backends.cuda.matmul.fp32_precision == rounding
         assert before == (cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+
+
+def test_deterministic_mode_has_an_order_for_all_that_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The auxiliary head on maps of other sizes than CIFAR's, and networks trained jointly."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    run = Execution(deterministic=True)
+    once = replace(RECIPE, length=1, unit="iterations")
+    cells = get("darts_cell").sample(Stream(0), 1)[0], {"channels": 4, "cells": 3}
+    with fake_cuda():
+        data = load_dataset(train_size=40, device="cuda")
+        head = network(0, "darts_cell", *cells, auxiliary=True)
+        second = replace(once, auxiliary_weight=0.4)
+        assert Training(head, data, second, seed=0, execution=run).run().status == "ok"
+        pair, plain = [network(0), network(1)], replace(once, gradient_clip=0.0)
+        found = JointTraining(pair, data, plain, seeds=[0, 1], execution=run).run()
+        assert [one.status for one in found] == ["ok", "ok"]
 
 
 def test_each_compiled_training_begins_with_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,12 +222,13 @@ def test_merging_convolutions_changes_rounding_only(digits):
 
 def test_auto_trains_as_many_as_were_measured_to_be_fastest(tmp_path, monkeypatch):
     monkeypatch.setenv("NASBENCH_EVO_CACHE", str(tmp_path))
-    cpu = "cpu"
-    assert jointly.sizes(5, 2, cpu) == [2, 2, 1]
-    jointly.remember(cpu, {2: 0.9, 4: 1.3, 8: 1.9, 16: 1.5})
-    assert jointly.sizes(3, "auto", cpu) == [1, 1, 1]  # two were slower than alone
-    assert jointly.sizes(5, "auto", cpu) == [5]
-    assert jointly.sizes(20, "auto", cpu) == [7, 7, 6]
-    assert jointly.grouped("abcd", 3, cpu) == [["a", "b", "c"], ["d"]]
-    jointly.remember(cpu, {2: 0.9, 4: 0.8})
-    assert jointly.sizes(20, "auto", cpu) == [1] * 20
+    assert jointly.sizes(5, 2) == [2, 2, 1]
+    assert jointly.grouped("abcd", 3) == [["a", "b", "c"], ["d"]]
+    jointly.remember("cpu", {2: 1.2, 3: 0.9, 4: 1.3, 8: 1.9, 16: 1.5})
+    found = jointly.picked("cpu")
+    assert found == (4, 8)  # that two were faster, and three slower, is noise
+    assert [jointly.sizes(n, found) for n in (3, 5, 20)] == [[1, 1, 1], [5], [7, 7, 6]]
+    jointly.remember("cpu", {2: 0.9, 4: 0.8})
+    assert jointly.sizes(20, jointly.picked("cpu")) == [1] * 20
+    with pytest.raises(InputError, match="no device cuda"):
+        jointly.picked("cuda")

@@ -39,7 +39,7 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
     panels[0].set_ylabel("mean regret (percentage points)")
     panels[0].legend(fontsize=style.text(7.5), loc="best")
     drawing.suptitle(
-        f"{factor.algorithm} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
+        f"{factor.shown} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
     )
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
@@ -80,7 +80,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
     if not finals:
         return
     mean, low, high = (np.array(part) for part in zip(*mean_intervals(finals), strict=True))
-    colour = style.colour(factor.algorithm)
+    colour = style.colour(factor.shown)
     axes.errorbar(
         there,
         mean,
@@ -92,7 +92,7 @@ def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
         linewidth=1.2,
         elinewidth=1.4,
         capsize=3,
-        label=factor.algorithm,
+        label=factor.shown,
     )
     if factor.reference in there:
         own = mean[there.index(factor.reference)]
@@ -152,7 +152,7 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
         loc="outside upper left",
         ncols=2 * len(datasets),
         fontsize=style.text(8),
-        title=f"{factor.algorithm} ({factor.preset})",
+        title=f"{factor.shown} ({factor.preset})",
         alignment="left",
     )
     text = (
@@ -223,7 +223,7 @@ def heat_map(factor: Factor, runs: Runs, dataset: str) -> tuple[Figure, str]:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     drawing.colorbar(image, label="mean regret (percentage points)")
-    axes.set_title(f"{factor.algorithm}, {dataset}", loc="left")
+    axes.set_title(f"{factor.shown}, {dataset}", loc="left")
     text = (
         f"Mean final regret in percentage points over {_seeds(factor, runs)} paired seeds, "
         f"{factor.preset}, at most {runs.suite.length}; in brackets half the "

@@ -88,7 +88,7 @@ def progress(
         ncols=min(4, len(labels)),
         fontsize=style.text(8),
         title_fontsize=style.text(9),
-        title=f"{factor.algorithm} ({factor.preset})",
+        title=f"{factor.shown} ({factor.preset})",
         alignment="left",
     )
     text = (
@@ -212,7 +212,7 @@ def population(
     best = float(table.best[table.row(first.unit.dataset)])
     axes.set_ylim(best - _SHOWN, best + 0.5)
     axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
-    axes.set_title(f"{first.unit.row.algorithm}, {first.unit.dataset}", loc="left")
+    axes.set_title(f"{first.unit.row.shown}, {first.unit.dataset}", loc="left")
     text = (
         f"Average over the population by generation, and bars from its worst to its best "
         f"individual; each the mean over {len(found[next(iter(runs))])} runs, percent. Dotted: "

@@ -133,7 +133,7 @@ def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found, source: s
             mean, low, high = statistics.bootstrap_interval(values, "mean", rng=rng)
             parts.append(f"{mean:.2f} [{low:.2f}, {high:.2f}] with {text}")
         said.append(
-            f"{dataset}, {factor.algorithm} ({factor.preset}): full trainings spent in a "
+            f"{dataset}, {factor.shown} ({factor.preset}): full trainings spent in a "
             f"generation, mean over runs with 95% bootstrap interval: {'; '.join(parts)}."
         )
     return Section(f"Cost of a generation, {factor.preset} ({source})", said=tuple(said))

@@ -38,7 +38,7 @@ def figure(suite: Suite, collected: Sequence[UnitRuns]) -> Figure:
         for k, (runs, name) in enumerate(zip(drawn, names, strict=True)):
             intervals = mean_intervals(list(curves(runs, points, as_seen).T))
             mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
-            colour = style.colour(runs.unit.row.algorithm)
+            colour = style.colour(runs.unit.row.shown)
             dash = style.DASHES[k % len(style.DASHES)]
             mark = style.MARKERS[k % len(style.MARKERS)]
             axes.plot(points, mean, color=colour, linestyle=dash, label=name, marker=mark,

@@ -42,16 +42,15 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
         _panel(axes, [row for row in last if row.dataset == dataset], names)
         axes.set_title(dataset)
         axes.set_xlabel("mean regret (percentage points)")
-    panels[0].set_yticks(
-        range(len(names)), [f"{a} ({p})" for a, p in names], fontsize=style.text(8)
-    )
+    panels[0].set_yticks(range(len(names)), names, fontsize=style.text(8))
     panels[0].invert_yaxis()
     n = max((row.n for row in last), default=0)
     text = (
         f"Mean regret after {_after(suite)}, {n} runs a row, "
-        f"with 95% bootstrap intervals of the mean; lower is better. Vertical line: random search."
+        f"with 95% bootstrap intervals of the mean; lower is better. Vertical line: random search. "
+        "Changes that all rows of an algorithm share are not named."
     )
-    if len({(row.algorithm, row.preset) for row in last}) > len(names):
+    if len({row.label for row in last}) > len(names):
         text += f" The best {len(names)} rows are drawn."
     style.note(drawing, text)
     return drawing
@@ -62,18 +61,19 @@ def _after(suite: Suite) -> str:
     return f"{last}, searched on {suite.datasets[0]}" if suite.report_on else last
 
 
-def _order(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
-    """Return (algorithm, preset) by the mean of their ranks; ties by name."""
-    ranks: dict[tuple[str, str], list[int]] = {}
+def _order(rows: Sequence[ResultRow]) -> list[str]:
+    """Return the labels by the mean of their ranks; ties by name."""
+    ranks: dict[str, list[int]] = {}
     for row in rows:
-        ranks.setdefault((row.algorithm, row.preset), []).append(row.rank)
+        ranks.setdefault(row.label, []).append(row.rank)
     ordered = sorted(ranks, key=lambda name: (sum(ranks[name]) / len(ranks[name]), name))
     return ordered[:_MOST_ROWS]
 
 
-def _panel(axes: Axes, rows: Sequence[ResultRow], names: Sequence[tuple[str, str]]) -> None:
+def _panel(axes: Axes, rows: Sequence[ResultRow], names: Sequence[str]) -> None:
+    algorithms = sorted({name.partition(" (")[0] for name in names})
     for row in rows:
-        name = (row.algorithm, row.preset)
+        name = row.label
         if row.algorithm == BASELINE:
             axes.axvline(row.mean_regret, color=style.foreground(), linewidth=0.9, alpha=0.7)
         if name not in names:
@@ -85,8 +85,8 @@ def _panel(axes: Axes, rows: Sequence[ResultRow], names: Sequence[tuple[str, str
             xerr=None
             if single
             else [[row.mean_regret - row.regret_low], [row.regret_high - row.mean_regret]],
-            color=style.colour(row.algorithm),
-            marker=style.MARKERS[sorted({a for a, _ in names}).index(row.algorithm) % 10],
+            color=style.colour(name),
+            marker=style.MARKERS[algorithms.index(name.partition(" (")[0]) % len(style.MARKERS)],
             markersize=5.5,
             capsize=2.5,
             linestyle="none",

@@ -35,7 +35,7 @@ def figure(collected: Sequence[UnitRuns]) -> Figure:
     axes = drawing.subplots()
     intervals = mean_intervals([accuracies for _, accuracies in rows])
     for i, ((runs, accuracies), (mean, low, high)) in enumerate(zip(rows, intervals, strict=True)):
-        look = style.colour(runs.unit.row.algorithm)
+        look = style.colour(runs.unit.row.shown)
         axes.plot(accuracies, np.full(len(accuracies), i - 0.18), "o", color=look, markersize=4)
         error = None if np.isnan(low) else [[mean - low], [high - mean]]
         axes.errorbar(mean, i + 0.12, xerr=error, fmt="D", color=look, markersize=6, capsize=3)

@@ -76,6 +76,7 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
 
 def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
     """Yield what to draw of every suite of this kind."""
+    style.reserve(runs.unit.row.shown for runs in found.collected)
     for name in kinds.of(found.suite).figures:
         yield from FIGURES[name](found, fronts)
 
@@ -93,6 +94,7 @@ def first(found: Findings, folder: Path, formats: Sequence[str] = ("png", "svg")
     paths: list[Path] = []
     name = kinds.of(found.suite).figures[0]
     with style.using():
+        style.reserve(runs.unit.row.shown for runs in found.collected)
         for drawn in FIGURES[name](found, None):
             save(folder, drawn, formats, paths)
     return paths

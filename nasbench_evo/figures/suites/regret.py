@@ -109,7 +109,7 @@ def _selected(drawn: list[UnitRuns], end: float, dataset: str) -> list[UnitRuns]
     best: dict[str, tuple[float, UnitRuns]] = {}
     for runs in drawn:
         mean = float(regret_curves(runs, [end], dataset).mean())
-        name = runs.unit.row.algorithm
+        name = runs.unit.row.shown
         if name not in best or mean < best[name][0]:
             best[name] = (mean, runs)
     return [runs for _, runs in best.values()]
@@ -122,7 +122,7 @@ def _looks(collected: Sequence[UnitRuns]) -> dict[str, tuple[str | tuple[float, 
     """
     labels: dict[str, dict[str, None]] = {}
     for runs in collected:
-        labels.setdefault(runs.unit.row.algorithm, {})[runs.unit.row.label] = None
+        labels.setdefault(runs.unit.row.shown, {})[runs.unit.row.label] = None
     result: dict[str, tuple[str | tuple[float, ...], int]] = {}
     for algorithm, rows in labels.items():
         shades = style.levels(len(rows)) if len(rows) > len(style.DASHES) else None

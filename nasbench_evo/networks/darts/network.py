@@ -26,6 +26,9 @@ from nasbench_evo.networks.darts.operations import (
     pool,
 )
 from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
     check_sizes,
     construct,
     dropped,
@@ -51,7 +54,7 @@ class Operation(nn.Module):
                 self.body.append(nn.ReLU())
             self.body.append(layer)
             if factorized or i % 2:
-                self.body.append(nn.BatchNorm2d(channels))
+                self.body.append(BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, channels, h/stride, w/stride], rounded up."""
@@ -77,7 +80,7 @@ class Cell(nn.Module):
         super().__init__()
         first = FactorizedReduce(inputs[0], channels) if halved else pointwise(inputs[0], channels)
         self.preprocess = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(channels))
+            nn.Sequential(nn.ReLU(), convolution, BatchNorm2d(channels))
             for convolution in (first, pointwise(inputs[1], channels))
         )
         self.states = [(a, b) for a, b, *_ in nodes]
@@ -107,14 +110,19 @@ class _Pool2x2(nn.Module):
         if min(height, width) > _AUXILIARY_WINDOW and max(height, width) <= 2 * _AUXILIARY_WINDOW:
             stride = (height - _AUXILIARY_WINDOW, width - _AUXILIARY_WINDOW)
             return F.avg_pool2d(x, _AUXILIARY_WINDOW, stride)
-        return F.adaptive_avg_pool2d(x, 2)
+        # Halves of the map, sharing the middle of an odd one: what adaptive pooling computes, whose
+        # backward pass on CUDA has no deterministic form.
+        x = x.expand(-1, -1, max(height, 2), max(width, 2))  # of one pixel: both halves are it
+        height, width = x.shape[2:]
+        window = (height + 1) // 2, (width + 1) // 2
+        return F.avg_pool2d(x, window, (height // 2, width // 2))
 
 
 class AuxiliaryHead(nn.Module):
     """Logits of [batch, channels, h, w].
 
     Maps of 6 to 10 pixels are pooled to 2x2 by a window of 5, as DARTS does: with stride 3 at 8x8
-    (CIFAR) and 2 at 7x7 (ImageNet). Other sizes, which it does not know, are pooled adaptively.
+    (CIFAR) and 2 at 7x7 (ImageNet). Of other sizes, which it does not know, the halves are pooled.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -122,14 +130,14 @@ class AuxiliaryHead(nn.Module):
         self.features = nn.Sequential(
             nn.ReLU(),
             _Pool2x2(),
-            nn.Conv2d(channels, 128, 1, bias=False),
-            nn.BatchNorm2d(128),
+            Conv2d(channels, 128, 1, bias=False),
+            BatchNorm2d(128),
             nn.ReLU(inplace=True),
-            nn.Conv2d(128, 768, 2, bias=False),
-            nn.BatchNorm2d(768),
+            Conv2d(128, 768, 2, bias=False),
+            BatchNorm2d(768),
             nn.ReLU(inplace=True),
         )
-        self.classifier = nn.Linear(768, classes)
+        self.classifier = Linear(768, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, classes]."""
@@ -172,7 +180,7 @@ class DartsNetwork(nn.Module):
             before, now, halved = now, NODES * channels, reduction
             if auxiliary and i == self.auxiliary_cell:
                 self.auxiliary = AuxiliaryHead(now, classes)
-        self.classifier = nn.Linear(now, classes)
+        self.classifier = Linear(now, classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits, with the auxiliary ones in training if there are any."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasbench_evo.networks.operations import Conv2d
 from nasbench_evo.spaces.darts_cell import OPERATIONS
 
 MAX_POOL, AVG_POOL, SKIP = (
@@ -61,14 +62,14 @@ def matrix(layer: nn.Module) -> Tensor:
 def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """Return a padded depthwise convolution without bias."""
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(
+    return Conv2d(
         channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
     )
 
 
 def pointwise(inputs: int, outputs: int) -> nn.Conv2d:
     """Return a 1x1 convolution without bias."""
-    return nn.Conv2d(inputs, outputs, 1, bias=False)
+    return Conv2d(inputs, outputs, 1, bias=False)
 
 
 def convolutions(operation: int, channels: int, stride: int) -> list[nn.Module]:

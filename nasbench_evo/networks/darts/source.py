@@ -28,7 +28,7 @@ from nasbench_evo.networks.darts.operations import (
     pool,
     stacked,
 )
-from nasbench_evo.networks.operations import adjacent, picked, positions
+from nasbench_evo.networks.operations import BatchNorm2d, adjacent, picked, positions
 from nasbench_evo.spaces.darts_cell import OPERATIONS
 
 # Operation -> the edges, by their position in a source's `nodes`, that compute it.
@@ -65,7 +65,7 @@ class Source(nn.Module):
                 self.norms[name] = self._norm()
 
     def _norm(self) -> nn.BatchNorm2d:
-        return nn.BatchNorm2d(len(self.nodes) * self.channels, affine=False)
+        return BatchNorm2d(len(self.nodes) * self.channels, affine=False)
 
     def layers(self, operation: int, position: int, edges: Sequence[int]) -> list[nn.Module]:
         """Return one convolution, by its position in the operation, of each of `edges`."""

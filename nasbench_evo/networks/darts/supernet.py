@@ -21,6 +21,8 @@ from nasbench_evo.networks.darts import stem as stems
 from nasbench_evo.networks.darts.operations import FactorizedReduce, pointwise
 from nasbench_evo.networks.darts.source import Plan, Source
 from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Linear,
     check_sizes,
     construct,
     global_average,
@@ -45,7 +47,7 @@ class Preprocess(nn.Module):
     def __init__(self, inputs: int, outputs: int, reduce: bool) -> None:
         super().__init__()
         self.convolution = (FactorizedReduce if reduce else pointwise)(inputs, outputs)
-        self.norm = nn.BatchNorm2d(outputs, affine=False)
+        self.norm = BatchNorm2d(outputs, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, outputs, h, w] of [batch, inputs, h, w]."""
@@ -208,7 +210,7 @@ class DartsSupernet(Supernet):
             )
             self.cells.append(cell)
             before, now, reduced = now, NODES * channels, reduction
-        self.classifier = nn.Linear(now, classes)
+        self.classifier = Linear(now, classes)
 
     def forward_path(self, images: Tensor, genotype: Genes) -> Tensor:
         """Return the logits of one genotype's sub-network: its 0/1 mixture, zeros left out."""

@@ -21,6 +21,9 @@ from torch.nn import functional as F
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
     check_sizes,
     construct,
     conv_bn,
@@ -73,13 +76,13 @@ def depthwise_twice(channels: int, kernel: int) -> nn.Sequential:
     for _ in range(2):
         layers.extend(
             [
-                nn.Conv2d(
+                Conv2d(
                     channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False
                 ),
-                nn.BatchNorm2d(channels),
+                BatchNorm2d(channels),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, channels, 1, bias=False),
-                nn.BatchNorm2d(channels),
+                Conv2d(channels, channels, 1, bias=False),
+                BatchNorm2d(channels),
                 nn.ReLU(inplace=True),
             ]
         )
@@ -113,14 +116,14 @@ class CellBlock(nn.Module):
         )
         self.slices = nn.ModuleDict(  # type: ignore[assignment]  # likewise
             {
-                str(node): nn.Conv2d(channels, channels, 1, bias=False)
+                str(node): Conv2d(channels, channels, 1, bias=False)
                 for node in (path.loose if path else range(nodes))
             }
         )
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm2d(channels)
         hidden = max(1, channels // _REDUCTION)
         self.gate = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+            Linear(channels, hidden), nn.ReLU(), Linear(hidden, channels), nn.Sigmoid()
         )
 
     def _convolutions(self, nodes: int, path: CellPath | None) -> Iterable[tuple[int, int, int]]:
@@ -226,7 +229,7 @@ class MicroCellLayout(nn.Module):
         self.blocks = blocks  # type: ignore[assignment]  # works as that sequence
         self.changes = changes  # type: ignore[assignment]  # works as that mapping
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = Linear(width, classes)
 
     def logits(self, images: Tensor, paths: Paths) -> Tensor:
         """Return the logits [batch, classes] by a path of each cell type."""

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasbench_evo.networks.nasbench201.search_cell import average_pool
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
+    check_sizes,
+    construct,
+    conv_bn,
+    global_average,
+)
 from nasbench_evo.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NASBench201
 
 _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
@@ -63,7 +71,7 @@ def _shortcut(x: Tensor) -> bool:
     )
 
 
-class Pointwise(nn.Conv2d):
+class Pointwise(Conv2d):
     """A 1x1 convolution; where there are few numbers a matrix product, in half the time."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +84,7 @@ class Pointwise(nn.Conv2d):
 def _convolution(channels: int, kernel: int) -> nn.Sequential:
     if kernel > 1:
         return conv_bn(channels, channels, kernel)
-    return nn.Sequential(Pointwise(channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+    return nn.Sequential(Pointwise(channels, channels, 1, bias=False), BatchNorm2d(channels))
 
 
 def _pooled(x: Tensor) -> Tensor:
@@ -157,8 +165,8 @@ class NASBench201Network(nn.Module):
             if stage:
                 self.body.append(ResidualBlock(width // 2))
             self.body.extend(SearchCell(genotype, width) for _ in range(cells))
-        self.last = nn.BatchNorm2d(width)
-        self.classifier = nn.Linear(width, classes)
+        self.last = BatchNorm2d(width)
+        self.classifier = Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

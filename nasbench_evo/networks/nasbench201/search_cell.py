@@ -157,5 +157,4 @@ def _batch_norm(x: Tensor, norms: Sequence[nn.BatchNorm2d], factor: Tensor) -> T
         for norm, m, v in rows:
             cast(Tensor, norm.running_mean).copy_(m)
             cast(Tensor, norm.running_var).copy_(v)
-            cast(Tensor, norm.num_batches_tracked).add_(1)
     return y

@@ -22,7 +22,14 @@ from nasbench_evo.networks.nasbench201.network import (
 )
 from nasbench_evo.networks.nasbench201.paths import PathPopulation
 from nasbench_evo.networks.nasbench201.search_cell import Plan, SupernetCell, convolution_name
-from nasbench_evo.networks.operations import check_sizes, construct, conv_bn, global_average
+from nasbench_evo.networks.operations import (
+    BatchNorm2d,
+    Linear,
+    check_sizes,
+    construct,
+    conv_bn,
+    global_average,
+)
 from nasbench_evo.networks.supernet import Statistics, Supernet
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.spaces.nasbench201 import Cell, NASBench201
@@ -55,8 +62,8 @@ class NASBench201Supernet(Supernet):
             if stage:
                 self.body.append(ResidualBlock(width // 2))
             self.body.extend(SupernetCell(width) for _ in range(cells))
-        self.last = nn.BatchNorm2d(width)
-        self.classifier = nn.Linear(width, classes)
+        self.last = BatchNorm2d(width)
+        self.classifier = Linear(width, classes)
 
     def forward_path(self, images: Tensor, genotype: Genotype) -> Tensor:
         """Return the logits of one genotype's network; raise InputError for what is no cell.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from nasbench_evo.errors import InputError
-from nasbench_evo.randomness import Stream
+from nasbench_evo.randomness import Stream, as_stream
 from nasbench_evo.spaces.base import Space
 from nasbench_evo.spaces.layer_graph import mutations
 from nasbench_evo.spaces.layer_graph.structure import (
@@ -60,7 +60,7 @@ class LayerGraph(Space):
         With the default this is the distribution of EIGEN's first generation (mutation step-size
         100), so that random search has graphs to try; sample_steps=0 gives the poorest `n` times.
         """
-        graphs = []
+        graphs, rng = [], as_stream(rng)
         for _ in range(n):
             graph = POOREST
             for _ in range(rng.below(self.sample_steps) + 1 if self.sample_steps else 0):
@@ -70,7 +70,7 @@ class LayerGraph(Space):
 
     def mutate(self, genotype: Graph, rng: Stream) -> Graph:
         """Return `genotype` after one of the nine mutations, always valid and another graph."""
-        return mutations.mutate(genotype, self.image_size, rng)
+        return mutations.mutate(genotype, self.image_size, as_stream(rng))
 
     def sizes(self, genotype: Graph) -> list[int]:
         """Return the feature-map width of the image (index 0) and of each layer, in pixels."""
@@ -96,7 +96,7 @@ class LayerGraph(Space):
         """
         blocks = self.blocks(genotype)
         combinations = list(itertools.product(range(max_copies + 1), repeat=len(blocks)))
-        rng.shuffle(combinations)
+        as_stream(rng).shuffle(combinations)
         children: dict[Graph, None] = {}  # a set that keeps the drawn order
         for copies in combinations:
             child = duplicate_blocks(genotype, dict(zip(blocks, copies, strict=True)))

@@ -93,10 +93,13 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     return found[0]
 
 
-def read_file(path: Path, collector: Collector, progress: Progress) -> Costs | None:
+def read_file(
+    path: Path, collector: Collector, progress: Progress, part: str | None = None
+) -> Costs | None:
     """Gather the architectures of an official file; raise DataError where it is not one.
 
-    Of HW-NAS-Bench, which has no accuracies, its costs are returned instead.
+    `part` is the space that is meant of a file with several (TransNAS-Bench-101); elsewhere it is
+    an InputError. Of HW-NAS-Bench, which has no accuracies, its costs are returned instead.
     """
     size = max(path.stat().st_size, 1)
     with opened(path) as (stream, raw):
@@ -114,11 +117,12 @@ def read_file(path: Path, collector: Collector, progress: Progress) -> Costs | N
             if unpickler.load():
                 raise DataError(f"{path} holds network weights (tensors); use one without.")
         unpickler.finish()
+    if transnas.is_root(root):
+        transnas.collect(root, collector, part or "micro")
+        return None
+    transnas.refuse_part(part, path)
     if hw_nas_bench.is_root(root):
         return hw_nas_bench.metrics(root, str(path))
-    if transnas.is_root(root):
-        transnas.collect(root, collector)
-        return None
     _check_root(root, collector, str(path))
     return None
 

@@ -45,9 +45,14 @@ def check_header(header: Sequence[str], path: Path) -> None:
             raise DataError(f"{path}: {error}") from error
 
 
-def parts(path: Path) -> Iterator[Part]:
-    """Yield the rows of a file; raise DataError where it is none of its kind."""
-    readers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
+def parts(path: Path, root: Any = None) -> Iterator[Part]:
+    """Yield the rows of a file; raise DataError where it is none of its kind.
+
+    `root` is the content of a JSON file where that was read already.
+    """
+    if path.suffix.lower() == ".json":
+        return _json(json_root(path) if root is None else root, path)
+    readers = {".csv": _csv, ".parquet": _parquet}
     return readers[path.suffix.lower()](path)
 
 
@@ -94,18 +99,22 @@ def _parquet(path: Path) -> Iterator[Part]:
         raise DataError(f"{path} is no Parquet table: {error}") from error
 
 
-def _json(path: Path) -> Iterator[Part]:
+def json_root(path: Path) -> Any:
+    """Return the content of a JSON file; raise DataError where it is none, or too large."""
     if path.stat().st_size > JSON_BYTES:
         raise DataError(
             f"{path} is larger than {JSON_BYTES >> 20} MB, which takes too much memory as JSON. "
             "Save it as CSV or Parquet."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} is no JSON table: {error}.") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _json(content: Any, path: Path) -> Iterator[Part]:
     if isinstance(content, dict):
         yield _entries(content, path)
         return

@@ -31,12 +31,17 @@ _MAX_DATASETS = 100
 _FACTS = {"params": "parameters", "flops": "flops", "latency": "latency_seconds"}
 
 
-def read(path: Path, collector: Collector, reading: Reading | None = None) -> None:
-    """Gather the rows of a file; raise DataError naming the file and the row of an error."""
+def read(
+    path: Path, collector: Collector, reading: Reading | None = None, root: Any = None
+) -> None:
+    """Gather the rows of a file; raise DataError naming the file and the row of an error.
+
+    `root` is the content of a JSON file that was read already (`sheets.json_root`).
+    """
     reading = reading or Reading()
     reader: _Reader | None = None
     space = collector.space
-    for part in sheets.parts(path):
+    for part in sheets.parts(path, root):
         if reader is None:
             genes = [g.name for g in space.genes] if isinstance(space, Choices) else []
             chosen = plan(list(part.columns), reading, str(path), genes)
@@ -256,7 +261,7 @@ def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError):
         for i, value in enumerate(values):
             try:
-                float(value or 0)
+                float(0 if value is None or value == "" else value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise _Wrong(i, f"{role}: {error!s:.120}") from error
         raise

@@ -1,13 +1,14 @@
-"""TransNAS-Bench-101, micro cells: its .pth file, read without running it, or the same as JSON.
+"""TransNAS-Bench-101: its .pth file, read without running it, or the same as JSON.
 
-Schema: `data` {space: {architecture: {task: results}}}; results have `total_epochs`, `model_info`,
-and `metrics` {name: [a value an epoch]}. An architecture is `64-41414-a_bc_def`: the operation on
-each edge by target node (0 none, 1 skip, 2 convolution 1x1, 3 convolution 3x3).
+Schema: `data` {part: {architecture: {task: results}}}; results have `total_epochs`, `model_info`,
+and `metrics` {name: [a value an epoch]}. A micro architecture is `64-41414-a_bc_def`: the operation
+on each edge by target node (0 none, 1 skip, 2 convolution 1x1, 3 convolution 3x3). A macro one is
+`64-abcd-basic`: 4 to 6 modules (1 plain, 2 twice the channels, 3 half the resolution, 4 both).
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_evo.errors import DataError
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
-from nasbench_evo.tables.importing.sheets import JSON_BYTES
 from nasbench_evo.tables.importing.trainings import Trial
 
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -29,6 +29,12 @@ SPACE = Choices(
     printed="64-41414-{edge01}_{edge02}{edge12}_{edge03}{edge13}{edge23}",
     edges=_EDGES,
 )
+MACRO = Choices(  # modules 5 and 6 may be absent: 0
+    "transnas_macro",
+    [Gene(f"module{i}", (1, 2, 3, 4) if i < 5 else (0, 1, 2, 3, 4)) for i in range(1, 7)],
+    printed="64-{module1}{module2}{module3}{module4}{module5}{module6}-basic",
+)
+PARTS = {"micro": SPACE, "macro": MACRO}
 _KEYS = ("data", "metrics_dict", "task_list")
 _NAN = float("nan")
 
@@ -53,7 +59,7 @@ WORDS = (
     "Metrics are percent: top-1 accuracy; mIoU (segmentsemantic); 100 x SSIM (autoencoder, "
     "normal); 100 x exp(negative loss) (room_layout).",
     "Tasks have trainings of different lengths, and so are in tables of their own: NAME@EPOCHS. "
-    "The macro space, whose architectures differ in their number of genes, is not imported.",
+    "The file has two spaces: --part micro (the default) or --part macro.",
 )
 
 
@@ -62,25 +68,20 @@ def is_root(root: Any) -> bool:
     return type(root) is dict and all(key in root for key in _KEYS)
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file if it is this benchmark's, None if it is anything else."""
-    if path.stat().st_size > JSON_BYTES:
-        return None
-    try:
-        root = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError):
-        return None  # what reads tables of one's own says what is wrong
-    return root if is_root(root) else None
+def refuse_part(part: str | None, path: Path) -> None:
+    """Raise InputError for a part of a file that has no parts."""
+    if part is not None:
+        raise InputError(f"--part chooses a space of TransNAS-Bench-101; {path} is another file.")
 
 
-def collect(root: Mapping[str, Any], collector: Collector) -> None:
-    """Gather the micro architectures; raise DataError where the content is not well formed."""
-    collector.adopt(SPACE)
-    cells = root["data"].get("micro") if type(root["data"]) is dict else None
+def collect(root: Mapping[str, Any], collector: Collector, part: str = "micro") -> None:
+    """Gather the architectures of a part; raise DataError where the content is not well formed."""
+    collector.adopt(PARTS[part])
+    cells = root["data"].get(part) if type(root["data"]) is dict else None
     if type(cells) is not dict or not cells:
-        raise DataError(f"{collector.origin}: data has no micro architectures.")
+        raise DataError(f"{collector.origin}: data has no {part} architectures.")
     for arch, results in cells.items():
-        index = collector.index(arch, f"architecture {arch!r:.40}")
+        index = collector.index(_of_six(arch), f"architecture {arch!r:.40}")
         if type(results) is not dict:
             raise DataError(f"{collector.origin}, {arch!r:.40}: expected results by task.")
         for name, result in results.items():
@@ -93,6 +94,12 @@ def collect(root: Mapping[str, Any], collector: Collector) -> None:
                 raise DataError(f"{where}: not in the official schema ({error!r:.200}).") from error
             collector.add(index, epochs, name, [trial])
     collector.words += WORDS
+
+
+def _of_six(arch: Any) -> Any:
+    """Return a macro architecture with 0 for each module that it lacks, others as they are."""
+    found = re.fullmatch(r"64-([1-4]{4,6})-basic", arch) if type(arch) is str else None
+    return arch if found is None else f"64-{found[1]:0<6}-basic"
 
 
 def _trial(result: Mapping[str, Any], task: _Task) -> tuple[int, Trial]:
