@@ -40,6 +40,17 @@ class Eigen(Algorithm):
             "secondary_step": 1,
             "patience": 30,
         },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "population_size": 2,
+            "primary_step": 10,
+            "secondary_step": 1,
+            "patience": 10,
+            "extinction": False,  # landmarks need learning curves
+            "distinct": True,
+            "repeated": True,
+            "retrainings": 64,
+        },
     }
 
     population_size: int = parameter(10, "n, children in a generation", low=1)

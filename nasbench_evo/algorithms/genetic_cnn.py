@@ -47,6 +47,17 @@ class GeneticCNN(Algorithm):
             "p_mutation": 1.0,
             "q_mutation": 0.1,
         },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "population_size": 2,
+            "generations": 100_000,
+            "p_mutation": 1.0,
+            "q_mutation": 0.05,
+            "p_crossover": 0.4,
+            "trainings": 1,
+            "distinct": True,
+            "retrainings": 64,
+        },
     }
 
     population_size: int = parameter(20, "N, individuals in a generation", low=1)

@@ -56,6 +56,15 @@ class GeneticNAS(Algorithm):
             "generation_size": 20,
             "p_mutation": 0.1,
         },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "population_size": 6,
+            "generation_size": 8,
+            "p_mutation": 0.1,
+            "p_crossover": 0.5,
+            "duplicates": "mutated",
+            "retrainings": 64,
+        },
     }
 
     generation_size: int = parameter(20, "individuals evaluated in a generation", low=1)
