@@ -67,10 +67,18 @@ def opened(
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Make a folder for files that are not runs; writing errors inside become InputError."""
+    """Make a folder for files that are not runs; writing errors inside become InputError.
+
+    Where an error leaves it as empty as it was made it goes again.
+    """
     try:
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            if new:
+                _remove_empty(folder)
     except OSError as error:
         raise InputError(
             f"Cannot write results to {folder}: {error.strerror or error}. Choose another --out."

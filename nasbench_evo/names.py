@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from nasbench_evo.errors import InputError
 
 LONGEST = 100  # characters: names become parts of file names, legends and table cells
+
+
+def in_files(text: str) -> str:
+    """Return a name as part of a file's name: of letters that every system takes."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)
 
 
 def checked(what: str, text: object, longest: int = LONGEST) -> str:

@@ -54,7 +54,8 @@ class Budget:
             raise InputError("A budget needs evaluations, simulated seconds, or both.")
         for name in ("evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= _MOST:
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value <= _MOST):
                 raise InputError(
                     f"Budget {name} must be positive, at most {_MOST:g}; got {str(value)[:40]}."
                 )
@@ -112,6 +113,7 @@ class AskTell:
     def __init__(
         self, algorithm: Algorithm, space: Space, *, seed: int | np.random.Generator
     ) -> None:
+        _require(algorithm, space)
         self._name, self._space = algorithm.name, space
         self._generator = begun(algorithm, space, stream(seed_of(seed), "algorithm"))
         self._pending: Request | None = None
@@ -198,6 +200,7 @@ def search(
     InputError for a seed below 0 or an unknown rule, and what algorithm and evaluator raise.
     """
     seed = seed_of(seed)
+    _require(algorithm, getattr(evaluator, "space", None))
     rule = check_rule(incumbent or algorithm.incumbent)
     algorithm.check_space(evaluator.space)
     started = time.perf_counter()
@@ -341,6 +344,20 @@ def _ended(value: Any, space: Space) -> tuple[Genotype | None, Mapping[str, str]
     """Return a search's own result and notes; raise InputError if that is not of the space."""
     genotype, notes = value if isinstance(value, Ended) else (value, {})
     return (None if genotype is None else space.validate(genotype)), notes
+
+
+def _require(algorithm: Any, space: Any) -> None:
+    """Raise InputError where an algorithm or a space is something else."""
+    if not isinstance(algorithm, Algorithm):
+        raise InputError(
+            f"Expected an Algorithm object, such as algorithms.get('eigen').configure(); got "
+            f"{algorithm!r:.60}."
+        )
+    if not isinstance(space, Space):
+        raise InputError(
+            f"Expected a space, such as spaces.get('nasbench201'), or an evaluator of one; got "
+            f"{space!r:.60}."
+        )
 
 
 def begun(algorithm: Algorithm, space: Space, rng: Stream) -> Search:

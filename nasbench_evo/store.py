@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -68,6 +68,23 @@ class Record(NamedTuple):
     wall_seconds: float
     curve: str
     notes: str
+
+
+def progress(folder: Path) -> tuple[int, int]:
+    """Return how many runs a results folder holds and how many its suite asks for, 0 if unknown.
+
+    For those who look on while another process writes: nothing is created, changed or checked, and
+    a store that cannot be read at this moment holds nothing.
+    """
+    path = (folder / FILE).absolute()
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            (done,) = db.execute("SELECT count(*) FROM runs").fetchone()
+            (rows,) = db.execute("SELECT count(*) FROM units").fetchone()
+            seeds = db.execute("SELECT value FROM meta WHERE key = 'seeds'").fetchone()
+    except sqlite3.Error:
+        return 0, 0
+    return int(done), int(rows) * int(seeds[0]) if seeds else 0
 
 
 def unit_key(description: Mapping[str, Any]) -> str:

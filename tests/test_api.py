@@ -13,12 +13,14 @@ import pytest
 from support import cli
 
 import nasbench_evo as ne
-from nasbench_evo import algorithms
+from nasbench_evo import algorithms, spaces
 from nasbench_evo.algorithms import Algorithm
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Search
 from nasbench_evo.tables import bundled
+
+SPACE = spaces.get("nasbench201")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ def test_a_comparison_holds_an_algorithm_of_ones_own(tmp_path: Path) -> None:
         (lambda: ne.search(Climber(), width=3), "width"),
         (lambda: ne.search("eigen", budget="many"), "number of evaluations"),  # type: ignore[arg-type]
         (lambda: ne.compare([]), "got none"),
+        (lambda: ne.Budget("many"), "must be positive"),  # type: ignore[arg-type]
+        (lambda: ne.AskTell("eigen", SPACE, seed=0), "Expected an Algorithm"),  # type: ignore[arg-type]
+        (lambda: ne.AskTell(Climber(), "bits", seed=0), "Expected a space"),  # type: ignore[arg-type]
+        (lambda: ne.rank_correlation("a", None), "holds numbers"),  # type: ignore[arg-type]
+        (lambda: ne.load_table("nasbench201", "200"), "whole number"),  # type: ignore[arg-type]
+        (lambda: ne.load_table(3), "A table is"),  # type: ignore[arg-type]
+        (lambda: Climber.configure("paper", 3), "Changes are"),  # type: ignore[arg-type]
+        (lambda: ne.compare(["eigen"], budget=0.5), "whole number of evaluations"),
         (lambda: ne.compare(["eigen"], seeds=0), "at least 1 "),
         (lambda: ne.compare(["eigen", "eigen"], seeds=1), "twice"),
     ],
@@ -135,6 +145,9 @@ def test_an_object_is_called_by_its_preset() -> None:
     assert {"eigen (nb201)", "climber (default)"} < labels
     assert any("patience=7" in label for label in labels)
     assert ne.search(objects[0], budget=5).preset == "nb201"
+    assert Climber.configure("default") == Climber.configure("paper") == Climber()
+    with pytest.raises(InputError, match="preset 'default'"):
+        eigen.configure("default")
 
 
 def test_a_table_is_a_name_a_path_or_itself(tmp_path: Path) -> None:

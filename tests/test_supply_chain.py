@@ -128,6 +128,7 @@ NEEDS = {
         "about-time", "alive-progress", "autograd", "cma", "deprecated", "graphemeu", "wrapt",
     },
     "nevergrad": {"bayesian-optimization", "cma", "directsearch"},
+    "statsmodels": {"formulaic", "interface-meta", "patsy"},
 }  # fmt: skip
 
 

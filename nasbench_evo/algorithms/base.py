@@ -111,8 +111,12 @@ class Algorithm(ABC):
 
         Raises InputError for an unknown preset or hyper-parameter (with its near miss).
         """
+        if preset == cls.preset_name("paper"):  # also by the name that people are told
+            preset = "paper"
         if preset not in cls.presets:
             raise unknown(f"{cls.name} preset", preset, cls.presets)
+        if not isinstance(overrides, Mapping | None):
+            raise InputError(f"Changes are {{hyper-parameter: value}}; got {overrides!r:.60}.")
         values = {**cls.presets[preset], **(overrides or {})}
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
@@ -170,6 +174,13 @@ class Algorithm(ABC):
         Without an override: a generation is a request; none where `generational` is None.
         """
         return one_a_request(exchanges) if self.generational is not None else []
+
+    def measures(self, exchanges: Sequence[Exchange]) -> Mapping[str, float]:
+        """Return what requests and answers of a run say of the method's parts, by name.
+
+        The names are those of `nasbench_evo.results.measures`.
+        """
+        return {}
 
     def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
         """Return the generations in which a phase of the method ended, and which.

@@ -242,6 +242,34 @@ class EGNAS(Algorithm):
                 found.append(generation(chosen, members, spent))
         return found
 
+    def measures(self, exchanges: Sequence[Exchange]) -> dict[str, float]:
+        """Return the parts of the fitness within a population, means over all populations.
+
+        At one L1 a worse individual is fitter than a better one by 2 eta L2: that is the jump;
+        beside it the spread of zeta L1. `worse` is the share of strategies whose fittest is less
+        accurate than alpha. Empty for the published code, whose fitness is another one.
+        """
+        if self.variant == "as_published_code":
+            return {}
+        jumps, spreads, worse = [], [], []
+        mixtures = [one for one in exchanges if isinstance(one[0], EvaluateMixtures)]
+        whole = 1 + self.samples * self.generations
+        for start in range(0, len(mixtures) - whole + 1, whole):
+            (first, (current,)), *populations = mixtures[start : start + whole]
+            for request, answers in populations:
+                z = request.alphas  # type: ignore[union-attr]
+                alpha = first.alphas[0]  # type: ignore[union-attr]
+                l1 = np.array([answer.valid_loss for answer in answers])
+                f = self.fitness(alpha, current.valid_accuracy, z, answers)
+                jumps.append(2 * self.eta * float(similarity(alpha, z).mean()))
+                spreads.append(float((self.zeta * l1).std(ddof=1)))
+                fittest = answers[int(f.argmin())]
+                worse.append(float(fittest.valid_accuracy < current.valid_accuracy))
+        if not jumps:
+            return {}
+        known = {"jump": jumps, "spread": spreads, "worse": worse}
+        return {name: float(np.mean(values)) for name, values in known.items()}
+
     def _chosen(self, epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
         """Return of each strategy the fittest, of those the most accurate."""
         (alpha,), (current,) = epoch[0]

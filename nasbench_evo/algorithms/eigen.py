@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from nasbench_evo.algorithms.base import Algorithm, parameter
@@ -21,6 +22,7 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Evaluation, Request, Search
 from nasbench_evo.spaces.base import Duplicable, Genotype, Space
 
+_DROPPED = ("dropped_first", "dropped_second")  # at the first landmark, and at the second
 _MOST_KEPT = 0.2  # of a budget, for the duplication
 TEACHER = "default"  # the evaluator's own teacher, e.g. an ensemble of trained networks
 
@@ -226,7 +228,7 @@ class Eigen(Algorithm):
 
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Follow the parent through the generations; the first holds the poorest individual."""
-        start = self.first_landmark if self.extinction else 1.0
+        start = self._start
         found: list[Generation[Genotype]] = []
         poorest = parent = exchanges[0][1][0]
         members: list[Evaluation] = [parent]
@@ -254,6 +256,37 @@ class Eigen(Algorithm):
         if members:
             close()
         return found
+
+    def measures(self, exchanges: Sequence[Exchange]) -> dict[str, float]:
+        """Return drop-outs a generation, at either landmark, and how far children are from parents.
+
+        The distance is the number of genes that differ, of genotypes with a fixed number of genes.
+        """
+        requests = [request for request, _ in exchanges[1:] if isinstance(request, Evaluate)]
+        begun = [one for one in requests if one.fraction == self._start]
+        found: dict[str, float] = {}
+        if self.extinction and begun:
+            on = [one for one in requests if one.fraction == self.second_landmark]
+            ended = [one for one in requests if one.fraction == 1.0]
+            counts = [sum(len(one.genotypes) for one in some) for some in (begun, on, ended)]
+            for name, (before, after) in zip(_DROPPED, pairwise(counts), strict=True):
+                found[name] = (before - after) / len(begun)
+            found["dropped"] = (counts[0] - counts[2]) / len(begun)
+        parents = [one.champion for one in self.read_generations(exchanges)]
+        distances = [
+            sum(a != b for a, b in zip(parent, child, strict=True))
+            for parent, request in zip(parents, begun, strict=False)
+            for child in request.genotypes
+            if len(parent) == len(child)
+        ]
+        if distances:
+            found["distance"] = sum(distances) / len(distances)
+        return found
+
+    @property
+    def _start(self) -> float:
+        """The fraction of training that a generation begins with."""
+        return self.first_landmark if self.extinction else 1.0
 
     def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
         """Return when the primary succession ended: the parent's fitness decides, as in the run."""

@@ -1,8 +1,8 @@
 """How far one ranking of genotypes can be trusted to stand for another.
 
 `rank_correlation(predicted, truth)` compares, for example, shared-weight accuracies with standalone
-ones. The noise ceiling of its figures is the same function between two trials of the truth: no
-prediction can be expected to agree with a trial better than another trial does.
+ones. The retest reference of its figures is the same function between two trials of the truth. It
+is no upper limit: a prediction may agree better with the mean of several trials.
 
 A bootstrap resample is a count for each genotype, so every figure is computed for all resamples at
 once from counts [n, r]; the figure of the data themselves is the one whose counts are all 1.
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from nasbench_evo.analysis.bootstrap import Array, resample_counts
 from nasbench_evo.analysis.statistics import UNDEFINED, Interval, caution
 from nasbench_evo.errors import InputError
+from nasbench_evo.randomness import stream
 
 Indices = NDArray[np.intp]
 
@@ -95,18 +96,20 @@ def rank_correlation(
     k: int = 10,
     bootstrap: int = 1000,
     confidence: float = 0.95,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> RankCorrelation:
     """Compare predicted [n] with truth [n], higher better in both, one element a genotype.
 
     Ties never depend on the order of the input: a top fraction takes in all that tie with its
     last member, and precision and the predicted best are expectations over breaking ties at
-    random. Intervals are percentiles over `bootstrap` resamples of genotypes (0: none, NaN).
+    random. Intervals are percentiles over `bootstrap` resamples of genotypes (0: none, NaN), drawn
+    from `rng` (None: a fixed stream, the same figures each time).
     Constant or non-finite input gives NaN everywhere, and a figure that n is too small for gives
     NaN, each with a `StatisticsWarning`. Raises InputError for fewer than 3 genotypes, lengths
-    that differ, or parameters out of range.
+    that differ, what is no number, or parameters out of range.
     """
-    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    x, y = _numbers("predicted", predicted), _numbers("truth", truth)
+    rng = stream(0, "bootstrap of the rank correlation").generator if rng is None else rng
     _check(x, y, top, k, bootstrap, confidence)
     pairs = _Pairs(x, y, tuple(top), k)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -125,6 +128,13 @@ def rank_correlation(
     if undefined:
         caution(f"{len(x)} genotypes are too few, or too tied, for {', '.join(undefined)}: NaN.")
     return RankCorrelation(len(x), figures)
+
+
+def _numbers(name: str, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} holds numbers, one a genotype; got {values!r:.60}.") from None
 
 
 def _check(

@@ -13,6 +13,7 @@ import typer
 from nasbench_evo import __version__
 from nasbench_evo.cli import (
     check,
+    claims,
     doctor,
     draw,
     figures,
@@ -20,6 +21,7 @@ from nasbench_evo.cli import (
     rank_correlation,
     ranks,
     report,
+    retrain,
     run,
     search,
     suites,
@@ -42,11 +44,13 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("claims")(claims.claims)
 app.command("figures")(figures.figures)
 app.command("draw")(draw.draw)
 app.command("pareto")(pareto.pareto)
 app.command("rank-correlation")(rank_correlation.rank_correlation)
 app.command("ranks")(ranks.ranks)
+app.command("retrain")(retrain.retrain)
 app.command("predict")(rank_correlation.predict)
 app.command("report")(report.report)
 app.command("export")(report.export)

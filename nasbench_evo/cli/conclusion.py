@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.cli.console import out, say, tables
+from nasbench_evo.cli.console import out, say, sentence, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -61,11 +61,12 @@ def _write(
 ) -> list[Path]:
     """Write summary, figures and, last of all, the manifest; return the paths."""
     from nasbench_evo.figures.suites import overview
-    from nasbench_evo.results import manifest, ranking
+    from nasbench_evo.results import manifest, measures, ranking
     from nasbench_evo.results.folder import Stored
 
     content = kind.summary(found)
     paths = manifest.write_summary(folder, found.rows, content)
+    paths.append(measures.write(folder / measures.FILE, found.suite.name, kind.measures(found)))
     if found.rankings:
         paths.append(ranking.write_rankings(folder / "rank_correlation.csv", content))
     paths += overview.first(found, folder)
@@ -107,13 +108,13 @@ def show(kind: Kind, found: Findings, *, verbose: bool) -> None:
     console = tables()
     for sheet in kind.sheets(found):
         console.print(_table(sheet, console.width))
-        console.print(kind.verdict(found, sheet), soft_wrap=True)
+        sentence(console, f"{kind.verdict(found, sheet)}\n")
     if verbose:
         for text in (kind.meaning, *found.sentences, *kind.notes(found)):
-            console.print(text, soft_wrap=True)
+            sentence(console, text)
         return
     for text in (*kind.headlines(found), *kind.warnings(found)):
-        console.print(text, soft_wrap=True)
+        sentence(console, text)
     console.print("* best or tied with it. --verbose: how to read this, notes, published figures.")
 
 

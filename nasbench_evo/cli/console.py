@@ -64,6 +64,11 @@ def tables() -> Console:
     return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
+def sentence(console: Console, text: str) -> None:
+    """Print a sentence: in lines as wide as a table where somebody said how wide that is."""
+    console.print(text, soft_wrap=not (sys.stdout.isatty() or "COLUMNS" in os.environ))
+
+
 def say(message: str) -> None:
     """Print a message for people to stderr."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201

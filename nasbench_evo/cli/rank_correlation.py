@@ -74,7 +74,7 @@ def rank_correlation(
     A file has an architecture and its value in each entry, in any spelling of the space. CSV: a
     header with `arch` and `value`, or none; JSON: an object. Several values of the
     truth (value_0, value_1) are its trials: their mean is the truth, the agreement of the first two
-    is the noise ceiling.
+    is the retest reference.
     """
     from nasbench_evo.analysis.rank_correlation import thresholds
     from nasbench_evo.errors import InputError
@@ -91,7 +91,7 @@ def rank_correlation(
     joined = rank_files.join(x, y)
     _say_missing(joined, x, y, chosen)
     fractions = tuple(dict.fromkeys((*_TOP, *(top or ()))))
-    found, ceiling = _compare(joined, fractions, k, bootstrap, seed, chosen)
+    found, reference = _compare(joined, fractions, k, bootstrap, seed, chosen)
     cuts = thresholds(joined.predicted, joined.truth, top=fractions, k=k)
     if as_json:
         settings = {"space": chosen.name, "seed": seed, "bootstrap": bootstrap}
@@ -99,12 +99,12 @@ def rank_correlation(
             "only_in_predicted": [chosen.format(g) for g in joined.only_predicted],
             "only_in_truth": len(joined.only_truth),
             "thresholds": [cut._asdict() for cut in cuts],
-            "ceiling": None if ceiling is None else ceiling.to_json(),
+            "reference": None if reference is None else reference.to_json(),
         }
         names = {"predicted": x.source, "truth": y.source}
         out(json.dumps({**names, **settings, **found.to_json(), **ends}, indent=1))
     else:
-        _print(found, ceiling, x, y)
+        _print(found, reference, x, y)
         _say_ties(cuts)
     if figure is not None:
         _draw(joined, found, x, y, chosen, figure)
@@ -200,7 +200,7 @@ def _say_missing(joined: Joined, x: Values, y: Values, space: Space) -> None:
 def _compare(
     joined: Joined, top: tuple[float, ...], k: int, bootstrap: int, seed: int, space: Space
 ) -> tuple[RankCorrelation, RankCorrelation | None]:
-    """Return the figures and their noise ceiling; warnings become lines."""
+    """Return the figures and their retest reference; warnings become lines."""
     from nasbench_evo.analysis.rank_correlation import rank_correlation as compare
     from nasbench_evo.randomness import stream
     from nasbench_evo.results import rank_files
@@ -211,9 +211,9 @@ def _compare(
         found = compare(
             joined.predicted, joined.truth, rng=stream(seed, purpose).generator, **options
         )
-    with _warnings_as_lines("Noise ceiling: "):
+    with _warnings_as_lines("Retest reference: "):
         rng = stream(seed, purpose, 1).generator
-        return found, rank_files.noise_ceiling(joined, rng=rng, space=space, **options)
+        return found, rank_files.retest_reference(joined, rng=rng, space=space, **options)
 
 
 @contextmanager
@@ -227,21 +227,22 @@ def _warnings_as_lines(prefix: str) -> Iterator[None]:
         say(f"Warning: {prefix}{warning.message}")
 
 
-def _print(found: RankCorrelation, ceiling: RankCorrelation | None, x: Values, y: Values) -> None:
+def _print(found: RankCorrelation, reference: RankCorrelation | None, x: Values, y: Values) -> None:
     from rich.table import Table as Grid
 
     grid = Grid(
         title=f"{x.source} against {y.source}",
-        caption="With bootstrap 95% intervals over architectures. Noise ceiling: the same figures "
-        "of the second trial of the truth against its first, one cell of each class of cells that "
-        "compute the same" + (" (none: the truth has one trial)." if ceiling is None else "."),
+        caption="With bootstrap 95% intervals over architectures. Retest reference (no upper "
+        "limit): the same figures of the second trial of the truth against its first, one cell "
+        "of each class of cells that compute the same"
+        + (" (none: the truth has one trial)." if reference is None else "."),
     )
     grid.add_column("figure")
-    for name in ("value [95%]", "n", "noise ceiling [95%]", "n"):
+    for name in ("value [95%]", "n", "retest reference [95%]", "n"):
         grid.add_column(name, justify="right", no_wrap=True)
     for name, interval in found.figures.items():
         row = [_label(name, y.unit), _cell(interval), str(found.n)]
-        row += ["", ""] if ceiling is None else [_cell(ceiling[name]), str(ceiling.n)]
+        row += ["", ""] if reference is None else [_cell(reference[name]), str(reference.n)]
         grid.add_row(*row)
     tables().print(grid)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out, say, tables
+from nasbench_evo.cli.console import out, say, sentence, tables
 
 if TYPE_CHECKING:
     from nasbench_evo.results.ranks import Ranks
@@ -58,5 +58,5 @@ def _print(found: Ranks) -> None:
         grid.add_row(line[0], *(f"{value:.2f}" for value in line[1 : len(head)]))
     console = tables()
     console.print(grid)
-    for sentence in results.sentences(found):
-        console.print(sentence, soft_wrap=True)
+    for text in results.sentences(found):
+        sentence(console, text)

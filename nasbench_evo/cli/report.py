@@ -21,6 +21,10 @@ def report(
     gate: Annotated[
         Path | None, typer.Option(help="What `nasbench-evo check --json` printed, as a file.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Serve a live page while the suite runs; Ctrl-C ends it."),
+    ] = False,
     target: Annotated[
         Path | None,
         typer.Option("--out", help="File to write (default: report.html in the results folder)."),
@@ -28,14 +32,28 @@ def report(
 ) -> None:
     """Write report.html into a results folder: one file that needs no network.
 
-    Tables that sort, figures, single runs, provenance; of suites on a table published numbers too.
+    Who won and by how much, tables that sort, interactive curves, the search space, single runs,
+    figures, provenance. With --watch nothing is written: the page is at a printed address of this
+    machine (127.0.0.1) and follows the runs as they are finished.
     """
     from nasbench_evo import execution
+    from nasbench_evo.errors import InputError
     from nasbench_evo.report import page
 
+    if watch:
+        from nasbench_evo.report import watch as live
+
+        if gate is not None or target is not None:
+            raise InputError("--gate and --out are for a written report: leave --watch out.")
+        live.serve(folder, runs=runs, announce=_announced)
+        return
     there = nullcontext() if target is None else execution.writable(target.parent)
     with there, steps("report"):
         out(str(page.write(folder, runs=runs, gate=gate, target=target)))
+
+
+def _announced(address: str) -> None:
+    out(f"Live at {address} (this machine only). Ctrl-C ends it.")
 
 
 def export(
@@ -44,15 +62,20 @@ def export(
         bool, typer.Option("--latex", help="summary.tex: tables for the booktabs package.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="summary.md.")] = False,
+    csv: Annotated[
+        bool,
+        typer.Option("--csv", help="runs.csv, and trajectories.csv: each change of an incumbent."),
+    ] = False,
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="summary.parquet and runs.parquet (extra: parquet).")
+        bool,
+        typer.Option("--parquet", help="The summary, runs and trajectories (extra: parquet)."),
     ] = False,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Scalars of every run (extra: tensorboard)."),
     ] = False,
 ) -> None:
-    """Write a results folder's summary for LaTeX, Markdown, Parquet or TensorBoard."""
+    """Write a results folder's summary and runs for LaTeX, Markdown, CSV, Parquet, TensorBoard."""
     from nasbench_evo.errors import InputError
     from nasbench_evo.report import export as exports
     from nasbench_evo.results.folder import read
@@ -62,13 +85,16 @@ def export(
         for kind, wanted in (
             (exports.write_latex, latex),
             (exports.write_markdown, markdown),
+            (exports.write_csv, csv),
             (exports.write_parquet, parquet),
             (exports.write_tensorboard, tensorboard),
         )
         if wanted
     ]
     if not chosen:
-        raise InputError("Nothing to export: add --latex, --markdown, --parquet or --tensorboard.")
+        raise InputError(
+            "Nothing to export: add --latex, --markdown, --csv, --parquet or --tensorboard."
+        )
     stored = read(folder)
     for kind in chosen:
         for path in kind(stored):

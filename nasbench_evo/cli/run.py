@@ -101,7 +101,7 @@ def run(
         _describe(chosen, folder)
         return
     if suites.kind_of(chosen).trains and scheduler is None:
-        _check_devices(chosen.devices)  # before anything is written
+        _check_devices(chosen)  # before anything is written
     if suites.kind_of(chosen).shares_weights and len(chosen.devices) > 1 and engine != "processes":
         raise InputError(
             f"With --engine {engine} supernets train on one device; got "
@@ -126,15 +126,18 @@ def run(
         )
 
 
-def _check_devices(devices: list[str]) -> None:
-    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
-    from nasbench_evo.evaluators.specifications import training_module
+def _check_devices(suite: Suite) -> None:
+    """Raise InputError for a device that is not there, or that rows cannot train on.
 
-    training_module()
-    from nasbench_evo.training.execution import check_device
+    Raises Unsupported where torch is missing.
+    """
+    from nasbench_evo.evaluators.specifications import check_devices
+    from nasbench_evo.suite import units
 
-    for device in devices:
-        check_device(device)
+    check_devices(suite.devices)
+    for unit in units(suite):
+        if unit.training is not None:
+            unit.trainer()
 
 
 def _on_devices(suite: Suite, devices: list[str]) -> Suite:

@@ -33,6 +33,7 @@ GOES_WITH = {  # which evaluators an option is for; where it is not given it has
     "--objective": TABLE,
     "--simulated-seconds": ("lookup", "standalone", OWN),
     "--incumbent": ("lookup", "standalone", OWN),
+    "--held-out": TABLE,
     "--space": (*TRAINED, OWN),
     "--evaluator-set": (*TRAINED, OWN),
     "--devices": TRAINED,
@@ -83,6 +84,12 @@ def search(
             "cell's answers); default: the algorithm's."
         ),
     ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out", help="The search sees one trial of a table, the report reads the others."
+        ),
+    ] = False,
     preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "paper",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one: --set population_size=5.")
@@ -142,11 +149,12 @@ def search(
     given = {"--table": table_name, "--epochs": epochs, "--objective": objective,
              "--simulated-seconds": simulated_seconds, "--space": space,
              "--evaluator-set": evaluator_set, "--devices": devices, "--workers": workers,
-             "--incumbent": incumbent, "--journal": folder, "--final-set": final_set}  # fmt: skip
+             "--incumbent": incumbent, "--journal": folder, "--final-set": final_set,
+             "--held-out": held_out or None}  # fmt: skip
     check_options(evaluator, given)
     cls = algorithms.get(algorithm)
     configured = cls.configure(preset, algorithms.parse_overrides(cls, set_ or []))
-    asked = Asked(configured, preset, evaluator, dataset, seed)
+    asked = Asked(configured, configured.preset_name(preset), evaluator, dataset, seed)
     if evaluator in TRAINED:
         from nasbench_evo.cli import trained_search
 
@@ -170,8 +178,9 @@ def search(
         )
     else:
         found = _on_table(
-            asked, table_name, epochs, objective, evaluations, simulated_seconds, incumbent
-        )
+            asked, table_name, epochs, objective, evaluations, simulated_seconds, incumbent,
+            held_out,
+        )  # fmt: skip
     show(found, as_json=as_json)
 
 
@@ -218,18 +227,28 @@ def _on_table(
     evaluations: float | None,
     seconds: float | None,
     incumbent: str | None,
+    one_trial: bool,
 ) -> Answer:
     """Return the answer of a search on a table, for one objective or several."""
     from nasbench_evo import runner, tables
-    from nasbench_evo.evaluators.lookup import LookupEvaluator
+    from nasbench_evo.errors import InputError
+    from nasbench_evo.evaluators.lookup import HeldOutEvaluator, LookupEvaluator
     from nasbench_evo.results import answer as answers
+    from nasbench_evo.tables import held_out
 
     name = name or "nasbench201"
     searched, table = tables.load(name, epochs), tables.reported(name)
     if seconds is not None:
         searched.require_times(asked.dataset)
     budget = _budget(evaluations, seconds)
-    evaluator = LookupEvaluator(searched, asked.dataset)
+    evaluator = (HeldOutEvaluator if one_trial else LookupEvaluator)(searched, asked.dataset)
+    if one_trial:
+        if objective is not None or epochs is not None or "@" in name:
+            raise InputError(
+                "--held-out goes with one objective, accuracy, on a table at its full length; what "
+                "is searched on shorter trainings is reported on others anyway."
+            )
+        table = held_out.split(searched, asked.seed).others
     algorithm, more = asked.algorithm, {}
     if objective is not None:
         from nasbench_evo.cli import pareto
@@ -298,7 +317,7 @@ def algorithms(
         }
         content[key] = {
             "paper": cls.paper,
-            "presets": {key: dict(values) for key, values in cls.presets.items()},
+            "presets": {cls.preset_name(key): dict(v) for key, v in cls.presets.items()},
             "hyperparameters": parameters,
         }
     if as_json:

@@ -289,6 +289,8 @@ def _facts(table: Table, d: int, index: int) -> dict[str, Any]:
         "latency_seconds": _number(table.latency_seconds[d, index : index + 1]),
         "train_seconds": _number(table.train_seconds[d, index : index + 1]),
     }
+    if present.sum() == 1:
+        facts["note"] = "one trial: its luck is part of mean, regret and rank"
     if table.test_accuracy is not None:
         tests = table.test_accuracy[d, index]
         facts["test_accuracy"] = tests[~np.isnan(tests)].tolist()

@@ -44,6 +44,7 @@ def trainer(
     values, last = parse(assignments or []), None if final is None else parse(final)
     wanted = TrainedSearch(asked.algorithm, space, asked.dataset, values, last, tuple(devices))
     specification = KINDS[asked.evaluator].specification(wanted)
+    specifications.check_devices(devices)  # before anything is written
     return specifications.make(specification, asked.dataset, folder, workers)
 
 

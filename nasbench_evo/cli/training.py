@@ -36,10 +36,11 @@ def standalone(
     workers: int,
     folder: Path | None,
 ) -> StandaloneEvaluator:
-    """Return the evaluator that the options stand for."""
+    """Return the evaluator that the options stand for; raise InputError for unknown devices."""
     from nasbench_evo.evaluators.settings import parse, settings
-    from nasbench_evo.evaluators.specifications import training_module
+    from nasbench_evo.evaluators.specifications import check_devices, training_module
 
+    check_devices(devices.split(","))
     made: StandaloneEvaluator = training_module().standalone(
         space,
         dataset,

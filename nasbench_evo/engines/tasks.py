@@ -25,6 +25,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 _SEEDS_PER_TASK = 20  # start-up is paid once a task; fewer tasks leave a worker idle at the end
 # Notes of a record that hold data.
 REPORT = "report"  # the final trainings of a run
+UNTAUGHT = "untaught"  # the same without the teacher that those had
+NETWORK = "network"  # how big the network is that they trained
 RETURNED = "returned"
 INCUMBENTS = "incumbents"
 CLOCK = "clock"  # simulated seconds at each point of the curve
@@ -169,8 +171,14 @@ def _notes(task: Task, result: Result, seed: int) -> dict[str, Any]:
     notes[INCUMBENTS] = {rule: result.recommended(rule) for rule in RULES}
     if task.trains:
         trainer = task.unit.trainer(task.folder, task.workers)
-        final = trainer.report(result.genotype, seed, taught=TEACHER in result.notes)
+        taught = TEACHER in result.notes
+        final = trainer.report(result.genotype, seed, taught=taught)
         notes[REPORT] = [trained.plain() for trained in final]
+        if taught:  # the same networks with the same seeds, to see what the teacher changes
+            alone = trainer.report(result.genotype, seed)
+            notes[UNTAUGHT] = [trained.plain() for trained in alone]
+        if final:
+            notes[NETWORK] = trainer.size(result.genotype)
     return notes
 
 

@@ -86,5 +86,8 @@ class Trainer(Evaluator, Protocol):
         For reports only: this is where test data is read.
         """
 
+    def size(self, genotype: Genotype) -> dict[str, int]:
+        """Return `parameters` and `multiply_adds` of the network that a report trains."""
+
     def close(self) -> None:
         """End its processes."""

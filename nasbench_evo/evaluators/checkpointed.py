@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from nasbench_evo.evaluators.supernet import SupernetEvaluator
 
 
-def accuracies(path: Path, n_cells: int, seed: int) -> dict[Genotype, float]:
+def accuracies(
+    path: Path, n_cells: int, seed: int, *, batch_norm: str | None = None
+) -> dict[Genotype, float]:
     """Return the validation accuracy, percent, of random genotypes with a checkpoint's weights.
 
     The genotypes are those that a suite's `rank_correlation` measures; `seed` says which images
-    recalibrate BatchNorm. Raises DataError for a file that is no checkpoint of a supernet, and
+    recalibrate BatchNorm, whose statistics are those of the checkpoint's settings unless
+    `batch_norm` names others. Raises DataError for a file that is no checkpoint of a supernet, and
     Unsupported where torch is missing.
     """
     module = training_module("supernet")
@@ -36,6 +39,8 @@ def accuracies(path: Path, n_cells: int, seed: int) -> dict[Genotype, float]:
     settings = dict(origin["settings"])
     if settings.get("precision") == "fp16":  # only CUDA has that; the weights are fp32
         settings["precision"] = "fp32"
+    if batch_norm is not None:
+        settings["batch_norm"] = batch_norm
     evaluator: SupernetEvaluator = module.supernet(
         origin["space"], origin["dataset"], origin["epochs"], read(SupernetSettings, settings)
     )

@@ -15,7 +15,7 @@ from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.spaces import Genotype, IntegerSpace
-from nasbench_evo.tables import Table
+from nasbench_evo.tables import Table, held_out
 
 INFEASIBLE = "infeasible"  # the source of an answer for what the table has not
 _MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
@@ -136,6 +136,38 @@ class LookupEvaluator:
             return 0.0
         epoch = max(1, round(fraction * curves.shape[3]))
         return float(curves[self._d, index, kept[trial], epoch - 1])
+
+
+class HeldOutEvaluator:
+    """Shows each run one trial of every genotype, so that the others can judge what it found.
+
+    Which one goes by the seed. Raises InputError for a data set with single trials.
+    """
+
+    name = "lookup"
+
+    def __init__(self, table: Table, dataset: str) -> None:
+        held_out.check(table, dataset)
+        self.table = table
+        self.dataset = dataset
+        self._parts: dict[int, LookupEvaluator] = {}
+
+    @property
+    def space(self) -> IntegerSpace:
+        """The table's space."""
+        return self.table.space
+
+    def identity(self) -> dict[str, Any]:
+        """Return the table's name and content hash, and that one trial is seen."""
+        return {**LookupEvaluator(self.table, self.dataset).identity(), "sees": "one trial"}
+
+    def start(self, seed: int) -> LookupSession:
+        """Return a session on the trial of run `seed`."""
+        k = held_out.way(self.table, seed)
+        if k not in self._parts:
+            seen = held_out.split(self.table, seed).seen
+            self._parts[k] = LookupEvaluator(seen, self.dataset)
+        return self._parts[k].start(seed)
 
 
 class LookupSession:

@@ -183,6 +183,15 @@ def check_supernet(
     return made
 
 
+def check_devices(devices: Sequence[str]) -> None:
+    """Raise InputError for a device that is not there, Unsupported where torch is missing."""
+    training_module()
+    from nasbench_evo.training.execution import check_device
+
+    for device in devices:
+        check_device(device)
+
+
 def check_shared_devices(devices: Sequence[str]) -> None:
     """Raise InputError for devices of several kinds: supernets differ by that, not by number."""
     if len({device.split(":")[0] for device in devices}) != 1:

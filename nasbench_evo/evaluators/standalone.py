@@ -8,11 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
-from nasbench_evo.networks import binary_stages
+from nasbench_evo.networks import binary_stages, counting
 from nasbench_evo.spaces.base import Genotype, Space, space_identity
 from nasbench_evo.spaces.binary_stages import BinaryStages
 from nasbench_evo.training import Augmentation, Dataset, Execution, Recipe, recipe, recipes
@@ -156,6 +158,11 @@ class StandaloneEvaluator:
         ]
         return in_order(self.pool.run(self.groups(jobs, self._picked.get(seed))))
 
+    def size(self, genotype: Genotype) -> dict[str, int]:
+        """Return `parameters` and `multiply_adds` (for one image) of a genotype's network."""
+        network = self.plan.network_of(genotype, np.random.SeedSequence(0))
+        return counting.measure(network, self.data.shape)._asdict()
+
     @property
     def _automatic(self) -> bool:
         """Whether it is measured how many networks train as one."""
@@ -201,7 +208,11 @@ def standalone(
     workers: int = 1,
     folder: Path | None = None,
 ) -> StandaloneEvaluator:
-    """Return the evaluator of a space and a data set by name; raise InputError or DataError."""
+    """Return the evaluator of a space and a data set by name.
+
+    Raises InputError for settings that do not fit each other or the devices, DataError without the
+    data set where its sizes are needed.
+    """
     chosen = settings or Settings()
     chosen.check_space(space)
     data = data_of(chosen, space, dataset)
@@ -209,6 +220,8 @@ def standalone(
     image_size = _height(data) if space == "layer_graph" else chosen.image_size
     taught = recipe_of(chosen, space, dataset)
     execution = _execution_of(chosen)
+    for device in devices:
+        execution.check_device(device)
     made = chosen.make_space(space, image_size)
     options = network_of(chosen, made)
     if taught.auxiliary_weight and space == "darts_cell":

@@ -115,6 +115,10 @@ class SupernetEvaluator:
         taught = taught or self.final.plan.teacher is not None
         return self.final.report(genotype, seed, taught=taught)
 
+    def size(self, genotype: Genotype) -> dict[str, int]:
+        """Return `parameters` and `multiply_adds` of the network that `final` trains."""
+        return {} if self.final is None else self.final.size(genotype)
+
     def close(self) -> None:
         """End the processes that train final genotypes."""
         if self.final is not None:
@@ -152,6 +156,7 @@ def supernet(
         channels_last=chosen.channels_last,
         deterministic=chosen.deterministic,
     )
+    execution.check_device(devices[0])
     plan = SupernetPlan(
         data_of(chosen, space, dataset),
         made,

@@ -71,10 +71,26 @@ def build(
     with other cells or more trials add to it. `progress` takes the number of finished trainings.
     Raises InputError for another space than nasbench201, DataError for the log of another recipe.
     """
-    if not isinstance(evaluator.space, NASBench201):
-        raise InputError(f"Tables are of the space nasbench201; got {evaluator.space.name}.")
     if evaluator.plan.execution.valid_every != 1 or evaluator.plan.recipe.length % 1:
         raise InputError("A table's curves have every epoch: use valid_every=1 and whole epochs.")
+    trained(evaluator, cells, trials, log, progress)
+
+
+def trained(
+    evaluator: StandaloneEvaluator,
+    cells: Sequence[int],
+    trials: int,
+    log: Path,
+    progress: Callable[[int], None],
+    *,
+    purpose: str = _PURPOSE,
+) -> dict[tuple[int, int], Any]:
+    """Return each training (a `Trained` as plain JSON) by cell and trial; see `build`.
+
+    Trainings of another `purpose` have other seeds, and so share none with a table.
+    """
+    if not isinstance(evaluator.space, NASBench201):
+        raise InputError(f"Tables are of the space nasbench201; got {evaluator.space.name}.")
     if not 1 <= trials <= _MOST_TRIALS:
         raise InputError(f"trials is 1..{_MOST_TRIALS}; got {trials}.")
     evaluator.require_validation()
@@ -82,12 +98,13 @@ def build(
     wanted = [(index, trial) for trial in range(trials) for index in cells]
     missing = [key for key in wanted if journal.answer(_name(*key)) is None]
     progress(len(wanted) - len(missing))
-    groups = evaluator.groups([_job(evaluator, index, trial) for index, trial in missing])
+    groups = evaluator.groups([_job(evaluator, index, t, purpose) for index, t in missing])
     firsts = [0, *accumulate(map(len, groups))]
     for number, results in evaluator.pool.run(groups):
-        for key, trained in zip(missing[firsts[number] :], results, strict=False):
-            journal.record(_name(*key), asdict(trained))
+        for key, one in zip(missing[firsts[number] :], results, strict=False):
+            journal.record(_name(*key), asdict(one))
         progress(len(results))
+    return {key: journal.answer(_name(*key)) for key in wanted}
 
 
 def _opened(evaluator: StandaloneEvaluator, log: Path) -> Journal:
@@ -100,9 +117,9 @@ def _name(index: int, trial: int) -> str:
     return f"{index}/{trial}"
 
 
-def _job(evaluator: StandaloneEvaluator, index: int, trial: int) -> Job:
+def _job(evaluator: StandaloneEvaluator, index: int, trial: int, purpose: str) -> Job:
     genotype = NASBench201().from_index(index)
-    return Job(genotype, training_seed(0, genotype, trial, _PURPOSE), test=True)
+    return Job(genotype, training_seed(0, genotype, trial, purpose), test=True)
 
 
 def collect(evaluator: StandaloneEvaluator, log: Path, *, share: bool) -> Collector:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.algorithms.generations import Generation
 from nasbench_evo.figures import style
 from nasbench_evo.figures.ablations import factors as factor_figures
 from nasbench_evo.figures.ablations import generations
 from nasbench_evo.figures.ablations import paper_figures as papers
 from nasbench_evo.figures.suites import overview
-from nasbench_evo.replays import generations as ablation_traces
+from nasbench_evo.files import write_text
+from nasbench_evo.replays import generations as replays
+from nasbench_evo.replays.generations import Replayed
 from nasbench_evo.replays.pareto import Fronts
-from nasbench_evo.results import ablation_text
+from nasbench_evo.results import ablation_text, measures
 from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.folder import Stored, read
+from nasbench_evo.results.labels import row_labels
+from nasbench_evo.results.measures import Measured, merged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,69 +41,130 @@ class Made:
     effects: list[Effect]
 
 
+@dataclass(frozen=True)
+class Page:
+    """How figures are made for a page: see `style.using`.
+
+    Without `notes` their captions are files beside them, `NAME.txt`. `by_time` adds regret against
+    simulated time, for which `SEEDS_TRACED` searches of a row are run again.
+    """
+
+    look: str = "paper"
+    notes: bool = True
+    dpi: int | None = None
+    width: str | None = None
+    by_time: bool = False
+
+
 def make(
-    folder: Path, formats: Sequence[str], look: str, *, target: Path | None = None
+    folder: Path, formats: Sequence[str], page: Page, *, target: Path | None = None
 ) -> list[Path]:
     """Write every figure of a results folder, and ablation.md and .json; return the paths.
 
     They are written into `target`, by default the results folder itself.
 
-    Nothing is searched anew but for generation figures, whose runs are repeated from their seeds
-    and checked against the stored traces. Raises InputError and DataError.
+    Nothing is searched anew but for figures by generation and by time, whose runs are repeated
+    from their seeds (generations are checked against the stored traces). Raises InputError,
+    DataError and Unsupported.
     """
     stored = read(folder)
     target = target or folder
-    made = draw(stored, target, formats, look)
+    measured: list[Measured] = []
+    repeats = None if stored.kind.trains else Repeats(stored)
+    if repeats is not None:
+        measured = repeats.measured(stored)
+    captions: dict[str, str] = {}
+    made = draw(
+        stored,
+        target,
+        formats,
+        page,
+        kit=True,
+        captions=captions,
+        repeats=repeats,
+        measured=measured,
+    )
+    paths = made.paths
+    if not page.notes:
+        paths = paths + [
+            write_text(target / f"{name}.txt", f"{words}\n")
+            for name, words in captions.items()
+            if words
+        ]
     if len(made.sections) == 1:
-        return made.paths
+        return paths
     suite = stored.suite
+    if measured:
+        paths = [*paths, measures.write(target / measures.REPLAYED, suite.name, measured)]
     notes = stored.kind.notes(stored.found)
     text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
-    return made.paths + ablation_text.write(target, text, content)
+    return paths + ablation_text.write(target, text, content)
 
 
 def draw(
     stored: Stored,
     target: Path,
     formats: Sequence[str],
-    look: str,
+    page: Page,
     *,
-    notes: bool = True,
     fronts: Fronts | None = None,
+    without: Collection[str] = (),
+    kit: bool = False,
+    captions: dict[str, str] | None = None,
+    repeats: Repeats | None = None,
+    measured: Sequence[Measured] = (),
 ) -> Made:
     """Draw the figures of stored runs into a folder; the first section is the overview.
 
-    With `notes` each image says what its marks mean; with `fronts` the overview has the Pareto
-    fronts too.
+    With `fronts` the overview has the Pareto fronts too, with `kit` what compares rows run by run.
+    `captions` gets the words of each figure by its name. `repeats` keeps the runs that were
+    repeated, `measured` is what they showed. `without` are names of figures that the overview
+    lacks.
     """
     paths: list[Path] = []
-    with style.using(look, notes=notes):
-        captions = [
-            overview.save(target, drawn, formats, paths)
-            for drawn in overview.drawings(stored.found, fronts)
-        ]
-        sections, found = (
-            ([], []) if stored.kind.trains else _ablation(stored, target, formats, paths)
+    found = stored.found
+    with style.using(
+        page.look, notes=page.notes, dpi=page.dpi, width=page.width, captions=captions
+    ):
+        chosen = list(overview.drawings(found, fronts, without))
+        if kit:
+            chosen += overview.paper_kit(found)
+        if page.by_time:
+            chosen += overview.regret_by_time(found, SEEDS_TRACED)
+        shown = [overview.save(target, drawn, formats, paths) for drawn in chosen]
+        sections, effects = (
+            ([], [])
+            if stored.kind.trains
+            else _ablation(stored, repeats or Repeats(stored), measured, target, formats, paths)
         )
-    return Made(paths, [Section("Overview", tuple(captions)), *sections], found)
+    return Made(paths, [Section("Overview", tuple(shown)), *sections], effects)
 
 
 def _ablation(
-    stored: Stored, target: Path, formats: Sequence[str], paths: list[Path]
+    stored: Stored,
+    repeats: Repeats,
+    measured: Sequence[Measured],
+    target: Path,
+    formats: Sequence[str],
+    paths: list[Path],
 ) -> tuple[list[Section], list[Effect]]:
     """Draw the figures of every factor; return the text's sections and the effects."""
-    runs = Runs(stored.suite, stored.collected)
+    runs = repeats.runs
+    known = merged([*stored.kind.measures(stored.found), *measured])
+    labels = {row.label: text for row, text in row_labels(stored.collected).items()}
     sections: list[Section] = []
     every: list[Effect] = []
-    for factor in factors(stored.suite):
-        traces = _traces(factor, runs)
+    for factor in factors(runs.suite):
+        traces = repeats.generations(factor)
         captions = [
             _saved(target, drawn, formats, paths) for drawn in _figures(factor, runs, traces)
         ]
         section, found = ablation_text.factor_section(factor, runs, captions)
         sections.append(section)
         every += found
+        if (more := ablation_text.measured_section(factor, known, labels)) is not None:
+            sections.append(more)
         for extra, own in papers.sections(factor, runs, traces):
             captions = [_saved(target, drawn, formats, paths) for drawn in own]
             sections.append(Section(extra.title, tuple(captions), extra.said, extra.table))
@@ -123,6 +187,9 @@ def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[
         for dataset in runs.suite.datasets:
             if all((level.row, dataset) in runs.units for level in factor.levels):
                 yield f"{key}_{dataset}", partial(factor_figures.heat_map, factor, runs, dataset)
+                if factor_figures.ends_elsewhere(factor, runs, dataset):
+                    name = f"{key}_{dataset}_ended"
+                    yield name, partial(factor_figures.heat_map, factor, runs, dataset, ended=True)
         return
     yield key, partial(factor_figures.levels, factor, runs)
     if factor_figures.costs_differ(factor, runs):
@@ -131,24 +198,53 @@ def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[
         yield f"{key}_progress", partial(generations.progress, factor, generational, runs, traces)
 
 
-def _traces(factor: Factor, runs: Runs) -> generations.Found:
-    """Return the generations of a factor's runs; none for a grid or without generations."""
-    if factor.crossed or not _generational(factor, runs):
-        return {}
-    found: dict[tuple[str, str], Sequence[Sequence[Generation[int]]]] = {}
-    for level in factor.levels:
-        for dataset in runs.suite.datasets:
-            if (level.row, dataset) in runs.units:
-                unit_runs = runs.units[level.row, dataset]
-                traced = ablation_traces.of_runs(unit_runs, SEEDS_TRACED)
-                found[level.row, dataset] = [some for some in traced if some]
-    return {key: some for key, some in found.items() if some}
+class Repeats:
+    """Runs of an ablation that were repeated, each once: generations and measures of its rows."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.runs = Runs(stored.suite, stored.collected)
+        self._known: dict[tuple[str, str], list[Replayed]] = {}
+
+    def of(self, factor: Factor) -> dict[tuple[str, str], list[Replayed]]:
+        """Return the first runs of every level, by row label and data set."""
+        keys = [(x.row, d) for x in factor.levels for d in self.runs.suite.datasets]
+        return {key: self._of(key) for key in keys if key in self.runs.units}
+
+    def generations(self, factor: Factor) -> generations.Found:
+        """Return the generations of a factor's runs; none for a grid or without generations.
+
+        A curve by generation makes sense for enough of them (in the first run), of one size.
+        """
+        if factor.crossed or factor.generational is None or _sized(factor):
+            return {}
+        key = (factor.levels[factor.reference].row, self.runs.suite.datasets[0])
+        if key not in self.runs.units or len(self._of(key)[0].generations) < _FEWEST:
+            return {}
+        found = {
+            key: [one.generations for one in some if one.generations]
+            for key, some in self.of(factor).items()
+        }
+        return {key: some for key, some in found.items() if some}
+
+    def measured(self, stored: Stored) -> list[Measured]:
+        """Return what repeating the runs shows, for replayed.json."""
+        labels, first = row_labels(stored.collected), stored.suite.first_seed
+        found = {
+            key: replays.measured(unit, labels[unit.unit.row], first, some)
+            for factor in factors(stored.suite)
+            if not _sized(factor)
+            for key, some in self.of(factor).items()
+            for unit in [self.runs.units[key]]
+        }
+        return [one for one in found.values() if one.measures]
+
+    def _of(self, key: tuple[str, str]) -> list[Replayed]:
+        if key not in self._known:
+            self._known[key] = replays.of_runs(self.runs.units[key], SEEDS_TRACED)
+        return self._known[key]
 
 
-def _generational(factor: Factor, runs: Runs) -> bool:
-    """Whether a curve by generation makes sense: enough of them (in the first run), of one size."""
+def _sized(factor: Factor) -> bool:
+    """Whether the levels change what a generation costs, so that generations do not compare."""
     generational = factor.generational
-    if generational is None or any(name in generational.sized_by for name in factor.names):
-        return False
-    key = (factor.levels[factor.reference].row, runs.suite.datasets[0])
-    return key in runs.units and len(ablation_traces.of_runs(runs.units[key], 1)[0]) >= _FEWEST
+    return generational is not None and any(n in generational.sized_by for n in factor.names)

@@ -54,8 +54,7 @@ def figure(suite: Suite, fronts: Fronts) -> Figure:
         axes.set_title(dataset)
     for axes in panels[:, 0]:
         axes.set_ylabel("mean accuracy (%)")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside upper left", ncols=2 + (n > 1), fontsize=8)
+    style.legend(drawing)
     style.note(drawing, caption(fronts))
     return drawing
 
@@ -93,19 +92,18 @@ def _panel(
         alpha=0.5,
         label="all cells of the table",
     )
-    for k, (algorithm, preset) in enumerate(keys):
+    looks = style.looks([(algorithm, f"{algorithm} ({preset})") for algorithm, preset in keys])
+    for algorithm, preset in keys:
+        name = f"{algorithm} ({preset})"
         mine = [row for row in rows if (row.algorithm, row.preset) == (algorithm, preset)]
-        variant = sum(key[0] == algorithm for key in keys[:k])
         axes.step(
             [row.cost for row in mine],
             [row.accuracy for row in mine],
             where="post",
-            color=style.colour(algorithm),
-            linestyle=style.DASHES[variant % len(style.DASHES)],
+            **looks[name].line,
             linewidth=1.2,
-            marker=style.MARKERS[k % len(style.MARKERS)],
             markersize=3.5,
-            label=f"{algorithm} ({preset})",
+            label=name,
         )
     low, high = float(np.percentile(accuracy, _SHOWN)), float(accuracy.max())
     margin = max(0.05 * (high - low), 1e-3)

@@ -20,41 +20,46 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_BARS = 12  # epochs: intervals of more are a band
+_ASIDE = 0.07  # of the distance of two epochs: between bars of one epoch
 _MANY = 400  # points: from here on they are small and one image in a vector file
 _CORNER = (0.62, 0.17)  # width and height of the corner that a text takes, of the axes
 _LETTERS = 36  # of a line above a panel
 _AWAY = 0.17  # of a mean from the dots that it is the mean of
 
 
-def tau_curves(runs: Mapping[str, Sequence[Curve]], *, ceiling: Interval | None = None) -> Figure:
+def tau_curves(runs: Mapping[str, Sequence[Curve]], *, reference: Interval | None = None) -> Figure:
     """Return tau-b against the epoch of the supernet; `runs` has a curve a seed by algorithm.
 
-    Of one seed the band is the interval over genotypes, of several that of the mean over seeds,
-    which are thin lines. Seeds of an algorithm have the same epochs. `ceiling` is the tau between
-    two trials of the truth. Call it inside `style.using`.
+    Of one seed the interval is that over genotypes, of several that of the mean over seeds. Seeds
+    of an algorithm have the same epochs. `reference` is the tau between two trials of the truth.
+    Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure  # imported late: the command line must start fast
     from matplotlib.ticker import MaxNLocator
 
-    drawing = Figure(figsize=style.sized(6.4, 4.2), layout="constrained")
-    axes = drawing.subplots()
+    drawing, (axes,) = style.panels(1, (6.4, 3.4), (0, 1.0))
+    looks = style.looks([(name.partition(" (")[0], name) for name in runs])
     for i, (algorithm, curves) in enumerate(runs.items()):
-        _curve(axes, algorithm, curves, i)
-    if ceiling is not None:
-        axes.axhspan(ceiling.low, ceiling.high, color=style.OTHER, alpha=0.18, linewidth=0)
+        _curve(axes, algorithm, curves, looks[algorithm], i - (len(runs) - 1) / 2)
+    if reference is not None:
+        axes.axhspan(reference.low, reference.high, color=style.OTHER, alpha=0.18, linewidth=0)
         axes.axhline(
-            ceiling.estimate,
+            reference.estimate,
             color=style.foreground(),
             linestyle=style.DASHES[1],
             linewidth=1.2,
-            label=f"noise ceiling: two trainings of a cell ({ceiling.estimate:.2f})",
+            label=f"retest reference: two trainings of a cell ({reference.estimate:.2f})",
         )
     axes.axhline(0.0, color=style.OTHER, linewidth=0.8, zorder=1)
-    axes.set_ylim(top=1.0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(y=0.08)
+    measured = sorted({epoch for curves in runs.values() for epoch, _ in curves[0]})
+    if len(measured) > _BARS:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_xticks(measured)
     axes.set_xlabel("epochs of the supernet")
-    axes.set_ylabel("Kendall's tau-b, shared against standalone")
-    drawing.legend(loc="outside upper left", ncols=2, handlelength=3.4, fontsize=style.text(8))
+    axes.set_ylabel("Kendall's tau-b,\nshared against standalone")
+    style.legend(drawing)
     style.note(drawing, _curves_caption(runs))
     return drawing
 
@@ -64,37 +69,39 @@ def _curves_caption(runs: Mapping[str, Sequence[Curve]]) -> str:
     sizes = sorted({figures.n for curves in runs.values() for c in curves for _, figures in c})
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     over = (
-        f"Thin: {seeds} seeds; thick: their mean; bands: its 95% bootstrap interval over seeds."
+        f"Means over {seeds} seeds with their 95% bootstrap interval."
         if seeds > 1
-        else "Bands: 95% bootstrap interval over genotypes."
+        else "With the 95% bootstrap interval over genotypes."
     )
     return (
         f"Agreement of shared-weight with standalone accuracy over {n} genotypes; 1: the same "
-        f"order, 0 (line): none. {over}"
+        f"order, 0 (line): none. {over} Rows that were measured in the same epoch stand side by "
+        "side."
     )
 
 
-def _curve(axes: Axes, algorithm: str, curves: Sequence[Curve], i: int) -> None:
-    """Draw the seeds of one algorithm, their mean and its band."""
-    epochs = [epoch for epoch, _ in curves[0]]
+def _curve(
+    axes: Axes, algorithm: str, curves: Sequence[Curve], look: style.Look, place: float
+) -> None:
+    """Draw the mean of an algorithm and its interval: bars, or a band where there are many.
+
+    `place` is its place among the algorithms, 0 the middle: bars stand side by side.
+    """
+    epochs = np.array([epoch for epoch, _ in curves[0]], dtype=np.float64)
     taus = [[figures["kendall_tau"] for _, figures in curve] for curve in curves]
     values = np.array(taus, dtype=np.float64)[..., 0]  # [seeds, epochs]
     intervals = taus[0] if len(curves) == 1 else mean_intervals(list(values.T))
     mean, low, high = (np.array(part) for part in zip(*intervals, strict=True))
-    look: dict[str, Any] = {"color": style.colour(algorithm)}
-    if len(curves) > 1:
-        axes.plot(epochs, values.T, linewidth=0.7, alpha=0.45, **look)
-    axes.plot(
-        epochs,
-        mean,
-        linewidth=2.0,
-        linestyle=style.DASHES[i % len(style.DASHES)],
-        marker=style.MARKERS[i % len(style.MARKERS)],
-        markersize=4,
-        label=algorithm,
-        **look,
-    )
-    axes.fill_between(epochs, low, high, alpha=0.2, linewidth=0, **look)
+    drawn: dict[str, Any] = {**look.line, "markersize": 4.5, "label": algorithm}
+    if len(epochs) > _BARS:
+        axes.plot(epochs, mean, linewidth=1.8, markevery=len(epochs) // _BARS + 1, **drawn)
+        axes.fill_between(epochs, low, high, alpha=0.15, linewidth=0, color=look.colour)
+        return
+    aside = place * _ASIDE * (np.diff(epochs).min() if len(epochs) > 1 else 1.0)
+    axes.errorbar(
+        epochs + aside, mean, yerr=[mean - low, high - mean], linewidth=1.2, elinewidth=1.4,
+        capsize=2.5, **drawn,
+    )  # fmt: skip
 
 
 def scatter(

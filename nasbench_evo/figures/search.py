@@ -50,8 +50,6 @@ def figure(
     axes.set_xlabel("evaluations (full trainings)")
     axes.set_ylabel(measure)
     axes.legend(loc="best")
-    style.describe(
-        drawing,
-        f"{title}: {measure} of every genotype that was asked for (dots) and of the incumbent.",
-    )
+    words = f"{title}: {measure} of every genotype that was asked for (dots) and of the incumbent."
+    style.describe(drawing, f"{words} Zero is drawn at the lower edge." if logarithmic else words)
     return drawing

@@ -9,15 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nasbench_evo.errors import unknown
 from nasbench_evo.files import replacing
 from nasbench_evo.telling import tell
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+RGB = tuple[float, float, float]
+Colour = str | RGB | tuple[float, float, float, float]
 
 # Okabe and Ito's palette: distinct for colour-blind readers. Random search has the colour of the
 # text: black on paper, near white in the dark.
@@ -44,6 +48,26 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 FORMATS = ("png", "svg", "pdf")
 STYLES = ("paper", "talk", "dark")
+
+
+class Width(NamedTuple):
+    """Where a figure goes: its width in inches, and the size of its type in points."""
+
+    inches: float
+    points: float
+
+
+WIDTHS = {
+    "single": Width(3.5, 8.0),  # a column of a two-column page
+    "double": Width(7.0, 8.0),  # both columns, or the text of a one-column page
+    "slide": Width(12.0, 15.0),  # a slide of 13.3 by 7.5 inches
+}
+_SHADED = 3  # rows of an algorithm that dashes alone do not tell apart
+_NARROWEST = 0.55  # of a panel's own width, where a width is given: then fewer stand side by side
+_LABEL = 24  # letters of a line beside an axis, where a width is given
+_COLUMN = 5.0  # inches: what is narrower is a column
+_HANDLE = 8  # letters that the line before a name takes
+_LINE, _TEXT = 3.0, 4.5  # least contrast with the ground (WCAG): of a line, of a text
 
 _SETTINGS: dict[str, Any] = {
     "axes.grid": True,
@@ -75,33 +99,47 @@ _DARK = {
 
 _TAKEN: ContextVar[dict[str, str] | None] = ContextVar("taken", default=None)
 _NOTES: ContextVar[bool] = ContextVar("notes", default=True)
+_WIDTH: ContextVar[Width | None] = ContextVar("width", default=None)
 _CAPTIONS: ContextVar[dict[str, str] | None] = ContextVar("captions", default=None)
 
 
 @contextmanager
 def using(
-    name: str = "paper", *, notes: bool = True, captions: dict[str, str] | None = None
+    name: str = "paper",
+    *,
+    notes: bool = True,
+    captions: dict[str, str] | None = None,
+    dpi: int | None = None,
+    width: str | None = None,
 ) -> Iterator[None]:
     """Apply a style inside the block: no display is needed, no global setting stays changed.
 
     `paper` is for print, `talk` has larger type, `dark` a dark ground. `notes` says whether `note`
     writes: a page that prints captions itself has no need of them in the image, and finds them in
-    `captions`, by the name that each figure was saved under. Raises InputError for another name.
+    `captions`, by the name that each figure was saved under. `dpi` is the resolution of PNG and of
+    what vector files hold as an image; `width` one of `WIDTHS`: figures are as wide as that to the
+    point, and as many panels stand side by side as it has room for. Raises InputError for another
+    name.
     """
     if name not in STYLES:
         raise unknown("style", name, STYLES)
+    if width is not None and width not in WIDTHS:
+        raise unknown("width", width, WIDTHS)
     import matplotlib as mpl
     import seaborn as sns
 
     settings: Any = {**sns.axes_style("ticks"), **sns.plotting_context("paper"), **_SETTINGS}
     if name == "talk":
         # Type grows more than the figure: labels stay legible from the back of a room.
-        settings |= {"font.size": 12, "axes.titlesize": 13, "savefig.dpi": 130}
-        settings |= {"axes.labelsize": 12, "xtick.labelsize": 11, "ytick.labelsize": 11}
-        settings |= {"legend.fontsize": 11, "lines.linewidth": 2.4}
+        settings |= {**_type(12), "savefig.dpi": 130, "lines.linewidth": 2.4}
     if name == "dark":
         settings |= _DARK
-    before, others = _NOTES.set(notes), _CAPTIONS.set(captions)
+    place = None if width is None else WIDTHS[width]
+    if place is not None:
+        settings |= {**_type(place.points), "savefig.bbox": None}
+    if dpi is not None:
+        settings |= {"savefig.dpi": dpi}
+    before, others, wide = _NOTES.set(notes), _CAPTIONS.set(captions), _WIDTH.set(place)
     taken = _TAKEN.set({})
     try:
         with mpl.rc_context(settings):
@@ -110,6 +148,21 @@ def using(
         _TAKEN.reset(taken)
         _NOTES.reset(before)
         _CAPTIONS.reset(others)
+        _WIDTH.reset(wide)
+
+
+def _type(points: float) -> dict[str, float]:
+    """Return the settings of a type size."""
+    small = points - 1 if points > 9 else 0.92 * points
+    return {
+        "font.size": points,
+        "axes.titlesize": points + 1,
+        "axes.labelsize": points,
+        "xtick.labelsize": small,
+        "ytick.labelsize": small,
+        "legend.fontsize": small,
+        "legend.title_fontsize": points,
+    }
 
 
 def colour(algorithm: str) -> str:
@@ -119,10 +172,10 @@ def colour(algorithm: str) -> str:
     is taken by another of the same figures the next free one.
     """
     name = algorithm.partition(" (")[0]
-    if algorithm == _BASELINE:
+    if name == _BASELINE:
         return foreground()
     if name in COLOURS:
-        return COLOURS[name]
+        return legible(COLOURS[name])
     taken = _TAKEN.get()
     taken = {} if taken is None else taken
     if name not in taken:
@@ -130,7 +183,7 @@ def colour(algorithm: str) -> str:
         places = [*_SLOTS[first:], *_SLOTS[:first]]
         free = [colour for colour in places if colour not in taken.values()]
         taken[name] = (free or places)[0]
-    return taken[name]
+    return legible(taken[name])
 
 
 def reserve(algorithms: Iterable[str]) -> None:
@@ -153,14 +206,103 @@ def background() -> str:
     return str(mpl.rcParams["axes.facecolor"])
 
 
-def levels(n: int) -> list[tuple[float, float, float, float]]:
+def _dark() -> bool:
+    return background() == _DARK["axes.facecolor"]
+
+
+def legible(paint: str, *, words: bool = False) -> str:
+    """Return a colour that can be seen on the ground in use: lightened or darkened as needed.
+
+    Lines on paper stay as they are: they have a palette made for it. `words` are for text.
+    """
+    if not words and not _dark():
+        return paint
+    from matplotlib.colors import to_hex, to_rgb
+
+    ground, ink, least = to_rgb(background()), to_rgb(foreground()), _TEXT if words else _LINE
+    for share in range(0, 101, 5):
+        mixed = _mixed(to_rgb(paint), ink, share / 100)
+        if _contrast(mixed, ground) >= least:
+            return str(to_hex(mixed)).upper()
+    return foreground()
+
+
+def _mixed(a: Sequence[float], b: Sequence[float], share: float) -> RGB:
+    """Return a colour between a and b, `share` of it b."""
+    red, green, blue = ((1 - share) * x + share * y for x, y in zip(a, b, strict=True))
+    return red, green, blue
+
+
+def _contrast(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the contrast of two colours by WCAG 2, 1..21."""
+    high, low = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(rgb: Sequence[float]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def levels(n: int) -> list[Colour]:
     """Return n colours from dark to light that also differ in grey and from the ground."""
     import matplotlib as mpl
 
     palette = mpl.colormaps[LEVELS]
-    start = 0.35 if background() == _DARK["axes.facecolor"] else 0.0
+    start = 0.35 if _dark() else 0.0
     end = 1.0 if start else 0.88
     return [palette(start + (end - start) * i / max(n - 1, 1)) for i in range(n)]
+
+
+def shades(paint: str, n: int) -> list[Colour]:
+    """Return n shades of a colour, from dark to light; the colour itself for n of 1."""
+    from matplotlib.colors import to_rgb
+
+    own, dark, light = to_rgb(paint), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    strength = (0.2, 0.65) if _dark() else (0.55, 0.45)
+    found: list[Colour] = []
+    for i in range(n):
+        at = 0.0 if n == 1 else 2 * i / (n - 1) - 1  # from -1 to 1
+        side, most = (dark, strength[0]) if at < 0 else (light, strength[1])
+        found.append(_mixed(own, side, most * abs(at)))
+    return found
+
+
+class Look(NamedTuple):
+    """How a row is drawn, by colour and without."""
+
+    colour: Colour
+    dashes: Any
+    marker: str | None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What `Axes.plot` takes."""
+        return {"color": self.colour, "linestyle": self.dashes, "marker": self.marker}
+
+
+def looks(rows: Sequence[tuple[str, str]]) -> dict[str, Look]:
+    """Return the look of each (algorithm, label) by label: no two of them are alike.
+
+    Rows of an algorithm share its colour and differ by dashes, from three on by shades too; where
+    there is only one algorithm beside random search, by other colours. Random search is plain.
+    """
+    labels: dict[str, dict[str, None]] = {}
+    for algorithm, label in rows:
+        labels.setdefault(algorithm, {})[label] = None
+    alone = len(labels.keys() - {_BASELINE}) == 1
+    numbers = {label: i for i, label in enumerate(dict.fromkeys(label for _, label in rows))}
+    found: dict[str, Look] = {}
+    for algorithm, own in labels.items():
+        n = len(own)
+        paints: list[Colour] = [colour(algorithm)] * n
+        if n >= _SHADED:
+            paints = levels(n) if alone else shades(colour(algorithm), n)
+        for i, label in enumerate(own):
+            mark = MARKERS[numbers[label] % len(MARKERS)]
+            plain = algorithm == _BASELINE and n == 1
+            found[label] = Look(paints[i], DASHES[i % len(DASHES)], None if plain else mark)
+    return found
 
 
 def describe(figure: Figure, words: str) -> None:
@@ -185,8 +327,15 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
 
     if high < 200 * low:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter("{x:g}")
+    axis.set_major_formatter(lambda x, _: plain_number(x))
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain_number(x: float) -> str:
+    """Return a number as short as it reads well: 0.05, 300, 20k, 3M."""
+    if abs(x) >= 1e6:
+        return f"{x / 1e6:g}M"
+    return f"{x / 1e3:g}k" if abs(x) >= 1e4 else f"{x:g}"
 
 
 def text(size: float) -> float:
@@ -197,11 +346,108 @@ def text(size: float) -> float:
 
 
 def sized(width: float, height: float) -> tuple[float, float]:
-    """Return a figure size in inches, larger where the style in use has larger type."""
-    import matplotlib as mpl
+    """Return a figure size in inches, larger where the style in use has larger type.
 
-    factor = max(1.0, float(mpl.rcParams["font.size"]) / 9 * 0.92)
-    return width * factor, height * factor
+    Where a width is given it is that, and the height follows.
+    """
+    place = _WIDTH.get()
+    if place is not None:
+        return place.inches, height * place.inches / width
+    return width * _growth(), height * _growth()
+
+
+def _growth() -> float:
+    """Return what a figure grows by with its type."""
+    return max(1.0, text(0.92))
+
+
+def panels(
+    number: int,
+    panel: tuple[float, float],
+    margin: tuple[float, float] = (0.0, 0.0),
+    *,
+    most: int = 4,
+    least: float = 0.0,
+    lists: bool = False,
+    **shared: Any,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `number` panels, at most `most` side by side, and its axes.
+
+    `panel` is the size of one in inches, `margin` what is added around all, `least` the least
+    width. Where a width is given, panels are narrower and fewer stand side by side; their height
+    follows, but not of panels that are `lists` of lines. `shared` goes to `Figure.subplots`.
+    """
+    from matplotlib.figure import Figure  # imported late: the command line must start fast
+
+    across, growth, (wide, high) = min(number, most), _growth(), panel
+    place = _WIDTH.get()
+    if place is None:
+        width = max(wide * across + margin[0], least) * growth
+        height = high * growth
+    else:
+        width, growth = place.inches, text(1.0)
+        room = width - margin[0] * growth
+        across = max(1, min(across, int(room / (_NARROWEST * wide * growth))))
+        height = high * growth
+        if not lists:
+            height = min(height, 0.66 * room / across + 0.4 * growth)
+    down = -(-number // across)
+    drawing = Figure(figsize=(width, height * down + margin[1] * growth), layout="constrained")
+    found = drawing.subplots(down, across, squeeze=False, **shared).ravel().tolist()
+    for spare in found[number:]:
+        spare.set_axis_off()
+    return drawing, found[:number]
+
+
+def broken(label: str) -> str:
+    """Return a label in lines of a length that leaves room for the axes where a width is given."""
+    return label if _WIDTH.get() is None else textwrap.fill(label, _LABEL)
+
+
+def row_height(labels: Sequence[str], least: float) -> float:
+    """Return the height of a row beside which such (broken) labels stand, in inches."""
+    most = max((label.count("\n") + 1 for label in labels), default=1)
+    return max(least, 0.15 * most + 0.06)
+
+
+def narrow() -> bool:
+    """Whether figures are a column wide: names on both sides of an axis have no room."""
+    place = _WIDTH.get()
+    return place is not None and place.inches < _COLUMN
+
+
+def first_column(axes: Sequence[Axes]) -> list[Axes]:
+    """Return the panels that have none at their left."""
+    return [one for one in axes if (place := one.get_subplotspec()) and place.is_first_col()]
+
+
+def legend(figure: Figure, *, title: str | None = None, **options: Any) -> None:
+    """Name everything that the panels of a figure name, once, above them: never over a line.
+
+    There are as many columns as the figure has room for; longer names are broken.
+    """
+    named = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if not named and title is None:
+        return
+    size = text(8)
+    letters = int(figure.get_figwidth() * 72 / (0.56 * size))
+    longest = max(map(len, named), default=0) + _HANDLE
+    figure.legend(
+        list(named.values()),
+        [textwrap.fill(label, max(10, letters - _HANDLE)) for label in named],
+        loc="outside upper left",
+        ncols=max(1, min(len(named), letters // longest)),
+        fontsize=size,
+        handlelength=3.2,
+        title=title,
+        title_fontproperties={"weight": "bold", "size": text(9.5)},
+        alignment="left",
+        **options,
+    )
 
 
 def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:

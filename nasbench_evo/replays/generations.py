@@ -6,7 +6,10 @@ a recorder in between, and each repetition must have the SHA-256 of the stored t
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,17 @@ from nasbench_evo.algorithms.generations import Birth, Exchange, Generation
 from nasbench_evo.errors import DataError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Note, Search
+from nasbench_evo.results import measures
+from nasbench_evo.results.measures import Measured
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.runner import search
 from nasbench_evo.suite import Unit
 from nasbench_evo.telling import tell
 
 Array = NDArray[np.float64]
+PRINTED = (0, 1, 2, 3, 5, 8, 10, 20, 30, 40, 50)  # generations of Genetic CNN's Table 1
+_LATE = 5  # the last fifth of the generations is late
+_FEWEST = 5  # births of a run for a correlation
 
 
 class Recorder(Algorithm):
@@ -55,12 +63,16 @@ class Recorder(Algorithm):
                 exchanges.append((request, answers or []))
 
 
-def exchanges(unit: Unit, seed: int, expected_sha256: str | None = None) -> list[Exchange]:
+def exchanges(
+    unit: Unit, seed: int, expected_sha256: str | None = None, born: list[Birth] | None = None
+) -> list[Exchange]:
     """Return the completed exchanges of a run, repeated from its seed.
 
-    Raises DataError if the trace is not the stored one: the code or the table has changed since.
+    Parents and children are added to `born`, where the algorithm tells them. Raises DataError if
+    the trace is not the stored one: the code or the table has changed since.
     """
-    recorder = Recorder(unit.row.configured)
+    inner = None if born is None else unit.row.configured.recording(born)
+    recorder = Recorder(inner or unit.row.configured)
     result = search(recorder, unit.evaluator(), seed=seed, budget=unit.budget)
     if expected_sha256 is not None and result.trace_sha256 != expected_sha256:
         raise DataError(
@@ -72,26 +84,60 @@ def exchanges(unit: Unit, seed: int, expected_sha256: str | None = None) -> list
     return found
 
 
-def generations(unit: Unit, seed: int, expected_sha256: str | None = None) -> list[Generation[int]]:
-    """Return the completed generations of a run, individuals as numbers in the table.
+@dataclass(frozen=True)
+class Replayed:
+    """A run that was repeated: its generations, and what its exchanges say, by measure."""
 
-    Empty for algorithms without generations.
-    """
-    index = tables.reported(unit.table).space.index
-    steps = exchanges(unit, seed, expected_sha256)
-    return [
-        replace(found, champion=index(found.champion), members=tuple(map(index, found.members)))
-        for found in unit.row.configured.read_generations(steps)
-    ]
+    seed: int
+    generations: list[Generation[int]]  # individuals as numbers in the table; empty without any
+    measures: Mapping[str, float]  # see `results.measures`
 
 
-def of_runs(runs: UnitRuns, most: int = 100) -> list[list[Generation[int]]]:
-    """Return the generations of the first `most` stored runs, checked against their traces."""
+def replay(unit: Unit, seed: int, expected_sha256: str | None = None) -> Replayed:
+    """Return the completed generations of a run and what is measured of them."""
+    born: list[Birth] = []
+    steps = exchanges(unit, seed, expected_sha256, born)
+    table, configured = tables.reported(unit.table), unit.row.configured
+    index = table.space.index
     found = [
-        generations(runs.unit, record.seed, record.trace_sha256) for record in runs.records[:most]
+        replace(one, champion=index(one.champion), members=tuple(map(index, one.members)))
+        for one in configured.read_generations(steps)
     ]
+    known = dict(configured.measures(steps))
+    if found:
+        known |= _of_generations(found, table.quality[table.row(unit.dataset)])
+    if born:
+        known["parents"] = correlation(_accuracies(unit, born))
+    return Replayed(seed, found, known)
+
+
+def _of_generations(found: Sequence[Generation[int]], quality: Array) -> dict[str, float]:
+    """Return statistics of chosen generations, what one costs, and how good late champions are."""
+    known: dict[str, float] = {}
+    for number in PRINTED:
+        if number < len(found):
+            known[f"average@{number}"] = float(np.mean(found[number].fitness))
+            known[f"highest@{number}"] = float(np.max(found[number].fitness))
+    late = found[-max(1, len(found) // _LATE) :]
+    known["champion"] = float(np.mean([quality[one.champion] for one in late]))
+    if len(found) > 1:
+        known["generation_cost"] = (found[-1].spent - found[0].spent) / (len(found) - 1)
+    return known
+
+
+def of_runs(runs: UnitRuns, most: int = 100) -> list[Replayed]:
+    """Repeat the first `most` stored runs, each checked against its trace."""
+    found = [replay(runs.unit, run.seed, run.trace_sha256) for run in runs.records[:most]]
     tell(f"generations of {runs.unit.row.label} on {runs.unit.dataset}")
     return found
+
+
+def measured(runs: UnitRuns, label: str, first_seed: int, found: Sequence[Replayed]) -> Measured:
+    """Return what replayed.json holds of the runs of a unit."""
+    names = dict.fromkeys(name for one in found for name in one.measures)
+    values = {name: [one.measures.get(name) for one in found] for name in names}
+    seeds = [one.seed for one in found]
+    return measures.measured(label, runs.unit.dataset, first_seed, seeds, values)
 
 
 def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:
@@ -100,10 +146,11 @@ def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:
     Empty for algorithms that do not tell their parents.
     """
     born: list[Birth] = []
-    recorder = unit.row.configured.recording(born)
-    if recorder is None:
-        return []
-    search(recorder, unit.evaluator(), seed=seed, budget=unit.budget)
+    exchanges(unit, seed, born=born)
+    return _accuracies(unit, born)
+
+
+def _accuracies(unit: Unit, born: Sequence[Birth]) -> list[tuple[str, float, float]]:
     table = tables.reported(unit.table)
     means, index = table.quality[table.row(unit.dataset)], table.space.index
     found: list[tuple[str, float, float]] = []
@@ -111,3 +158,18 @@ def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:
         mean = float(np.mean([means[index(parent)] for parent in parents]))
         found.append((kind, mean, float(means[index(child)])))
     return found
+
+
+def correlation(born: Sequence[tuple[str, float, float]]) -> float:
+    """Return Spearman's correlation of parents' accuracy with children's.
+
+    NaN for fewer than 5 births and where either does not vary.
+    """
+    from scipy.stats import ConstantInputWarning, spearmanr
+
+    if len(born) < _FEWEST:
+        return math.nan
+    _, parents, children = zip(*born, strict=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        return float(spearmanr(parents, children).statistic)

@@ -170,11 +170,17 @@ def visited(unit: Unit, seeds: Sequence[int]) -> list[NDArray[np.int64]]:
     return found
 
 
-def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) -> Fronts:
+def pareto(
+    suite: Suite,
+    progress: Callable[[int], None] = lambda runs: None,
+    repeat: Callable[[Unit, Sequence[int]], list[NDArray[np.int64]]] = visited,
+) -> Fronts:
     """Repeat every run of a suite and return the fronts of what they visited.
 
     Rows of algorithms that are known by name only are left out. `progress` takes numbers of
-    finished runs. Raises Unsupported for a suite that trains.
+    finished runs; `repeat` gives what `visited` does, for those who have repeated the runs already,
+    or nothing where a row is to be left out.
+    Raises Unsupported for a suite that trains.
     """
     require_table(suite)
     seeds = range(suite.first_seed, suite.first_seed + suite.seeds)
@@ -182,7 +188,9 @@ def pareto(suite: Suite, progress: Callable[[int], None] = lambda runs: None) ->
     for unit in units(suite):
         if isinstance(unit.row.configured, StandIn):
             continue
-        runs = visited(unit, seeds)
+        runs = repeat(unit, seeds)
+        if not runs:
+            continue
         table = tables.reported(unit.table)
         for objective in available(table, unit.dataset):
             result.fronts.extend(_front_rows(unit, table, objective, runs))

@@ -1,4 +1,4 @@
-"""A results folder for other programs: LaTeX, Markdown, Parquet, TensorBoard."""
+"""A results folder for other programs: LaTeX, Markdown, CSV, Parquet, TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.files import replacing, write_text
+from nasbench_evo.files import csv_text, replacing, write_text
 from nasbench_evo.results.columns import ResultRow, Sheet
 from nasbench_evo.results.folder import Stored
 from nasbench_evo.results.kind import Track
@@ -99,21 +99,58 @@ def write_markdown(stored: Stored) -> list[Path]:
     return [write_text(stored.folder / "summary.md", markdown(stored))]
 
 
-def write_parquet(stored: Stored) -> list[Path]:
-    """Write summary.parquet (a row a table row) and runs.parquet (a row a run); return the paths.
+def write_csv(stored: Stored) -> list[Path]:
+    """Write runs.csv (a row a run) and trajectories.csv (a row a change of the incumbent)."""
+    paths = []
+    for name, rows in (("runs", list(_runs(stored))), ("trajectories", list(_steps(stored)))):
+        head = list(dict.fromkeys(key for row in rows for key in row))
+        lines = [[row.get(key) for key in head] for row in rows]
+        paths.append(write_text(stored.folder / f"{name}.csv", csv_text(head, lines)))
+    return paths
 
-    Raises Unsupported without pyarrow.
+
+def write_parquet(stored: Stored) -> list[Path]:
+    """Write summary.parquet (a row a table row), runs.parquet and trajectories.parquet.
+
+    Trajectories have a row for each change of a run's incumbent. Returns the paths; raises
+    Unsupported without pyarrow.
     """
     arrow = _optional("pyarrow", "parquet")
     parquet = _optional("pyarrow.parquet", "parquet")
     contents = {
         "summary.parquet": [dict(row.values) for row in stored.found.rows],
         "runs.parquet": list(_runs(stored)),
+        "trajectories.parquet": list(_steps(stored)),
     }
     for name, rows in contents.items():
         with replacing(stored.folder / name) as file:
             parquet.write_table(arrow.Table.from_pylist(rows), file)
     return [stored.folder / name for name in contents]
+
+
+def _steps(stored: Stored) -> Iterator[dict[str, Any]]:
+    """Yield where each run's incumbent changed: what was spent, and how good it is from then on.
+
+    `evaluations` are full-training equivalents; simulated seconds are known where the budget is
+    one in seconds. Accuracies in percent, regret in percentage points.
+    """
+    space = stored.kind.space(stored.suite)
+    for runs in stored.collected:
+        unit, row = runs.unit, runs.unit.row
+        for run in runs.records:
+            track = stored.kind.track(stored.suite, unit, run.seed)
+            for point in run.curve:
+                yield {
+                    "algorithm": row.algorithm,
+                    "preset": row.setting,
+                    "dataset": unit.dataset,
+                    "seed": run.seed,
+                    "evaluations": point.spent,
+                    "simulated_seconds": point.seconds,
+                    "arch": space.format(point.genotype),
+                    track.tag: track.value(point),
+                    **{tag: value(point) for tag, value in track.also.items()},
+                }
 
 
 def _runs(stored: Stored) -> Iterator[dict[str, Any]]:
@@ -143,8 +180,8 @@ def write_tensorboard(stored: Stored) -> list[Path]:
     boards = require_tensorboard()
     folder = stored.folder / "tensorboard"
     for runs in stored.collected:
-        track = stored.kind.track(stored.suite, runs.unit)
         for run in runs.records:
+            track = stored.kind.track(stored.suite, runs.unit, run.seed)
             name = _safe(f"{runs.unit.dataset}/{runs.unit.row.label}/seed-{run.seed}")
             _write_scalars(boards, folder / name, _scalars(track, run))
     return [folder]

@@ -1,29 +1,45 @@
-"""One self-contained HTML page for a results folder: tables, figures, every run, provenance."""
+"""One self-contained HTML page for a results folder: answers, charts, tables, runs, provenance.
+
+The page shows the answer first and lets one explore after it. Its charts are drawn in the browser
+by uPlot, which the page holds; without JavaScript answers, tables and figures are there.
+"""
 
 from __future__ import annotations
 
 import json
-import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_evo import suite as suites
 from nasbench_evo.errors import DataError
 from nasbench_evo.figures import build
 from nasbench_evo.files import write_text
-from nasbench_evo.replays import pareto
-from nasbench_evo.report import page_runs, rankings, sections
-from nasbench_evo.results import comparison
-from nasbench_evo.results import kind as of_kind
+from nasbench_evo.replays import courses, pareto
+from nasbench_evo.report import (
+    answers,
+    page_curves,
+    page_runs,
+    page_space,
+    rankings,
+    reproduce,
+    sections,
+)
+from nasbench_evo.results import claims, comparison, measures
 from nasbench_evo.results.ablation_text import Section
-from nasbench_evo.results.columns import ResultRow, known
 from nasbench_evo.results.folder import Stored, read
-from nasbench_evo.spaces import NASBench201
-from nasbench_evo.suite import Suite, require_table
+from nasbench_evo.results.labels import row_labels
+from nasbench_evo.suite import Suite, Unit, require_table
 
 FILE = "report.html"
 DRILL = 50  # runs of a row that the page lets one look into, by default
-SEEDS_PARETO = 20  # runs of a row that are repeated for the Pareto fronts
-_LAST = 1e300  # what is undefined sorts last
+SEEDS_REPEATED = 20  # runs of a row that are repeated, for simulated times and Pareto fronts
+_IN_CHARTS = {"regret", "final", "accuracy"}  # figures whose content the charts show
 
 
 def write(
@@ -37,12 +53,65 @@ def write(
     stored = read(folder)
     if gate is not None:
         require_table(stored.suite)
-    text = render(stored, runs=runs, gate=_gate(gate))
+    text = render(stored, runs=runs, gate=read_gate(gate))
     return write_text(target or folder / FILE, text)
 
 
-def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = None) -> str:
-    """Return the page as text. The same folder gives the same text."""
+def render(
+    stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = None, live: bool = False
+) -> str:
+    """Return the page as text. The same folder gives the same text.
+
+    A `live` page is of a suite that is still running: nothing is repeated, no figure is drawn, and
+    it asks the server that it came from (`report.watch`) when to load itself again.
+    """
+    suite, kind, found = stored.suite, stored.kind, stored.found
+    reads_table = suites.kind_of(suite).reads_table
+    repeated = _repeated(stored) if reads_table and not live else {}
+    labels = row_labels(stored.collected)
+    data = {
+        "charts": page_curves.charts(stored, labels, repeated),
+        "looks": page_curves.looks(labels),
+        "space": page_space.scatter(stored),
+        **page_runs.units(stored, runs, labels, repeated),
+    }
+    choice = kind.choice(suite)
+    return _rendered(
+        "report.html.j2",
+        suite=suite,
+        description=suite.description,
+        live=live,
+        gate=gate,
+        judged_by_gate=reads_table,
+        manifest=stored.manifest,
+        call=stored.call,
+        again=None if stored.call else reproduce.again(suite, devices=kind.devices),
+        suite_text=json.dumps(suite.model_dump(), indent=1),
+        total=found.runs,
+        drill=runs,
+        repeated=SEEDS_REPEATED,
+        played=page_runs.PLAYED,
+        scope=kind.scope(suite),
+        needs=kind.needs(suite),
+        reading=kind.meaning,
+        choice=choice,
+        answers=answers.answers(stored),
+        tables=answers.tables(stored),
+        notes=kind.notes(found),
+        sections=[] if live else _figures(stored, repeated),
+        published=comparison.beside(suite, found.rows) if reads_table else [],
+        published_note=comparison.NOTE,
+        published_columns=comparison.COLUMNS,
+        data=data,
+    )
+
+
+def waiting(message: str) -> str:
+    """Return the live page of a suite that has nothing to show yet."""
+    return _rendered("waiting.html.j2", message=message)
+
+
+def _rendered(name: str, **values: Any) -> str:
     import jinja2
 
     environment = jinja2.Environment(
@@ -52,89 +121,74 @@ def render(stored: Stored, *, runs: int = DRILL, gate: dict[str, Any] | None = N
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    suite, kind, found = stored.suite, stored.kind, stored.found
-    return environment.get_template("report.html.j2").render(
-        suite=suite,
-        description=suite.description,
-        gate=gate,
-        judged_by_gate=not kind.trains,
-        manifest=stored.manifest,
-        command=stored.call or command(suite, devices=kind.devices),
-        suite_text=json.dumps(suite.model_dump(), indent=1),
-        total=found.runs,
-        drill=runs,
-        scope=kind.scope(suite),
-        needs=kind.needs(suite),
-        reading=kind.meaning,
-        choice=kind.choice(suite),
-        verdicts=[kind.verdict(found, sheet) for sheet in kind.sheets(found)],
-        **_table(stored),
-        notes=kind.notes(found),
-        sections=_figures(stored),
-        published=[] if kind.trains else comparison.beside(suite, found.rows),
-        published_note=comparison.NOTE,
-        published_columns=comparison.COLUMNS,
-        draws_cells=kind.space(suite).name == NASBench201.name,
-        data={"units": page_runs.units(stored, runs)},
-    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return str(environment.get_template(name).render(**values, **_assets()))
 
 
-def command(suite: Suite, *, devices: bool) -> str:
-    """Return the exact command that makes the runs again."""
-    where = f" --devices {','.join(suite.devices)}" if devices else ""
-    return f"nasbench-evo run {shlex.quote(suite.name)} --seeds {suite.seeds}{where}"
+@cache
+def _assets() -> Mapping[str, str]:
+    """Return what a page holds inline and is not escaped: styles, scripts and uPlot's licence."""
+    here = resources.files("nasbench_evo.report")
+    files = {
+        "page_css": "templates/report.css",
+        "page_js": "templates/report.js",
+        "live_js": "templates/live.js",
+        "uplot_css": "uplot/uPlot.min.css",
+        "uplot_js": "uplot/uPlot.iife.min.js",
+        "uplot_licence": "uplot/LICENSE",
+    }
+    return {name: here.joinpath(file).read_text("utf-8") for name, file in files.items()}
 
 
-def _table(stored: Stored) -> dict[str, Any]:
-    """Return the result table: every row, with what it can be filtered by."""
-    choice, rows = stored.kind.choice(stored.suite), list(stored.found.rows)
-    there = of_kind.columns_of(stored.kind, stored.suite)
-    columns = [c for c in there if c.header and any(map(c.text, rows))]
-    sheets = stored.kind.sheets(stored.found, every=True)
-    judged = {row: sheet for sheet in sheets for row in sheet.rows}
+def _repeated(stored: Stored) -> dict[Unit, list[courses.Course]]:
+    """Return the courses of the first runs of each unit on a table."""
     return {
-        "head": [(column.title, column.kind, column.meaning) for column in columns],
-        "results": [
-            {
-                "dataset": row.dataset,
-                "chosen": "" if choice is None else row[choice.key],
-                "cells": [
-                    (column.text(row), _key(row, column.key), judged[row].marked(row, column))
-                    for column in columns
-                ],
-            }
-            for row in rows
-        ],
+        runs.unit: courses.of_runs(runs, SEEDS_REPEATED)
+        for runs in stored.collected
+        if runs.records
     }
 
 
-def _key(row: ResultRow, key: str) -> str | float:
-    """Return what a cell sorts by: text as it reads, what is undefined last."""
-    value = row[key]
-    if isinstance(value, str):
-        return value
-    return float(value) if known(value) else _LAST
-
-
-def _figures(stored: Stored) -> list[dict[str, Any]]:
+def _figures(
+    stored: Stored, repeated: Mapping[Unit, Sequence[courses.Course]]
+) -> list[dict[str, Any]]:
     """Return the sections of figures, each image drawn on light and on dark ground."""
+    replayed = measures.replayed(stored.folder)
     fronts = None
     if "pareto" in stored.kind.figures:
-        seeds = min(stored.suite.seeds, SEEDS_PARETO)
-        fronts = pareto.pareto(stored.suite.model_copy(update={"seeds": seeds}))
+        fronts = _fronts(stored.suite, repeated)
 
     def draw(target: Path, look: str) -> list[Section]:
-        return build.draw(stored, target, ["png"], look, notes=False, fronts=fronts).sections
+        return build.draw(
+            stored,
+            target,
+            ["png"],
+            build.Page(look, notes=False),
+            fronts=fronts,
+            measured=replayed,
+            without=_IN_CHARTS,
+        ).sections
 
     images, drawn = sections.on_both_grounds(draw)
     found = stored.found
     more: list[Section] = []
     if stored.kind.trains:
         more = rankings.sections(stored.suite, found.rankings, found.sentences)
+    more += claims.of_suite(stored.suite.name, stored.folder, stored.kind.measures(found))
     return sections.shown([*drawn, *more], images)
 
 
-def _gate(path: Path | None) -> dict[str, Any] | None:
+def _fronts(suite: Suite, repeated: Mapping[Unit, Sequence[courses.Course]]) -> pareto.Fronts:
+    """Return the Pareto fronts of the runs that are repeated already."""
+
+    def visits(unit: Unit, seeds: Sequence[int]) -> list[NDArray[np.int64]]:
+        return [courses.visited(course) for course in repeated.get(unit, ())]
+
+    return pareto.pareto(suite, repeat=visits)
+
+
+def read_gate(path: Path | None) -> dict[str, Any] | None:
+    """Return what `nasbench-evo check --json` printed into a file; raise DataError for another."""
     if path is None:
         return None
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from nasbench_evo.analysis.rank_correlation import RankCorrelation
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.ranking import Ranking, noise_ceiling
+from nasbench_evo.results.ranking import Ranking, retest_reference
 from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite
 
@@ -70,12 +70,12 @@ def _said(suite: Suite) -> tuple[str, ...]:
         "interval of that mean; of a single run the interval over architectures."
     ]
     for dataset in suite.datasets:
-        ceiling = noise_ceiling(suite, dataset)
-        if ceiling is not None:
-            tau = ceiling["kendall_tau"]
+        reference = retest_reference(suite, dataset)
+        if reference is not None:
+            tau = reference["kendall_tau"]
             said.append(
                 f"{dataset}: two standalone trainings of the same architectures agree with tau-b "
-                f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}] (n={ceiling.n}): the noise "
-                "ceiling."
+                f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}] (n={reference.n}): the "
+                "retest reference, no upper limit."
             )
     return tuple(said)

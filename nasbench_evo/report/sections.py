@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from nasbench_evo.results.ablation_text import Section
 
-Images = dict[str, dict[str, str]]  # file -> look -> data URI
+Images = Mapping[str, Mapping[str, str]]  # file -> look -> data URI
 T = TypeVar("T")
 
 _LOOKS = ("paper", "dark")
@@ -21,7 +21,7 @@ def on_both_grounds(draw: Callable[[Path, str], T]) -> tuple[Images, T]:
 
     The files are gone afterwards.
     """
-    images: Images = {}
+    images: dict[str, dict[str, str]] = {}
     with TemporaryDirectory() as name:
         for look in _LOOKS:
             target = Path(name) / look
@@ -33,15 +33,17 @@ def on_both_grounds(draw: Callable[[Path, str], T]) -> tuple[Images, T]:
 
 
 def shown(sections: Sequence[Section], images: Images) -> list[dict[str, Any]]:
-    """Return sections as the template shows them."""
+    """Return sections as the template shows them; those that came out empty are left out."""
     return [
         {
             "title": section.title,
             "figures": [(images[file], caption) for file, caption in section.figures],
             "said": section.said,
-            "table": section.table,
+            "table": [[cell.replace("`", "") for cell in row] for row in section.table],
+            "verdict": section.verdict,
         }
         for section in sections
+        if section.figures or section.said or section.table
     ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from nasbench_evo.algorithms.generations import Generational
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.external import is_outside
+from nasbench_evo.names import in_files
 from nasbench_evo.randomness import stream
 from nasbench_evo.results.on_table import regret_curves
 from nasbench_evo.results.rows import BASELINE
@@ -32,6 +32,7 @@ from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]
 _CONFIDENCE = 0.95
+_NEITHER = "neither (zeta = eta = 0)"
 _TERMS = {"eta": "L1 only (eta = 0)", "zeta": "L2 only (zeta = 0)"}  # EG-NAS, Eq. 7
 
 
@@ -59,7 +60,7 @@ class Factor:
         """Return a name for files, such as "eigen_paper_primary_step"; of letters that all take."""
         preset = self.preset.split(",")[0]
         parts = (self.shown, preset, *(self.names or ("variants",)))
-        return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts))
+        return in_files("_".join(parts))
 
     @property
     def shown(self) -> str:
@@ -159,6 +160,7 @@ def _of_variants(algorithm: str, entries: list[tuple[Entry, str]]) -> Factor:
     for entry, label in entries:
         own = {k: v for k, v in entry.set.items() if (k, v) not in shared}
         terms = [_TERMS[k] for k, v in own.items() if k in _TERMS and v == 0]
+        terms = [_NEITHER] if len(terms) == len(_TERMS) else terms
         changes = terms or [f"{k} = {show(v)}" for k, v in own.items()]
         levels.append(Level((), ", ".join(changes), label))
     split = any(level.text in _TERMS.values() for level in levels)
@@ -196,6 +198,18 @@ class Runs:
         if key not in self._final:
             self._final[key] = regret_curves(self.units[key], [self.suite.end])[:, 0]
         return self._final[key]
+
+    def ended(self, label: str, dataset: str) -> Array:
+        """Return the regret of what each run's algorithm itself ended with, in seed order; [n].
+
+        Empty where the algorithm does not say that.
+        """
+        runs = self.units.get((label, dataset))
+        if runs is None or any(run.returned is None for run in runs.records):
+            return np.empty(0)
+        return np.array(
+            [runs.unit.reported(r.seed).regret(dataset, r.returned) for r in runs.records]
+        )
 
     def seeds(self, label: str, dataset: str) -> list[int]:
         """Return the seeds that have a finished run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ import numpy as np
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.files import plain, write_json, write_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, effects, paired, show
+from nasbench_evo.results.measures import STUDIED, Measured, meaning
+from nasbench_evo.results.rows import mean_intervals
+
+_OF_A_GRID = 5  # combinations in a table; the heat map has all
 
 
 def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
@@ -25,6 +29,77 @@ def sentences(factor: Factor, found: Sequence[Effect], runs: Runs) -> list[str]:
                 said.append(line)
             said += _main_effects(factor, dataset, runs) if factor.crossed else []
     return said
+
+
+def verdict(factor: Factor, found: Sequence[Effect]) -> str:
+    """Return in one line on how many data sets a change lowers or raises the mean regret."""
+    if not found:
+        return "Too few runs to compare."
+    usual = found[0].reference
+    datasets = list(dict.fromkeys(effect.dataset for effect in found))
+    told = {"lowers": "lower", "raises": "higher"}
+    shown = [effect for effect in found if effect.judgement in told]
+    if not shown:
+        every = datasets[0] if len(datasets) == 1 else "any data set"
+        return f"No difference to {usual} is shown on {every}."
+    if factor.crossed:
+        lower, higher = (sum(e.judgement == judgement for e in found) for judgement in told)
+        return (
+            f"Of {len(found)} comparisons with {usual}, {lower} have a lower mean regret and "
+            f"{higher} a higher one; the others show no difference."
+        )
+    parts = []
+    for level in dict.fromkeys(effect.level for effect in shown):
+        for judgement, word in told.items():
+            where = [e.dataset for e in shown if (e.level, e.judgement) == (level, judgement)]
+            parts += [f"{word} with {level} on {_on(where, datasets)}"] if where else []
+    return f"Against {usual} the mean regret is {'; '.join(parts)}; else no difference is shown."
+
+
+def _on(some: Sequence[str], every: Sequence[str]) -> str:
+    if len(every) > 1 and len(some) == len(every):
+        return "all data sets"
+    return ", ".join(some)
+
+
+def effect_table(factor: Factor, found: Sequence[Effect]) -> tuple[tuple[str, ...], ...]:
+    """Return each level's difference on each data set, the head first; of a grid the best ones.
+
+    Empty without effects.
+    """
+    if not found:
+        return ()
+    datasets = list(dict.fromkeys(effect.dataset for effect in found))
+    cells = {(effect.level, effect.dataset): effect for effect in found}
+    levels = list(dict.fromkeys(effect.level for effect in found))
+    if factor.crossed:
+        levels = _lowest(cells, levels, datasets)
+    usual = {effect.dataset: effect.reference_regret for effect in found}
+    head = ("change of the mean regret (points)", *datasets)
+    reference = (f"{found[0].reference} (its regret)", *(f"{usual[d]:.3f}" for d in datasets))
+    lines = [
+        (level, *(_cell(cells.get((level, dataset))) for dataset in datasets)) for level in levels
+    ]
+    return (head, reference, *lines)
+
+
+def _lowest(
+    cells: Mapping[tuple[str, str], Effect], levels: Sequence[str], datasets: Sequence[str]
+) -> list[str]:
+    """Return the levels of a grid with the lowest mean regret over the data sets."""
+
+    def mean(level: str) -> float:
+        known = [cells[level, d].difference.estimate for d in datasets if (level, d) in cells]
+        return sum(known) / len(known)
+
+    return sorted(levels, key=mean)[:_OF_A_GRID]
+
+
+def _cell(effect: Effect | None) -> str:
+    if effect is None:
+        return ""
+    mark = {"lowers": " lower", "raises": " higher"}.get(effect.judgement, "")
+    return f"{interval(effect.difference)}{mark}"
 
 
 def _of_dataset(factor: Factor, found: Sequence[Effect], length: str) -> str:
@@ -140,12 +215,13 @@ def _main_effects(factor: Factor, dataset: str, runs: Runs) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of the ablation's text: figures with captions, tables and sentences."""
+    """A part of the ablation's text: what it comes to, a table, figures and sentences."""
 
     title: str
     figures: tuple[tuple[str, str], ...] = ()  # (file name without ending, caption)
     said: tuple[str, ...] = ()
     table: tuple[tuple[str, ...], ...] = ()  # the first row is the head
+    verdict: str = ""  # in one line
 
 
 def factor_section(
@@ -154,7 +230,52 @@ def factor_section(
     """Return the section of a factor and the effects behind it."""
     found = effects(factor, runs)
     title = f"{factor.shown} ({factor.preset}), {factor.title}"
-    return Section(title, tuple(figures), tuple(sentences(factor, found, runs))), found
+    section = Section(
+        title,
+        tuple(figures),
+        tuple(sentences(factor, found, runs)),
+        effect_table(factor, found),
+        verdict(factor, found),
+    )
+    return section, found
+
+
+_IN_TABLE = ("regret", "returned_regret")  # before what repeating the runs shows
+
+
+def measured_section(
+    factor: Factor, rows: Sequence[Measured], labels: Mapping[str, str]
+) -> Section | None:
+    """Return a table of what single runs of a factor's levels show; None without replayed runs.
+
+    `rows` are measures of the suite, `labels` the labels of its rows there.
+    """
+    levels = {labels[level.row]: level.text for level in factor.levels}
+    mine = [row for row in rows if row.row in levels]
+    names = [n for n in dict.fromkeys(n for row in mine for n in row.measures) if n in STUDIED]
+    if not names:
+        return None
+    ended = any("returned_regret" in row.measures for row in mine)
+    shown = [*(_IN_TABLE if ended else _IN_TABLE[:1]), *names]
+    lines = [("data set", "setting", *(_head(name) for name in shown))]
+    for row in sorted(mine, key=lambda one: list(levels).index(one.row)):
+        cells = [_mean(list(row.by_seed(name).values())) for name in shown]
+        lines.append((row.dataset, levels[row.row], *cells))
+    title = f"What single runs of {factor.algorithm} ({factor.preset}) show"
+    return Section(title, table=tuple(lines))
+
+
+def _head(name: str) -> str:
+    words, unit = meaning(name)
+    return f"{words} ({unit})" if unit else words
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Return a mean with its 95% bootstrap interval; empty without values."""
+    if len(values) < 2:
+        return ""
+    ((mean, low, high),) = mean_intervals([np.array(values)])
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}] (n={len(values)})"
 
 
 def to_markdown(name: str, description: str, sections: Sequence[Section], notes: list[str]) -> str:
@@ -164,18 +285,23 @@ def to_markdown(name: str, description: str, sections: Sequence[Section], notes:
     lines += ["runs. Regret is of the mean validation accuracy over a cell's trials.", ""]
     lines += [line for note in notes for line in (f"Note: {note}", "")]
     for section in sections:
-        lines += [f"## {section.title}", ""]
-        for file, caption in section.figures:
-            lines += [f"![{caption}]({file}.png)", ""]
-        lines += [f"- {sentence}" for sentence in section.said]
-        lines += [""] if section.said else []
-        if section.table:
-            lines += [
-                "| " + " | ".join(section.table[0]) + " |",
-                "|---" * len(section.table[0]) + "|",
-            ]
-            lines += ["| " + " | ".join(row) + " |" for row in section.table[1:]] + [""]
+        lines += section_lines(section)
     return "\n".join(lines)
+
+
+def section_lines(section: Section) -> list[str]:
+    """Return a section as lines of Markdown; images are named relative to the file."""
+    lines = [f"## {section.title}", ""]
+    lines += [f"**{section.verdict}**", ""] if section.verdict else []
+    if section.table:
+        head, *rows = section.table
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    for file, caption in section.figures:
+        lines += [f"![{caption}]({file}.png)", ""]
+    lines += [f"- {sentence}" for sentence in section.said]
+    lines += [""] if section.said else []
+    return lines
 
 
 def to_json(name: str, found: Sequence[Effect], sections: Sequence[Section]) -> dict[str, Any]:

@@ -202,6 +202,8 @@ def lines(found: Answer) -> list[tuple[str, str]]:
 def _valid(found: Answer) -> str | None:
     trials = found.details.get("trials")
     over = f" (mean over {trials} trials)" if trials else ""
+    if trials == 1:
+        over = " (one trial: the number that a search sees, so too high for what it found)"
     return _number(found.valid_accuracy, ".3f", f" %{over}")
 
 

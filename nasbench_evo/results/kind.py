@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.files import plain_fields
 from nasbench_evo.results import manifest
 from nasbench_evo.results.answer import Answer, Asked, Judgement, answer
 from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
-from nasbench_evo.results.labels import common_changes, short_labels
+from nasbench_evo.results.labels import common_changes, row_labels, short_labels
+from nasbench_evo.results.measures import Measured, measured
 from nasbench_evo.results.ranking import Ranking
 from nasbench_evo.results.rows import BASELINE, TIED, Group
 from nasbench_evo.results.runs import Point, Run, UnitRuns, counted, shortfalls
@@ -87,9 +89,13 @@ class Kind(ABC):
     def space(self, suite: Suite) -> Space:
         """Return the space of the suite's genotypes."""
 
+    def absent(self, suite: Suite) -> set[str]:
+        """Return the keys of columns that a suite's rows do not have."""
+        return set()
+
     @abstractmethod
-    def track(self, suite: Suite, unit: Unit) -> Track:
-        """Return what is followed along the runs of a unit."""
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
+        """Return what is followed along the run of a unit with a seed."""
 
     def facts(self, suite: Suite, unit: Unit, run: Run) -> dict[str, Any]:
         """Return what runs.parquet has of a run beside its answer; percent."""
@@ -187,6 +193,29 @@ class Kind(ABC):
             text += f"; random search is {behind(base)} ({column.text(base)})"
         return f"{text}."
 
+    @abstractmethod
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> Mapping[str, Sequence[float | None] | Array]:
+        """Return what is known of each run of a unit [n] on a data set, see `results.measures`."""
+
+    def measures(self, found: Findings) -> list[Measured]:
+        """Return what runs.json holds: what is known of every single run."""
+        suite = found.suite
+        labels = row_labels(found.collected)
+        return [
+            measured(
+                labels[runs.unit.row],
+                dataset,
+                suite.first_seed,
+                [run.seed for run in runs.records],
+                self.known_of_runs(found, runs, dataset),
+            )
+            for runs in found.collected
+            if runs.records
+            for dataset in suite.report_on or [runs.unit.dataset]
+        ]
+
     def headlines(self, found: Findings) -> Sequence[str]:
         """Return the sentences that a summary is incomplete without."""
         return ()
@@ -281,7 +310,7 @@ def described(space: Space, genotype: Genotype) -> str:
 
 def columns_of(kind: Kind, suite: Suite) -> list[Column]:
     """Return the columns that the rows of a suite have."""
-    absent = set() if suite.by_seconds else {SECONDS.key}
+    absent = kind.absent(suite) | (set() if suite.by_seconds else {SECONDS.key})
     absent |= set() if suite.report_on else {SEARCHED_ON.key}
     return [column for column in kind.columns if column.key not in absent]
 
@@ -386,7 +415,7 @@ COMPARED = (
         lambda g: g.p_value,
         "p",
         meaning="Mann-Whitney against random search, Holm-corrected over the whole suite.",
-        form=".1e",
+        form=".2g",
         width=1,
     ),
 )

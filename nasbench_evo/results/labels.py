@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Row, change_text
+
+ON_TABLE = ", on the table"  # of a row beside the same one on shared weights
 
 
 def short_labels(rows: Sequence[Row]) -> list[str]:
@@ -15,6 +18,15 @@ def short_labels(rows: Sequence[Row]) -> list[str]:
         own = [text for text in map(change_text, row.changes) if text not in common[row.algorithm]]
         labels.append(row.labelled(", ".join([row.preset_name, *own])))
     return labels
+
+
+def row_labels(collected: Sequence[UnitRuns]) -> dict[Row, str]:
+    """Return the label of each row with runs, one of its own for what searches a truth table."""
+    rows = list(dict.fromkeys(runs.unit.row for runs in collected if runs.records))
+    return {
+        row: label + (ON_TABLE if row.on_table else "")
+        for row, label in zip(rows, short_labels(rows), strict=True)
+    }
 
 
 def common_changes(rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
-from nasbench_evo.results.rows import Group, by_accuracy, compare, made
+from nasbench_evo.results.rows import Group, by_accuracy, compare, made, seen_at_marks
 from nasbench_evo.results.runs import Run, UnitRuns, as_seen
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit, units
@@ -66,7 +67,17 @@ class OnObjective(Kind):
         """Return the space that is searched."""
         return units(suite)[0].evaluator().space
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return the accuracy of each run's incumbent at each checkpoint, and what was spent."""
+        return {
+            **seen_at_marks(found.suite, runs),
+            "seen": [run.seen for run in runs.records],
+            "evaluations": [run.evaluations for run in runs.records],
+        }
+
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the accuracy of the incumbent."""
         return Track("Accuracy of the incumbent", "accuracy (%)", "accuracy", as_seen)
 

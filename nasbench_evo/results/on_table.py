@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,11 +19,13 @@ from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
 from nasbench_evo.results.runs import Point, Run, UnitRuns, curves
-from nasbench_evo.spaces import Space
+from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.suite import Suite, Unit
-from nasbench_evo.tables import Table
+from nasbench_evo.tables import Table, held_out
 
 MEASURED = "mean_measured"
+SEEN_TRIAL, ALL_TRIALS = "regret_of_seen_trial", "regret_of_all_trials"  # where trials are held out
+SINGLE = "one_trial"  # of tables where genotypes have a single trial
 DEFAULT_TABLE = "nasbench201"  # of `nasbench-evo search`
 
 
@@ -38,13 +40,19 @@ def _test(g: Group) -> statistics.Interval:
     return found
 
 
+def _of_beside(name: str, g: Group) -> float | None:
+    """Return the mean regret by other trials than those that are reported; at the end only."""
+    value: float | None = g.facts.get("beside", {}).get(name)
+    return value
+
+
 def _regret_by(rule: str, g: Group) -> float | None:
     """Return the mean regret of what a rule of recommendation takes at the end of the runs."""
     cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
     if None in cells:
         return None
-    table = tables.reported(g.runs.unit.table)
-    return float(np.mean([table.regret(g.dataset, cell) for cell in cells]))
+    of = [g.runs.unit.reported(run.seed) for run in g.runs.records]
+    return float(np.mean([t.regret(g.dataset, c) for t, c in zip(of, cells, strict=True)]))
 
 
 class OnTable(Kind):
@@ -53,11 +61,12 @@ class OnTable(Kind):
     name = "lookup"
     trains = False
     judged = ("mean_regret",)
-    figures = ("regret", "final", "pareto", "relaxation")
+    figures = ("regret", "final", "pareto", "relaxation", "landmarks")
     meaning = (
-        "Accuracy: validation, percent, of the mean over the found cell's trials, which the search "
-        "did not see; mean ± standard deviation over runs. Regret: distance to the best cell of "
-        f"the table, percentage points, with its 95% bootstrap interval. {kind.AGAINST}"
+        "Accuracy: validation, percent, of the mean over the found cell's trials, of which the "
+        "search saw single ones; mean ± standard deviation over runs. Regret: distance to the "
+        "best cell of the table, percentage points, with its 95% bootstrap interval. "
+        f"{kind.AGAINST}"
     )
     columns = (
         *kind.ROW,
@@ -127,6 +136,30 @@ class OnTable(Kind):
                 ("seen", "single answer"), ("mean", "average over a cell's answers")
             )
         ),
+        *(
+            Column(
+                key,
+                partial(_of_beside, name),
+                header,
+                "points",
+                f"Mean regret of the found cell by {told}; the regret is by those not seen.",
+                form=".3f",
+                width=2,
+            )
+            for key, name, header, told in (
+                (SEEN_TRIAL, "seen_trial", "by its trial", "the trial that its search maximised"),
+                (ALL_TRIALS, "all_trials", "by all trials", "the mean over all trials"),
+            )
+        ),
+        Column(
+            SINGLE,
+            lambda g: g.facts.get("single"),
+            "one trial",
+            "",
+            "Part of the runs whose cell has one trial: their regret is by the very number that "
+            "the search maximised, and too low.",
+            width=2,
+        ),
         Column(
             "mean_test",
             lambda g: _test(g).estimate,
@@ -153,6 +186,15 @@ class OnTable(Kind):
         kind.BEST_OF,
         kind.ASKED,
     )  # fmt: skip
+
+    def absent(self, suite: Suite) -> set[str]:
+        """Return what only other reports have: held-out trials, or single ones."""
+        absent = set() if suite.held_out else {SEEN_TRIAL, ALL_TRIALS}
+        return (
+            absent
+            if any(map(tables.reported(suite.table).single, suite.reported))
+            else {*absent, SINGLE}
+        )
 
     def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
         """Return the rows, with comparisons at the last checkpoint, and published figures."""
@@ -182,9 +224,9 @@ class OnTable(Kind):
         """Return the table's space."""
         return tables.reported(suite.table).space
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the regret of the incumbent."""
-        table = tables.reported(unit.table)
+        table = unit.reported(seed)
         value, best = regret_of(table, unit.dataset), float(table.best[table.row(unit.dataset)])
         return Track(
             "Regret of the incumbent",
@@ -197,11 +239,11 @@ class OnTable(Kind):
 
     def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
         """Return what the table says of the cell."""
-        return by_table(tables.reported(unit.table), unit.dataset, run.genotype)
+        return by_table(unit.reported(run.seed), unit.dataset, run.genotype)
 
     def told(self, suite: Suite, unit: Unit, run: Run) -> dict[str, str]:
         """Return regret, when it was found, size and length of the simulated training."""
-        table = tables.reported(unit.table)
+        table = unit.reported(run.seed)
         last = run.curve[-1]
         size = table.size(unit.dataset, last.genotype)
         said = {
@@ -231,9 +273,36 @@ class OnTable(Kind):
         rows = comparison.published(found.suite)
         return {"published": [dataclasses.asdict(row) for row in rows]}
 
+    def known_of_runs(self, found: Findings, runs: UnitRuns, dataset: str) -> dict[str, Array]:
+        """Return regrets at every checkpoint and at the end, and what was spent."""
+        suite, table = found.suite, tables.reported(runs.unit.table)
+        of = [runs.unit.reported(run.seed) for run in runs.records]
+        *marks, end = suite.marks
+        path = regret_curves(runs, suite.marks, dataset)
+        last = [run.curve[-1].genotype for run in runs.records]
+        known = {f"regret@{mark:.10g}": path[:, i] for i, mark in enumerate(marks)}
+        known["regret"] = path[:, -1]
+        known["returned_regret"] = _floats(
+            None if run.returned is None else judge.regret(dataset, run.returned)
+            for judge, run in zip(of, runs.records, strict=True)
+        )
+        if suite.held_out:
+            known |= {
+                f"regret_of_{name}": values for name, values in _beside(runs, dataset).items()
+            }
+        known["test"] = _test_curves(runs, [end], dataset)[:, 0]
+        sizes = [table.size(dataset, genotype) for genotype in last]
+        known["parameters"] = _floats(None if size is None else size / 1e6 for size in sizes)
+        known["evaluations"] = _floats(run.evaluations for run in runs.records)
+        known["neighbour"] = _neighbours([run.genotype for run in runs.records])
+        if suite.by_seconds:
+            known["seconds"] = _floats(run.simulated_seconds for run in runs.records)
+        return known
+
     def options(self, suite: Suite, unit: Unit) -> list[str]:
         """Return table and budget."""
         words = ["--table", unit.table] if unit.table != DEFAULT_TABLE else []
+        words += ["--held-out"] if unit.held_out else []
         return words + kind.budget_options(unit)
 
     def scope(self, suite: Suite) -> str:
@@ -258,8 +327,42 @@ class OnTable(Kind):
         )
 
     def notes(self, found: Findings) -> list[str]:
-        """Return also what the accuracies are of."""
-        return [protocol(found.suite), *super().notes(found)]
+        """Return also what the accuracies are of, and which of them are no fresh numbers."""
+        suite = found.suite
+        return [protocol(suite), *maximised(suite), *super().notes(found)]
+
+
+def _neighbours(found: Sequence[Genotype]) -> Array:
+    """Return in how many genes every second genotype differs from the next, NaN for the others."""
+    pairs = zip(found[::2], found[1::2], strict=False)
+    differ = np.full(len(found), math.nan)
+    values = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
+    differ[: 2 * len(values) : 2] = values
+    return differ
+
+
+def _floats(values: Iterable[float | None]) -> Array:
+    """Return values as an array, None as NaN."""
+    return np.array(list(values), dtype=float)
+
+
+def maximised(suite: Suite) -> list[str]:
+    """Return where a report reads the very numbers that a search maximised."""
+    if suite.held_out:
+        return [
+            "Each search saw one trial of every genotype, another one from seed to seed; regret "
+            "and accuracy are of the other trials."
+        ]
+    table = tables.reported(suite.table)
+    said = []
+    for dataset in suite.reported:
+        single, known = table.single(dataset), int(table.known(dataset).sum())
+        if single:
+            said.append(
+                f"{dataset}: {single:,} of {known:,} genotypes have one trial. A regret there is "
+                "by the very number that the search maximised: too low, and no measure of quality."
+            )
+    return said
 
 
 def protocol(suite: Suite) -> str:
@@ -315,8 +418,9 @@ def _group(
     test: statistics.Interval,
 ) -> Group:
     table = tables.reported(runs.unit.table)
+    judges = [runs.unit.reported(run.seed) for run in runs.records]
     facts: dict[str, Any] = {
-        "best": float(table.best[table.row(dataset)]),
+        "best": float(np.mean([judge.best[judge.row(dataset)] for judge in judges])),
         "by_test": table.by_test(dataset),
         "returned": None,
         "test": test,
@@ -329,9 +433,17 @@ def _group(
         ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
         facts[MEASURED] = float(ends.mean())
     if facts["last"]:
-        ended = [run.returned for run in runs.records if run.returned is not None]
+        ended = [
+            judge.regret(dataset, run.returned)
+            for judge, run in zip(judges, runs.records, strict=True)
+            if run.returned is not None
+        ]
         if ended:
-            facts["returned"] = float(np.mean([table.regret(dataset, cell) for cell in ended]))
+            facts["returned"] = float(np.mean(ended))
+        last = [table.space.index(run.curve[-1].genotype) for run in runs.records]
+        facts["single"] = float((table.trials[table.row(dataset), last] == 1).mean())
+        if suite.held_out:
+            facts["beside"] = {k: float(v.mean()) for k, v in _beside(runs, dataset).items()}
     return Group(runs, dataset, checkpoint, losses, interval, facts, asked=suite.seeds)
 
 
@@ -354,14 +466,44 @@ def regret_curves(runs: UnitRuns, points: Sequence[float], dataset: str | None =
     that is reported (default: the one that was searched on). A point before the first evaluation
     takes the first incumbent.
     """
-    table = tables.reported(runs.unit.table)
-    return curves(runs, points, regret_of(table, dataset or runs.unit.dataset))
+    return _judged(runs, points, dataset or runs.unit.dataset, regret_of)
+
+
+def _judged(
+    runs: UnitRuns,
+    points: Sequence[float],
+    dataset: str,
+    value_of: Callable[[Table, str], Callable[[Point], float]],
+) -> Array:
+    """Return a value of each run's incumbent at each point, by the table that judges the run."""
+    found = np.empty((len(runs.records), len(points)))
+    tables_of = [runs.unit.reported(run.seed) for run in runs.records]
+    for table in {id(one): one for one in tables_of}.values():
+        mine = [i for i, one in enumerate(tables_of) if one is table]
+        some = UnitRuns(runs.unit, [runs.records[i] for i in mine])
+        found[mine] = curves(some, points, value_of(table, dataset))
+    return found
+
+
+def _beside(runs: UnitRuns, dataset: str) -> dict[str, Array]:
+    """Return the regret [n] of what was found by the trial that its search saw, and by all."""
+    whole = tables.load(runs.unit.table)
+    seen = [held_out.split(whole, run.seed).seen for run in runs.records]
+    last = [run.curve[-1].genotype for run in runs.records]
+    return {
+        "seen_trial": np.array([t.regret(dataset, c) for t, c in zip(seen, last, strict=True)]),
+        "all_trials": np.array([whole.regret(dataset, cell) for cell in last]),
+    }
 
 
 def _test_curves(runs: UnitRuns, points: Sequence[float], dataset: str) -> Array:
     """Return the mean test accuracy of each run's incumbent, percent; [n, points], NaN without."""
-    table = tables.reported(runs.unit.table)
+    return _judged(runs, points, dataset, _test_of)
+
+
+def _test_of(table: Table, dataset: str) -> Callable[[Point], float]:
+    """Return what gives the mean test accuracy of an incumbent, percent; NaN without one."""
     if table.mean_test_accuracy is None:
-        return np.full((len(runs.records), len(points)), math.nan)
+        return lambda point: math.nan
     means, index = table.mean_test_accuracy[table.row(dataset)], table.space.index
-    return curves(runs, points, lambda point: float(means[index(point.genotype)]))
+    return lambda point: float(means[index(point.genotype)])

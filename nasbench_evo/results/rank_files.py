@@ -151,7 +151,7 @@ def join(predicted: Values, truth: Values) -> Joined:
     )
 
 
-def noise_ceiling(
+def retest_reference(
     joined: Joined,
     *,
     space: Space,

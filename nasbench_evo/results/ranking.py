@@ -20,14 +20,14 @@ from nasbench_evo.randomness import stream
 from nasbench_evo.results import weight_sharing
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.weight_sharing import Curve
-from nasbench_evo.spaces import Genotype
+from nasbench_evo.spaces import Genotype, NASBench201, isomorphism
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.suite.model import Truth
 from nasbench_evo.tables import Table
 
 Array = NDArray[np.float64]
 _RESAMPLES = 300  # of the interval of each epoch's rank correlation
-_MOST_OF_CEILING = 1000  # cells: enough for a narrow interval, and quick
+_MOST_CELLS = 1000  # cells: enough for a narrow interval, and quick
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,28 @@ def _ranking(truth: Truth, runs: UnitRuns) -> Ranking:
     return Ranking(runs.unit, kept, seeds, curves, last[known], standalone[known])
 
 
-def noise_ceiling(suite: Suite, dataset: str) -> RankCorrelation | None:
-    """Return the agreement of two trials of the truth over all cells that have two, or None."""
+def retest_reference(suite: Suite, dataset: str) -> RankCorrelation | None:
+    """Return the agreement of two trials of the truth over cells that have two, or None.
+
+    Of cells that compute the same there is one: they may share their trials. A prediction may agree
+    better with the mean of several trials than one trial does with another.
+    """
     if suite.truth is None:
         return None
     table = tables.reported(suite.truth.table)
     trials = table.valid_accuracy[table.row(suite.truth.dataset or dataset)]
     if trials.shape[1] < 2:
         return None
-    first, second = trials[np.isfinite(trials[:, :2]).all(axis=1), :2].T
-    if len(first) < 3:
+    known = np.flatnonzero(np.isfinite(trials[:, :2]).all(axis=1))
+    if isinstance(table.space, NASBench201):
+        _, once = np.unique(isomorphism.classes()[known], return_index=True)
+        known = known[np.sort(once)]
+    if len(known) < 3:
         return None
     rng = stream(0, "bootstrap of the rank correlation").generator
-    chosen = rng.permutation(len(first))[:_MOST_OF_CEILING]
-    return rank_correlation(first[chosen], second[chosen], bootstrap=_RESAMPLES, rng=rng)
+    chosen = known[rng.permutation(len(known))[:_MOST_CELLS]]
+    first, second = trials[chosen, :2].T
+    return rank_correlation(first, second, bootstrap=_RESAMPLES, rng=rng)
 
 
 def write_rankings(path: Path, content: dict[str, Any]) -> Path:

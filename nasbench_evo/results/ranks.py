@@ -119,9 +119,12 @@ def compare(blocks: Sequence[Block]) -> Ranks:
     )
 
 
-def groups(found: Ranks) -> list[tuple[int, int]]:
-    """Return the longest runs of rows (first, last) that the critical difference does not part."""
-    average, width = found.overall.average_ranks, found.overall.critical_difference
+def groups(overall: statistics.FriedmanNemenyi) -> list[tuple[int, int]]:
+    """Return the longest runs of rows (first, last) that the critical difference does not part.
+
+    The average ranks are in order.
+    """
+    average, width = overall.average_ranks, overall.critical_difference
     runs: list[tuple[int, int]] = []
     for first in range(len(average)):
         last = int(np.flatnonzero(average - average[first] <= width)[-1])

@@ -116,6 +116,16 @@ def by_accuracy(suite: Suite, dataset: str, present: Sequence[UnitRuns]) -> list
     return groups
 
 
+def seen_at_marks(suite: Suite, runs: UnitRuns) -> dict[str, Array]:
+    """Return by measure what each run's search saw of its incumbent at checkpoints before the end.
+
+    The names are those of `results.measures`, the values [n] percent.
+    """
+    *marks, _ = suite.marks
+    path = curves(runs, marks, as_seen)
+    return {f"seen@{mark:.10g}": path[:, i] for i, mark in enumerate(marks)}
+
+
 def compare(groups: Sequence[Group]) -> None:
     """Fill the comparisons with random search on the same data set, Holm-corrected over all."""
     baselines = {

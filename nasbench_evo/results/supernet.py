@@ -246,10 +246,10 @@ class Supernet(Training):
             return ["--table", unit.table, *kind.budget_options(unit)]
         return super().options(suite, unit)
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the incumbent's accuracy as seen; on the table, its standalone accuracy."""
         if not unit.row.on_table or suite.truth is None:
-            return super().track(suite, unit)
+            return super().track(suite, unit, seed)
         return Track(
             "Standalone accuracy of the incumbent",
             "in the truth table (%)",
@@ -261,6 +261,25 @@ class Supernet(Training):
         """Return what trainings give, and what the truth says of the result."""
         standalone = _truth_of(suite, unit, Point(run.evaluations, run.genotype))
         return {**super().facts(suite, unit, run), "standalone": standalone}
+
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return also what the truth says, and tau-b of shared and standalone accuracy."""
+        suite, unit = found.suite, runs.unit
+        known = super().known_of_runs(found, runs, dataset)
+        ended = [
+            Point(run.evaluations, one)
+            for run, one in zip(runs.records, final_genotypes(runs), strict=True)
+        ]
+        known["standalone"] = [_truth_of(suite, unit, point) for point in ended]
+        known["seen_standalone"] = [_truth_of(suite, unit, run.curve[-1]) for run in runs.records]
+        for ranking in found.rankings:
+            if ranking.unit == unit:
+                known["kendall_tau"] = [
+                    curve[-1][1]["kendall_tau"].estimate for curve in ranking.curves
+                ]
+        return known
 
     def judged_by(self, suite: Suite, unit: Unit, run: Run) -> Judgement:
         """Return what fresh trainings gave, with the truth's regret and rank of the genotype.

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from nasbench_evo.analysis.bootstrap import Array
+from nasbench_evo.engines import NETWORK, UNTAUGHT
 from nasbench_evo.evaluators import settings
 from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
-from nasbench_evo.results.rows import Group, by_accuracy, compare, made
+from nasbench_evo.results.rows import Group, by_accuracy, compare, made, seen_at_marks
 from nasbench_evo.results.runs import Run, UnitRuns, as_seen
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
@@ -151,10 +153,28 @@ class Training(Kind):
             said["training and measuring"] = f"{run.simulated_seconds:,.1f} s"
         return said
 
-    def track(self, suite: Suite, unit: Unit) -> Track:
+    def track(self, suite: Suite, unit: Unit, seed: int) -> Track:
         """Return the accuracy of the incumbent as its search saw it."""
         axis = "validation accuracy as seen (%)"
         return Track("Accuracy of the incumbent as seen", axis, "valid_accuracy_as_seen", as_seen)
+
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return what was seen, what the fresh trainings of each run gave, and what was spent."""
+        every = [self.facts(found.suite, runs.unit, run) for run in runs.records]
+        untaught = [run.data.get(UNTAUGHT, ()) for run in runs.records]
+        sizes = [run.data.get(NETWORK, {}).get("parameters") for run in runs.records]
+        return {
+            "seen": [one["seen"] for one in every],
+            "final_valid": [one["final_valid"] for one in every],
+            "final_test": [one["final_test"] for one in every],
+            "final_test_untaught": [
+                mean_or_none([one["test_accuracy"] for one in some]) for some in untaught
+            ],
+            "parameters": [None if size is None else size / 1e6 for size in sizes],
+            "evaluations": [run.evaluations for run in runs.records],
+        }
 
     def where(self, suite: Suite) -> str:
         """Return the space and the devices in words."""
@@ -224,6 +244,12 @@ class Standalone(Training):
         compare([group for group in groups if group.facts["last"]])
         kind.labelled(groups)
         return Findings(suite, collected, made(self.columns, groups))
+
+    def known_of_runs(
+        self, found: Findings, runs: UnitRuns, dataset: str
+    ) -> dict[str, Sequence[float | None] | Array]:
+        """Return also what was seen at each checkpoint."""
+        return {**seen_at_marks(found.suite, runs), **super().known_of_runs(found, runs, dataset)}
 
     def space(self, suite: Suite) -> Space:
         """Return the space; raise InputError for settings that do not fit."""

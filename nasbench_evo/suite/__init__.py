@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from nasbench_evo.suite.files import PUBLISHED, bundled, bundled_folders, find, load
+from nasbench_evo.suite.files import (
+    CLAIMS,
+    PUBLISHED,
+    bundled,
+    bundled_as,
+    bundled_folders,
+    find,
+    load,
+    to_toml,
+)
 from nasbench_evo.suite.kinds import (
     identified,
     identity,
@@ -27,12 +36,14 @@ from nasbench_evo.suite.units import (
 )
 
 __all__ = [
+    "CLAIMS",
     "PUBLISHED",
     "Entry",
     "Row",
     "Suite",
     "Unit",
     "bundled",
+    "bundled_as",
     "bundled_folders",
     "change_text",
     "find",
@@ -50,5 +61,6 @@ __all__ = [
     "search_epochs",
     "sha256",
     "table_of",
+    "to_toml",
     "units",
 ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from nasbench_evo.errors import InputError, Unsupported, unknown
-from nasbench_evo.suite.kinds import name_objective, of
+from nasbench_evo.suite.kinds import identity, name_objective, of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import named, rows
 
-PUBLISHED = "published.toml"  # lies among the suites, but holds published results
+# They lie among the suites, but hold published results, and what is claimed of them.
+PUBLISHED = "published.toml"
+CLAIMS = "claims.toml"
 # The keys of what is nested in a suite.
 _MODELS: dict[str, type[BaseModel]] = {
     "rows": Entry,
@@ -79,7 +84,62 @@ def find(name: str) -> Path:
 def bundled() -> dict[str, Path]:
     """Return the suites that the package brings, by name."""
     files = [file for folder in bundled_folders() for file in sorted(folder.glob("*.toml"))]
-    return {file.stem: file for file in files if file.name != PUBLISHED}
+    return {file.stem: file for file in files if file.name not in (PUBLISHED, CLAIMS)}
+
+
+def bundled_as(suite: Suite) -> str:
+    """Return the name by which the package brings this suite; empty where it does not."""
+    path = bundled().get(suite.name)
+    if path is None:
+        return ""
+    try:
+        return suite.name if identity(load(path)) == identity(suite) else ""
+    except InputError:  # its table is not imported here: then neither is the suite's
+        return ""
+
+
+def to_toml(suite: Suite) -> str:
+    """Return the text of a suite file whose runs are those of `suite`; `load` reads it.
+
+    Devices are left out: they are an option of a run.
+    """
+    content = json.loads(identity(suite))
+    content |= {"description": suite.description, "seeds": suite.seeds}
+    rows = content.pop("rows")
+    first = ["name", "description", "evaluator", "table", "datasets", "seeds"]
+    ordered = {key: content[key] for key in [*first, *content] if key in content}
+    lines = _lines(ordered)
+    for row in rows:
+        lines += ["", "[[rows]]", *_lines(row)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(content: dict[str, Any]) -> list[str]:
+    """Return a line of TOML for each value that says something."""
+    return [
+        f"{_key(key)} = {_value(value)}"
+        for key, value in content.items()
+        if value is not None and (key not in _EMPTY_BY_DEFAULT or value)
+    ]
+
+
+_EMPTY_BY_DEFAULT = ("set", "grid", "checkpoints", "report_on", "evaluator_set")
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    """Return a value as TOML writes it; of strings, numbers and booleans that is nearly JSON."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+        return f"{{ {inner} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, float):
+        return repr(value)  # inf and nan too
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def bundled_folders() -> list[Path]:

@@ -20,6 +20,7 @@ from nasbench_evo.runner import Budget
 from nasbench_evo.spaces import Space, outside
 from nasbench_evo.suite.model import OF_BUDGETS, OF_SUPERNETS, Suite
 from nasbench_evo.suite.units import Row, Unit, lookup, rows, search_epochs
+from nasbench_evo.tables import held_out
 
 Specification: TypeAlias = specifications.TrainingOptions | specifications.SupernetOptions
 NO_LIMIT = 10**9  # evaluations of a search that ends with its epochs
@@ -100,11 +101,14 @@ class LookupSuite(SuiteKind):
         for row in rows(suite):
             _fits(row.configured, table.space)
         for dataset in suite.datasets:
-            lookup(suite.table, dataset)  # refuses a data set without validation accuracies
+            # refuses a data set without validation accuracies, or with single trials
+            lookup(suite.table, dataset, suite.held_out)
             if suite.simulated_seconds is not None:
                 table.require_times(dataset)
         for dataset in suite.reported:
             tables.reported(suite.table).row(dataset)
+            if suite.held_out:
+                held_out.check(table, dataset)
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set."""
@@ -339,7 +343,7 @@ def require_table(suite: Suite) -> None:
 
 def _budgeted(suite: Suite, training: specifications.TrainingOptions | None) -> list[Unit]:
     return [
-        Unit(row, dataset, suite.table, suite.budget, training)
+        Unit(row, dataset, suite.table, suite.budget, training, held_out=suite.held_out)
         for dataset in suite.datasets
         for row in rows(suite)
     ]
@@ -357,6 +361,8 @@ def identity(suite: Suite) -> str:
         for key in ("incumbent", "report_on"):
             if not part.get(key):
                 part.pop(key, None)
+    if not suite.held_out:
+        content.pop("report", None)
     if suite.by_seconds and suite.budget.evaluations is None:
         content.pop("evaluations", None)  # read back, it would be a limit
     if not suite.by_epochs:  # what only supernets have must not change older folders

@@ -11,9 +11,11 @@ from nasbench_evo.errors import unknown
 from nasbench_evo.external import is_outside
 from nasbench_evo.runner import Budget
 
-OF_BUDGETS = {"evaluations", "simulated_seconds", "checkpoints", "table", "incumbent", "report_on"}
+OF_BUDGETS = {
+    "evaluations", "simulated_seconds", "checkpoints", "table", "incumbent", "report_on", "report",
+}  # fmt: skip
 OF_SUPERNETS = {"truth", "rank_correlation", "final_set"}
-OF_TABLES = {"report_on"}
+OF_TABLES = {"report_on", "report"}
 EVALUATORS = ("lookup", "standalone", "supernet")  # or package.module:Class
 _FOREIGN = {  # by evaluator: the keys that do not go with it
     "lookup": OF_SUPERNETS,
@@ -120,6 +122,8 @@ class Suite(_Strict):
     checkpoints: list[int] = Field(default=[], max_length=1000)
     # data sets of the table; empty: those that are searched on
     report_on: list[Name] = Field(default=[], max_length=1000)
+    # "held_out": a search sees one trial of a table, and the others judge what it found
+    report: Literal["mean", "held_out"] = "mean"
     incumbent: Literal["seen", "mean"] | None = None  # None: the rule of each algorithm
     # of supernets: standalone truth, ranking along the way, trainings of what was found
     truth: Truth | None = None
@@ -210,8 +214,18 @@ class Suite(_Strict):
             )
         return self
 
+    @property
+    def held_out(self) -> bool:
+        """Whether reports read trials that the search did not see."""
+        return self.report == "held_out"
+
     @model_validator(mode="after")
     def _reports_fit(self) -> Suite:
+        if self.held_out and "@" in self.table:
+            raise ValueError(
+                'report = "held_out" is of a table that is searched at its full length; what is '
+                f"searched on {self.table} is reported on trainings that it does not see anyway"
+            )
         if self.report_on and len(self.datasets) != 1:
             raise ValueError(
                 "report_on says where the finds of one data set are reported; datasets names "

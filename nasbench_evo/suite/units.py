@@ -18,12 +18,13 @@ from nasbench_evo.algorithms.stand_ins import Resolved
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators import specifications
 from nasbench_evo.evaluators.base import Evaluator, Trainer
-from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.evaluators.lookup import HeldOutEvaluator, LookupEvaluator
 from nasbench_evo.external import is_outside
 from nasbench_evo.files import digest
 from nasbench_evo.runner import Budget
 from nasbench_evo.store import unit_key
 from nasbench_evo.suite.model import Entry, Suite
+from nasbench_evo.tables import held_out
 
 _LONGEST = 40  # characters of a value that labels spell out
 _MOST_ROWS = 1000  # of a suite, grids expanded
@@ -87,6 +88,7 @@ class Unit:
         None  # None: the table
     )
     table_dataset: str | None = None  # where the table's name of the data set is another one
+    held_out: bool = False  # the search sees one trial of the table, the report reads the others
     objective: specifications.ObjectiveOptions | None = None  # somebody's own code
 
     @property
@@ -101,7 +103,13 @@ class Unit:
             return self.trainer()
         if self.objective is not None:
             return specifications.objective(self.objective, self.dataset)
-        return lookup(self.table, self.table_dataset or self.dataset)
+        return lookup(self.table, self.table_dataset or self.dataset, self.held_out)
+
+    def reported(self, seed: int) -> tables.Table:
+        """Return the table that judges what the run with a seed found."""
+        if self.held_out:
+            return held_out.split(tables.load(self.table), seed).others
+        return tables.reported(self.table)
 
     def trainer(self, folder: Path | None = None, workers: int = 1) -> Trainer:
         """Return the evaluator of a unit that trains, `workers` processes a device.
@@ -137,9 +145,10 @@ class Unit:
 
 
 @lru_cache(maxsize=8)
-def lookup(table: str, dataset: str) -> LookupEvaluator:
+def lookup(table: str, dataset: str, one_trial: bool = False) -> LookupEvaluator | HeldOutEvaluator:
     """Return the evaluator of a table's data set, kept for the next unit of this process."""
-    return LookupEvaluator(tables.load(table), dataset)
+    kind = HeldOutEvaluator if one_trial else LookupEvaluator
+    return kind(tables.load(table), dataset)
 
 
 def rows(suite: Suite) -> list[Row]:

@@ -20,6 +20,8 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     of an imported table's file. Raises InputError with the near miss if
     there is no such table, and naming what there is if the table has no training of that length.
     """
+    if isinstance(epochs, bool) or not isinstance(epochs, int | None):
+        raise InputError(f"epochs is a whole number, or None; got {epochs!r:.40}.")
     if not isinstance(name, str):
         raise InputError(f"A table is a name or the path of a .table file; got {name!r:.60}.")
     if is_path(name):

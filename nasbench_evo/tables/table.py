@@ -181,6 +181,10 @@ class Table:
             ~np.isnan(self.quality[d]) if self.by_test(dataset) else self.trials[d] > 0
         )
 
+    def single(self, dataset: str) -> int:
+        """Return how many genotypes have one trial only on a data set."""
+        return int((self.trials[self.row(dataset)] == 1).sum())
+
     def by_test(self, dataset: str) -> bool:
         """Return whether a data set has a test accuracy only, so that reports rank by it."""
         return not self.trials[self.row(dataset)].any()

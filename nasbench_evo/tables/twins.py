@@ -19,7 +19,7 @@ from nasbench_evo.tables.table import Table, missing
 MEAN, ADDITIVE = "mean", "additive"
 KINDS = (MEAN, ADDITIVE)
 _FLOOR = 10  # percent: the worst genotype of an additive twin
-_CEILING = 90  # percent: its best one
+_REFERENCE = 90  # percent: its best one
 _IMAGES = 100_000  # behind its counts
 
 
@@ -73,7 +73,7 @@ def _additive(table: Table) -> Table:
     genes = np.array([space.from_index(index) for index in range(space.size)])
     weight = np.arange(1, len(sizes) + 1) / np.maximum(sizes - 1, 1)
     score = (((genes + np.arange(len(sizes))) % sizes) * weight).sum(axis=1)
-    percent = _FLOOR + (_CEILING - _FLOOR) * score / score.max()
+    percent = _FLOOR + (_REFERENCE - _FLOOR) * score / score.max()
     counts = np.rint(percent * _IMAGES / 100).astype(np.uint32)[np.newaxis, :, np.newaxis]
     shape = (1, space.size)
     return Table(

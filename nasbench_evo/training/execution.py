@@ -48,9 +48,9 @@ class Execution:
                 f"got {self.valid_every} and {self.eval_batch_size}."
             )
 
-    def check_device(self, device: torch.device) -> None:
-        """Raise Unsupported when the precision does not work on `device`."""
-        if self.precision == "fp16" and device.type != "cuda":
+    def check_device(self, device: torch.device | str) -> None:
+        """Raise Unsupported when the precision does not work on `device`, there or not."""
+        if self.precision == "fp16" and str(device).partition(":")[0] != "cuda":
             raise Unsupported("fp16 needs a CUDA device; use bf16 or fp32 on this one.")
 
     def placed(self, module: nn.Module, device: torch.device) -> nn.Module:

@@ -19,6 +19,7 @@ TOX.read(ROOT / "tox.ini")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The package that brings a module, where its name is another one.
 PACKAGES = {
+    "scikit_posthocs": "scikit-posthocs",
     "dask_jobqueue": "dask-jobqueue",
     "nas_201_api": "nas-bench-201",
     "tensorboardX": "tensorboardx",

@@ -1,4 +1,4 @@
-"""`nasbench-evo rank-correlation`, as a user meets it: figures, ceilings, files and mistakes."""
+"""`nasbench-evo rank-correlation`, as a user meets it: figures, references, files and mistakes."""
 
 from __future__ import annotations
 
@@ -81,17 +81,17 @@ def test_json_has_the_documented_keys(run: Run) -> None:
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
     keys = [name + suffix for name in NAMES for suffix in ("", "_low", "_high")]
-    assert {"n", "ceiling", *keys} <= set(found)
-    assert set(keys) <= set(found["ceiling"])
+    assert {"n", "reference", *keys} <= set(found)
+    assert set(keys) <= set(found["reference"])
     assert found["n"] == 300
     mean = (first + second) / 2
     once = distinct(archs)
-    assert found["ceiling"]["n"] == len(once) < 300  # each network counts once
+    assert found["reference"]["n"] == len(once) < 300  # each network counts once
     assert found["kendall_tau"] == pytest.approx(scipy.stats.kendalltau(x, mean).statistic)
     assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(x, mean).statistic)
     assert found["best_predicted_truth"] == pytest.approx(mean[x.argmax()])
     between = scipy.stats.kendalltau(first[once], second[once]).statistic
-    assert found["ceiling"]["kendall_tau"] == pytest.approx(between)
+    assert found["reference"]["kendall_tau"] == pytest.approx(between)
     assert found["kendall_tau_low"] < found["kendall_tau"] < found["kendall_tau_high"]
     assert json.loads(run(predicted, truth, "--json", "--bootstrap", 50).out) == found
     other = json.loads(run(predicted, truth, "--json", "--bootstrap", 50, "--seed", 1).out)
@@ -108,7 +108,7 @@ def test_options_change_what_they_say(run: Run) -> None:
     assert {"tau_top25", "tau_top75", "tau_top50", "precision_at_5"} <= set(found)
     assert found["kendall_tau_low"] is None
     assert found["tau_top1"] is None  # of 40 the top 1 % is one
-    assert found["ceiling"] is None  # one trial
+    assert found["reference"] is None  # one trial
     assert "Warning: 40 genotypes are too few, or too tied, for tau_top1" in done.err
 
 
@@ -144,7 +144,7 @@ def test_a_file_against_a_table(run: Run, table: tables.Table) -> None:
     first, second = table.valid_accuracy[d, indices, :2].T
     once = distinct([digits(i) for i in indices])
     between = scipy.stats.kendalltau(first[once], second[once]).statistic
-    assert found["ceiling"]["kendall_tau"] == pytest.approx(between)
+    assert found["reference"]["kendall_tau"] == pytest.approx(between)
     assert "15425 of the 15625 architectures of nasbench201 on cifar100" in done.err
 
 
@@ -159,7 +159,7 @@ def test_the_table_for_people(run: Run) -> None:
         "precision at 10",
         "regret of the predicted best",
         "percentile of the predicted best (%)",
-        "noise ceiling [95%]",
+        "retest reference [95%]",
         "p.csv against t.csv",
     ):
         assert text in done.out
@@ -202,7 +202,7 @@ def test_constant_values_give_null_and_a_warning(run: Run, constant: str) -> Non
     assert found["n"] == 20
     assert all(found[name + suffix] is None for name in NAMES for suffix in ("", "_low", "_high"))
     assert "Warning: Predicted or true values are constant: every figure is NaN." in done.err
-    assert ("Warning: Noise ceiling: " in done.err) or constant == "predicted"
+    assert ("Warning: Retest reference: " in done.err) or constant == "predicted"
     assert run(*arguments).out.count(" - ") >= len(NAMES)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from nasbench_evo.cli import app
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.torch
 
 TINY = ["epochs=2", "train_size=60", "batch_size=20", "lr=0.05"]
 CELLS = [*TINY, "channels=4", "cells=1"]
+ARCH = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|skip_connect~2|"
+SUITES = Path(__file__).parents[2] / "suites"
 
 
 def invoke(*arguments: str, settings: list[str] | None = None) -> Result:
@@ -363,6 +366,45 @@ def test_a_dry_run_without_the_data_says_which_files_are_needed(
     result = invoke("run", name, "--dry-run")
     assert result.exit_code == 0
     assert "cifar-10-python.tar.gz" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "ARCH", "--device", "cuda:97"], "no device cuda:97"),
+        (["train", "ARCH", "--evaluator-set", "precision=fp16"], "fp16 needs"),
+        (["table", "build", "--devices", "cuda:97", "--log", "out"], "no device cuda:97"),
+        (["search", "random_search", "--evaluator", "standalone", "--dataset", "digits",
+          "--devices", "cuda:97", "--journal", "out"], "no device cuda:97"),
+        (["search", "genetic_nas", "--evaluator", "supernet", "--dataset", "digits",
+          "--evaluator-set", "precision=fp16", "--journal", "out"], "fp16 needs"),
+        (["run", "half.toml", "--out", "out"], "fp16 needs"),
+    ],
+)  # fmt: skip
+def test_what_a_device_cannot_do_writes_nothing(
+    command: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = (SUITES / "training_digits.toml").read_text()
+    (tmp_path / "half.toml").write_text(
+        suite.replace("train_size", 'precision = "fp16"\ntrain_size')
+    )
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        invoke(*(ARCH if word == "ARCH" else word for word in command))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_network_that_does_not_fit_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: torch.nn.Module, *_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(InputError, match="do not fit into the free memory of cpu"):
+        invoke("train", ARCH, "--out", str(tmp_path / "out"), settings=CELLS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_suite_on_a_device_that_is_not_there_writes_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 import sys
@@ -73,9 +74,11 @@ def test_run_names_the_missing_extra_before_anything_runs(
 
 def test_parquet_holds_every_run(stored: Stored) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="extra parquet is not installed")
-    summary, runs = (parquet.read_table(path) for path in export.write_parquet(stored))
+    tables = [parquet.read_table(path) for path in export.write_parquet(stored)]
+    summary, runs, steps = tables
     assert summary.num_rows == len(stored.found.rows)
     assert runs.num_rows == 168
+    assert steps.num_rows > 168
     assert min(runs["regret"].to_pylist()) >= 0
 
 
@@ -87,3 +90,19 @@ def test_tensorboard_has_the_curve_of_a_run(stored: Stored, tmp_path: Path) -> N
     (events,) = folder.rglob("events.*")
     assert b"valid_accuracy" in events.read_bytes()
     assert events.parent.name == "seed-0"
+
+
+def test_trajectories_end_where_their_run_ends(stored: Stored, tmp_path: Path) -> None:
+    small = dataclasses.replace(stored, folder=tmp_path)
+    runs, steps = (
+        list(csv.DictReader(path.read_text().splitlines())) for path in export.write_csv(small)
+    )
+    assert len(runs) == 168
+    key = ("algorithm", "preset", "dataset", "seed")
+    last = {tuple(step[k] for k in key): step for step in steps}  # in their order
+    assert len(last) == 168
+    for one in runs:
+        end = last[tuple(one[k] for k in key)]
+        assert float(end["regret"]) == pytest.approx(float(one["regret"]))
+        assert (end["arch"], end["simulated_seconds"]) == (one["arch"], "")
+        assert float(end["evaluations"]) <= float(one["evaluations"])

@@ -134,7 +134,7 @@ def test_scalars_of_a_search_on_the_table_are_of_the_truth(
     tags = {tag for folder, tag, _, _ in written if "on_the_table" in folder}
     assert tags == {"standalone_accuracy"}
     (unit,) = [runs for runs in some.collected if runs.unit.row.on_table]
-    track = some.kind.track(some.suite, unit.unit)
+    track = some.kind.track(some.suite, unit.unit, 0)
     last = [value for f, _, value, _ in written if "on_the_table" in f and f.endswith("seed-0")][-1]
     assert last == track.value(unit.records[0].curve[-1])
 

@@ -37,7 +37,7 @@ def stored(folder: Path) -> Stored:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> list[Path]:
-    return build.make(folder, ["png"], "paper")
+    return build.make(folder, ["png"], build.Page())
 
 
 def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
@@ -45,12 +45,18 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
     assert names == {
         "regret.png",
         "final.png",
+        "profile.png",
+        "improvement.png",
+        "run_ranks.png",
         "eigen_paper_primary_step.png",
         "eigen_paper_primary_step_progress.png",
         "genetic_cnn_paper_population_size_q_mutation_cifar10.png",
         "genetic_cnn_paper_population_size_q_mutation_cifar100.png",
+        "genetic_cnn_paper_population_size_q_mutation_cifar10_ended.png",
+        "genetic_cnn_paper_population_size_q_mutation_cifar100_ended.png",
         "ablation.md",
         "ablation.json",
+        "replayed.json",
     }
     for path in made:
         assert 0 < path.stat().st_size < 300_000
@@ -61,11 +67,11 @@ def test_a_suite_has_its_figures_and_sentences(made: list[Path]) -> None:
 def test_the_same_runs_give_the_same_bytes_in_another_process(
     stored: Stored, folder: Path, tmp_path: Path, look: str, kinds: str
 ) -> None:
-    build.draw(stored, tmp_path, kinds.split(","), look)
+    build.draw(stored, tmp_path, kinds.split(","), build.Page(look))
     done = cli("figures", folder, "--format", kinds, "--style", look)
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert len(files) == 6 * len(kinds.split(","))
+    assert len(files) == 8 * len(kinds.split(","))
     for name in files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -136,7 +142,7 @@ def test_equal_runs_show_no_difference() -> None:
 
 def test_repeated_generations_are_those_of_the_run(stored: Stored) -> None:
     unit = next(u for u in stored.collected if "primary_step=100" in u.unit.row.label)
-    (found,) = ablation_traces.of_runs(unit, 1)
+    found = ablation_traces.of_runs(unit, 1)[0].generations
     record = unit.records[0]
     assert found[0].members == (0,)  # the poorest individual
     assert found[-1].spent <= record.evaluations
@@ -164,7 +170,7 @@ def test_generations_of_each_algorithm(algorithm: str, evaluations: int, generat
     from nasbench_evo.suite import units
 
     (unit,) = units(chosen)
-    found = ablation_traces.generations(unit, 0)
+    found = ablation_traces.replay(unit, 0).generations
     assert len(found) == generations_
     if found:
         assert found[-1].spent == {"eg_nas": 3 * 131}.get(algorithm, evaluations)

@@ -97,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_generations_are_drawn(folder: Path) -> None:
-    names = {path.name for path in build.make(folder, ["png"], "paper")}
+    names = {path.name for path in build.make(folder, ["png"], build.Page())}
     assert [name for name in names if name.endswith("_rate_progress.png")]
     text = (folder / "ablation.md").read_text()
     assert "Accuracy of the best of the population by round" in text
@@ -105,7 +105,7 @@ def test_its_generations_are_drawn(folder: Path) -> None:
 
 def test_its_generations_and_births_are_read(folder: Path) -> None:
     unit = read(folder).collected[1].unit
-    found = generations.generations(unit, 0)
+    found = generations.replay(unit, 0).generations
     assert [(len(g.members), g.spent) for g in found] == [(6, 6.0 * i) for i in range(1, 11)]
     births = generations.births(unit, 0)
     assert len(births) >= 9 * 6

@@ -16,7 +16,7 @@ from nasbench_evo.figures import style
 from nasbench_evo.randomness import Stream
 from nasbench_evo.results import weight_sharing
 
-CEILING = Interval(0.8, 0.75, 0.85)
+REFERENCE = Interval(0.8, 0.75, 0.85)
 
 
 def curve(taus: list[float], half: float = 0.1) -> weight_sharing.Curve:
@@ -28,38 +28,46 @@ def curve(taus: list[float], half: float = 0.1) -> weight_sharing.Curve:
 
 def test_one_seed_has_its_own_interval() -> None:
     with style.using():
-        drawing = figures.tau_curves({"eg_nas": [curve([0.1, 0.3])]}, ceiling=CEILING)
-        line, ceiling, _ = drawing.axes[0].get_lines()
+        drawing = figures.tau_curves({"eg_nas": [curve([0.1, 0.3])]}, reference=REFERENCE)
+        lines = {str(line.get_label()): line for line in drawing.axes[0].get_lines()}
+        (bars,) = drawing.axes[0].containers
+        line = bars.lines[0]
+        (reference,) = (line for label, line in lines.items() if "retest" in label)
         assert list(line.get_xdata()) == [5, 10]
         assert list(line.get_ydata()) == [0.1, 0.3]
         assert line.get_color() == style.colour("eg_nas")
-        assert list(ceiling.get_ydata()) == [0.8, 0.8]
-        assert "noise ceiling" in str(ceiling.get_label())
-        assert "0.80" in str(ceiling.get_label())
-        (band,) = drawing.axes[0].collections
-        corners = band.get_paths()[0].vertices
-        assert np.nanmin(corners[:, 1]) == pytest.approx(0.0)
-        assert np.nanmax(corners[:, 1]) == pytest.approx(0.4)
+        assert list(reference.get_ydata()) == [0.8, 0.8]
+        assert "retest reference" in str(reference.get_label())
+        assert "0.80" in str(reference.get_label())
+        first, second = (segment[:, 1] for segment in bars.lines[2][0].get_segments())
+        assert [*first, *second] == pytest.approx([0.0, 0.2, 0.2, 0.4])
         assert "over 30 genotypes" in str(drawing.get_supxlabel())
 
 
-def test_several_seeds_are_thin_lines_and_a_mean() -> None:
+def test_several_seeds_are_a_mean_and_bars_stand_side_by_side() -> None:
     runs = {
         "genetic_nas": [curve([0.1, 0.2]), curve([0.3, 0.6])],
         "eg_nas": [curve([0.0, 0.0]), curve([0.2, math.nan])],
     }
     with style.using():
         drawing = figures.tau_curves(runs)
-        thin, other, mean, *rest = drawing.axes[0].get_lines()
-        assert list(thin.get_ydata()) == [0.1, 0.2]
-        assert list(other.get_ydata()) == [0.3, 0.6]
+        mean, other = (bars.lines[0] for bars in drawing.axes[0].containers)
         assert list(mean.get_ydata()) == pytest.approx([0.2, 0.4])
-        assert mean.get_linewidth() > 2 * thin.get_linewidth()
         # A seed without a tau at an epoch leaves a hole there, not a mean of the others.
-        assert math.isnan(rest[2].get_ydata()[1])
+        assert math.isnan(other.get_ydata()[1])
+        assert (np.asarray(mean.get_xdata()) < [5, 10]).all()
+        assert (np.asarray(other.get_xdata()) > [5, 10]).all()
         labels = [text.get_text() for text in drawing.legends[0].get_texts()]
         assert labels == ["genetic_nas", "eg_nas"]
         assert "2 seeds" in str(drawing.get_supxlabel())
+
+
+def test_many_epochs_have_a_band() -> None:
+    with style.using():
+        axes = figures.tau_curves({"eg_nas": [curve([0.1] * 20)]}).axes[0]
+        assert not axes.containers
+        (band,) = axes.collections
+        assert np.nanmax(band.get_paths()[0].vertices[:, 1]) == pytest.approx(0.2)
 
 
 def sample(n: int) -> tuple[np.ndarray, np.ndarray, RankCorrelation]:
@@ -142,7 +150,7 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
     def written(name: str) -> list[bytes]:
         with style.using():
             drawings = [
-                figures.tau_curves({"eg_nas": [curve([0.1, 0.3])] * 2}, ceiling=CEILING),
+                figures.tau_curves({"eg_nas": [curve([0.1, 0.3])] * 2}, reference=REFERENCE),
                 figures.scatter(x, y, found, labels=("x", "y")),
                 figures.paired_dots({"eg_nas": pairs(5)}),
             ]

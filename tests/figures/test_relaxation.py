@@ -66,7 +66,7 @@ def test_the_lines_are_medians_of_what_runs_noted(stored: Stored) -> None:
 
 
 def test_the_figure_is_one_of_the_suite(stored: Stored, tmp_path: Path) -> None:
-    made = build.draw(stored, tmp_path, ["png"], "paper")
+    made = build.draw(stored, tmp_path, ["png"], build.Page())
     assert "relaxation.png" in {path.name for path in made.paths}
     caption = dict(made.sections[0].figures)["relaxation"]
     assert "medians over 4 runs" in caption

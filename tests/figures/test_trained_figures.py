@@ -28,7 +28,7 @@ def supernet(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 
 def test_every_figure_of_trainings_is_written(standalone: Stored, tmp_path: Path) -> None:
-    paths = build.draw(standalone, tmp_path, ["png", "svg"], "paper").paths
+    paths = build.draw(standalone, tmp_path, ["png", "svg"], build.Page()).paths
     assert [path.name for path in paths] == [
         "accuracy.png", "accuracy.svg", "final_accuracy.png", "final_accuracy.svg",
     ]  # fmt: skip
@@ -38,15 +38,15 @@ def test_every_figure_of_trainings_is_written(standalone: Stored, tmp_path: Path
 def test_the_same_runs_give_the_same_bytes(standalone: Stored, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    first = build.draw(standalone, tmp_path, ["png"], "dark").paths
-    for path in build.draw(standalone, again, ["png"], "dark").paths:
+    first = build.draw(standalone, tmp_path, ["png"], build.Page("dark")).paths
+    for path in build.draw(standalone, again, ["png"], build.Page("dark")).paths:
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-    other = build.draw(standalone, again, ["png"], "paper").paths
+    other = build.draw(standalone, again, ["png"], build.Page()).paths
     assert first[0].read_bytes() != other[0].read_bytes()
 
 
 def test_captions_are_given_rather_than_drawn(supernet: Stored, tmp_path: Path) -> None:
-    made = build.draw(supernet, tmp_path, ["svg"], "paper", notes=False)
+    made = build.draw(supernet, tmp_path, ["svg"], build.Page("paper", notes=False))
     captions, paths = dict(made.sections[0].figures), made.paths
     assert list(captions) == [path.stem for path in paths]
     assert list(captions) == [
@@ -57,7 +57,7 @@ def test_captions_are_given_rather_than_drawn(supernet: Stored, tmp_path: Path) 
     drawn = {path.stem: path.read_text() for path in paths}
     with_notes = tmp_path / "notes"
     with_notes.mkdir()
-    for path in build.draw(supernet, with_notes, ["svg"], "paper").paths:
+    for path in build.draw(supernet, with_notes, ["svg"], build.Page()).paths:
         shorter = len(drawn[path.stem]) < len(path.read_text())
         assert shorter == (not path.stem.startswith("scatter"))  # those have no note
 

@@ -222,7 +222,7 @@ def test_a_folder_of_a_budget_in_seconds_is_read_back(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
     page = (tmp_path / "out" / "report.html").read_text()
     assert "test (%)" in page
-    assert '"spent": "simulated seconds"' in page
+    assert '"spent":"simulated seconds"' in page
     assert "Simulated seconds" in page
     tex = (tmp_path / "out" / "summary.tex").read_text()
     assert "1250 simulated seconds" in tex

@@ -184,17 +184,17 @@ def test_fewer_than_three_in_common_are_refused() -> None:
         rank_files.join(few, values({A: (1.0,), B: (2.0,), C: (3.0,)}, "all.csv"))
 
 
-def ceiling(trials: dict[tuple[int, ...], tuple[float, ...]]):
+def reference(trials: dict[tuple[int, ...], tuple[float, ...]]):
     both = values(trials)
     rng = np.random.default_rng(0)
-    return rank_files.noise_ceiling(
+    return rank_files.retest_reference(
         rank_files.join(both, both), space=SPACE, top=(1.0,), k=1, bootstrap=0, rng=rng
     )
 
 
-def test_the_noise_ceiling_is_between_the_first_two_trials() -> None:
+def test_the_retest_reference_is_between_the_first_two_trials() -> None:
     two = {A: (1.0, 2.0), B: (2.0, 1.0), C: (3.0, 4.0, 0.0), D: (4.0, 2.5)}
-    found = ceiling({**two, (1,) * 6: (5.0,)})
+    found = reference({**two, (1,) * 6: (5.0,)})
     assert found is not None
     assert found.n == 4  # the fifth has one trial
     assert found["kendall_tau"].estimate == pytest.approx((4 - 2) / 6)
@@ -202,18 +202,18 @@ def test_the_noise_ceiling_is_between_the_first_two_trials() -> None:
     assert found["best_predicted_truth"].estimate == 3.0
 
 
-def test_without_trials_there_is_no_ceiling() -> None:
-    assert ceiling({A: (1.0,), B: (2.0,), C: (3.0,)}) is None
-    assert ceiling({A: (1.0, 2.0), B: (2.0, 1.0), C: (3.0,)}) is None
+def test_without_trials_there_is_no_reference() -> None:
+    assert reference({A: (1.0,), B: (2.0,), C: (3.0,)}) is None
+    assert reference({A: (1.0, 2.0), B: (2.0, 1.0), C: (3.0,)}) is None
 
 
-def test_a_network_counts_once_in_the_noise_ceiling() -> None:
+def test_a_network_counts_once_in_the_retest_reference() -> None:
     """Input straight to output, or over a node that hands it on: both are one 3x3 convolution."""
     same = [(3, 0, 0, 0, 1, 0), (1, 0, 0, 0, 3, 0)]
     kinds = [isomorphism.canonical(genotype) for genotype in same]
     assert kinds[0] == kinds[1]
     trials = {same[0]: (1.0, 2.0), same[1]: (9.0, 0.0), A: (3.0, 4.0), C: (4.0, 2.5), D: (5.0, 6.0)}
-    found = ceiling(trials)
+    found = reference(trials)
     assert found is not None
     assert found.n == 4
     assert found["kendall_tau"].estimate == pytest.approx((5 - 1) / 6)

@@ -52,7 +52,7 @@ def test_ranks_are_of_the_end_and_ties_are_shared(tmp_path: Path) -> None:
     }
     # 4 rows, 10 blocks: q(0.05) = 2.569 (Demsar 2006, Table 5a)
     assert found.overall.critical_difference == pytest.approx(2.569 * (20 / 60) ** 0.5, abs=1e-3)
-    assert ranks.groups(found) == [(0, 2)]
+    assert ranks.groups(found.overall) == [(0, 2)]
     text = " ".join(ranks.sentences(found))
     assert (
         "before random_search (paper): genetic_nas (paper), local_search (paper), eigen (paper);"

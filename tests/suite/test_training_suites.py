@@ -36,12 +36,14 @@ algorithm = "random_search"
 algorithm = "eigen"
 set = { population_size = 2, patience = 2 }
 """
+TEACHER = "teacher_networks = 1\nteacher_depth = 10\nteacher_growth = 4\nteacher_epochs = 1\n"
 BUNDLED = [
     "training_digits",
     "genetic_cnn",
     "genetic_cnn_starts",
     "genetic_cnn_wrn",
-    "eigen",
+    "eigen_step",
+    "eigen_training",
     "genetic_cnn_cifar10",
     "eigen_cifar10",
 ]
@@ -220,3 +222,29 @@ def test_only_the_report_reads_test_data(tmp_path: Path, monkeypatch: pytest.Mon
     reporting = load(tmp_path, SUITE.replace("train_size = 40", "train_size = 41"))
     outcome = engines.execute(engines.Task(suites.units(reporting)[0], "k", (0,)))
     assert "a search read test data" in outcome.failures[0][1]
+
+
+def test_a_taught_run_reports_the_same_network_without_the_teacher_and_how_large_it_is(
+    tmp_path: Path,
+) -> None:
+    text = SUITE.replace('name = "tiny"', 'name = "taught"\nspace = "layer_graph"')
+    text = text.replace("seeds = 2", "seeds = 1").replace("channels = 4\ncells = 1\n", TEACHER)
+    text = text.replace("patience = 2 }", "patience = 2, mimicry = true }")
+    suite = load(tmp_path, text)
+    run(suite, tmp_path / "out")
+    with Store(tmp_path / "out") as store:
+        collected = collect(suite, store)
+    alone, taught = collected
+    kind = kinds.of(suite)
+    found = kind.find(suite, collected)
+    known = [kind.known_of_runs(found, runs, "digits") for runs in (alone, taught)]
+    assert known[0]["final_test_untaught"] == [None]
+    (with_teacher,), (without,) = known[1]["final_test"], known[1]["final_test_untaught"]
+    assert without is not None
+    assert with_teacher is not None
+    final = taught.records[0]
+    losses = [final.final[0]["test_loss"], final.data["untaught"][0]["test_loss"]]
+    assert losses[0] != losses[1]  # the same seed, another loss function
+    size = final.data["network"]
+    assert known[1]["parameters"] == [size["parameters"] / 1e6]
+    assert size["parameters"] > 0

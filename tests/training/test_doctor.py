@@ -12,6 +12,7 @@ from support.fake_cuda import fake_cuda
 from typer.testing import CliRunner
 
 from nasbench_evo.cli import app
+from nasbench_evo.cli import doctor as command
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks.nasbench201 import mixtures
 from nasbench_evo.training import doctor
@@ -88,6 +89,21 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["doctor", "--no-timings"])
     assert run.exit_code == 1
     assert "no kernel image" in run.output
+    assert "relative to the largest value" in run.output  # what the marks mean
+
+
+def test_speeds_say_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    timing = {"what": "bf16", "than": "fp32", "ratio": 0.5}
+    command._print({"machine": {"device": "cpu"}, "findings": [], "timings": [timing]})
+    assert "above 1 the first is faster" in capsys.readouterr().out
+
+
+def test_a_gpus_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "torch.utils.collect_env.get_nvidia_driver_version"
+    monkeypatch.setattr(asked, lambda run: "570.1")
+    with fake_cuda():
+        found = doctor.machine(torch.device("cuda", 0))
+    assert (found["driver"], found["tf32"], found["name"]) == ("570.1", True, "emulated GPU")
 
 
 def test_a_device_that_is_not_there() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+_ENDED = "what it ended with"
+_ELSEWHERE = 1.2  # times the regret of the best seen: then both are drawn
 _SAME_COST = 0.05  # levels whose spending differs by less are drawn on one budget
 
 
@@ -26,27 +28,29 @@ def levels(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 0.8, 3.3), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
-    for axes, dataset in zip(panels, datasets, strict=True):
-        _random(axes, runs, dataset)
-        _points(axes, factor, runs, dataset)
-        axes.set_title(dataset)
+    drawn = [(dataset, False) for dataset in datasets]
+    drawn += [(dataset, True) for dataset in datasets if ends_elsewhere(factor, runs, dataset)]
+    across = min(4, len(datasets))
+    drawing, panels = style.panels(len(drawn), (2.9, 2.7), (0.8, 0.9), most=across)
+    for axes, (dataset, ended) in zip(panels, drawn, strict=True):
+        if not ended:
+            _random(axes, runs, dataset)
+        _points(axes, factor, runs, dataset, ended=ended)
+        axes.set_title(f"{dataset}, {_ENDED}" if ended else dataset)
         axes.set_xlabel(_axis_name(factor))
-    panels[0].set_ylabel("mean regret (percentage points)")
-    panels[0].legend(fontsize=style.text(7.5), loc="best")
-    drawing.suptitle(
-        f"{factor.shown} ({factor.preset})", fontsize=style.text(9.5), x=0.01, ha="left"
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Mean final regret in percentage points ({_seeds(factor, runs)} paired seeds, at most "
         f"{runs.suite.length}) against {_axis_name(factor)}. Bars: 95% bootstrap "
         "interval of the mean. Ring: the preset's own setting. Line and band: random search at "
         f"{runs.suite.length} and its interval."
     )
+    if len(drawn) > len(datasets):
+        text += f" In panels called {_ENDED!r} it is that of the algorithm's own result, in the "
+        text += "others of the best that it saw."
     style.note(drawing, text)
     return drawing, text
 
@@ -73,10 +77,19 @@ def _random(axes: Axes, runs: Runs, dataset: str) -> None:
     axes.axhspan(low, high, color=style.foreground(), alpha=0.12, linewidth=0)
 
 
-def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
+def ends_elsewhere(factor: Factor, runs: Runs, dataset: str) -> bool:
+    """Whether what the algorithm ended with is clearly worse than the best that it saw."""
+    finals = [runs.final(level.row, dataset) for level in factor.levels]
+    ended = [runs.ended(level.row, dataset) for level in factor.levels]
+    pairs = [(a, b) for a, b in zip(finals, ended, strict=True) if len(a) and len(b)]
+    return any(b.mean() > _ELSEWHERE * a.mean() for a, b in pairs)
+
+
+def _points(axes: Axes, factor: Factor, runs: Runs, dataset: str, *, ended: bool) -> None:
     """Draw the levels at equal distances in their order; values are the tick labels."""
-    there = [i for i, x in enumerate(factor.levels) if len(runs.final(x.row, dataset))]
-    finals = [runs.final(factor.levels[i].row, dataset) for i in there]
+    of = runs.ended if ended else runs.final
+    there = [i for i, x in enumerate(factor.levels) if len(of(x.row, dataset))]
+    finals = [of(factor.levels[i].row, dataset) for i in there]
     if not finals:
         return
     mean, low, high = (np.array(part) for part in zip(*mean_intervals(finals), strict=True))
@@ -135,26 +148,15 @@ def cost(factor: Factor, runs: Runs) -> tuple[Figure, str]:
 
     Random search is drawn at every budget. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(2.9 * len(datasets) + 2.2, 4.3), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(datasets), (3.2, 3.2), (0.8, 1.1), least=4.6)
     for axes, dataset in zip(panels, datasets, strict=True):
         _spending(axes, factor, runs, dataset)
         axes.set_title(dataset)
         axes.set_xlabel(f"spent: {axis_of(runs.suite)}")
-    panels[0].set_ylabel("mean regret (percentage points)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=2 * len(datasets),
-        fontsize=style.text(8),
-        title=f"{factor.shown} ({factor.preset})",
-        alignment="left",
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean regret (percentage points)")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Quality against cost: mean final regret (percentage points, {_seeds(factor, runs)} "
         f"seeds) of each {_axis_name(factor)}, at the mean of what its runs spent, "
@@ -197,16 +199,19 @@ def _spending(axes: Axes, factor: Factor, runs: Runs, dataset: str) -> None:
     style.log_ticks(axes.xaxis, *axes.get_xlim())
 
 
-def heat_map(factor: Factor, runs: Runs, dataset: str) -> tuple[Figure, str]:
+def heat_map(
+    factor: Factor, runs: Runs, dataset: str, *, ended: bool = False
+) -> tuple[Figure, str]:
     """Return the annotated mean final regret of a grid of two hyper-parameters, and the caption.
 
-    Call it inside `style.using`. The number in brackets is half the width of the 95% interval.
+    With `ended` it is that of what the algorithm itself ended with. Call it inside `style.using`.
+    The number in brackets is half the width of the 95% interval.
     """
     from matplotlib.figure import Figure
 
     rows, columns = (list(dict.fromkeys(x.values[i] for x in factor.levels)) for i in (0, 1))
-    finals = [runs.final(level.row, dataset) for level in factor.levels]
-    intervals = mean_intervals(finals)
+    of = runs.ended if ended else runs.final
+    intervals = mean_intervals([of(level.row, dataset) for level in factor.levels])
     shape = len(rows), len(columns)
     mean = np.array([estimate for estimate, _, _ in intervals]).reshape(shape)
     half = np.array([(high - low) / 2 for _, low, high in intervals]).reshape(shape)
@@ -223,10 +228,12 @@ def heat_map(factor: Factor, runs: Runs, dataset: str) -> tuple[Figure, str]:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     drawing.colorbar(image, label="mean regret (percentage points)")
-    axes.set_title(f"{factor.shown}, {dataset}", loc="left")
+    what = "what it ended with" if ended else "the best that it saw"
+    axes.set_title(f"{factor.shown}, {dataset}: {what}", loc="left", fontsize=style.text(9))
+    of_what = "of what the algorithm ended with " if ended else ""
     text = (
-        f"Mean final regret in percentage points over {_seeds(factor, runs)} paired seeds, "
-        f"{factor.preset}, at most {runs.suite.length}; in brackets half the "
+        f"Mean final regret {of_what}in percentage points over {_seeds(factor, runs)} paired "
+        f"seeds, {factor.preset}, at most {runs.suite.length}; in brackets half the "
         f"width of the 95% bootstrap interval."
     )
     baseline = runs.baseline(dataset)

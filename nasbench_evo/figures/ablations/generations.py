@@ -13,6 +13,7 @@ from nasbench_evo import tables
 from nasbench_evo.algorithms.generations import Generation, Generational
 from nasbench_evo.figures import style
 from nasbench_evo.results.ablation import Factor, Runs
+from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Found = Mapping[tuple[str, str], Sequence[Sequence[Generation[int]]]]  # by row label and data set
+_ACCURACY, _PHASE = "#0072B2", "#D55E00"  # colours of one run
 _SHOWN = 12.0  # percentage points below the best cell
 _ENOUGH = 0.9  # of the runs must have reached a generation for it to be drawn
 
@@ -56,15 +58,12 @@ def aligned(values: Sequence[Array]) -> Array:
 def progress(
     factor: Factor, generational: Generational, runs: Runs, found: Found
 ) -> tuple[Figure, str]:
-    """Return one line a level, a panel a data set, with the spread over runs, and the caption.
+    """Return one line a level, a panel a data set, with its interval, and the caption.
 
     EIGEN's Fig. 3, Genetic CNN's Fig. 3 and EG-NAS's Fig. 3. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     datasets = runs.suite.datasets
-    drawing = Figure(figsize=style.sized(3.2 * len(datasets) + 0.8, 3.9), layout="constrained")
-    panels = drawing.subplots(1, len(datasets), squeeze=False)[0]
+    drawing, panels = style.panels(len(datasets), (3.2, 2.8), (0.8, 1.1), least=4.6)
     colours = style.levels(len(factor.levels))
     seeds = 0
     for axes, dataset in zip(panels, datasets, strict=True):
@@ -79,22 +78,13 @@ def progress(
         _frame(axes, runs, dataset, lows)
         axes.set_title(dataset)
         axes.set_xlabel(generational.name)
-    panels[0].set_ylabel("mean validation accuracy (%)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=min(4, len(labels)),
-        fontsize=style.text(8),
-        title_fontsize=style.text(9),
-        title=f"{factor.shown} ({factor.preset})",
-        alignment="left",
-    )
+    for axes in style.first_column(panels):
+        axes.set_ylabel("mean validation accuracy (%)")
+    style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
         f"Accuracy of the {generational.shown} by {generational.name}, percent (mean over a "
         f"cell's trials, not the noisy value that the search saw); mean of {seeds} runs, bands: "
-        "one standard deviation of the runs to each side. Lines end where fewer than 90% of the "
+        "its 95% bootstrap interval. Lines end where fewer than 90% of the "
         "runs go on; runs that ended keep their last value. Dotted: the best cell of the table."
     )
     style.note(drawing, text)
@@ -103,13 +93,13 @@ def progress(
 
 def _line(axes: Axes, values: Array, colour: object, i: int, label: str) -> float:
     """Draw one level; return the accuracy in the middle of its line."""
-    mean, spread = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else 0 * values[0]
+    mean, low, high = map(np.array, zip(*mean_intervals(list(values.T)), strict=True))
     x = np.arange(len(mean))
     axes.plot(
         x, mean, color=colour, label=label, marker=style.MARKERS[i % len(style.MARKERS)],
         markersize=4, markevery=max(1, len(x) // 6), linestyle=style.DASHES[i % 2], linewidth=1.5,
     )  # fmt: skip
-    axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.07, linewidth=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     return float(mean[len(mean) // 2])
 
 
@@ -140,16 +130,20 @@ def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure
     x = np.arange(len(found))
     _parameters(right, found, table.parameters[d])
     accuracy = [table.quality[d, g.champion] for g in found]
-    axes.plot(x, accuracy, color="#0072B2", linewidth=1.8, marker="o", markersize=3)
+    line, end_of = style.legible(_ACCURACY, words=True), style.legible(_PHASE, words=True)
+    axes.plot(x, accuracy, color=line, linewidth=1.8, marker="o", markersize=3)
     axes.set_ylim(min(accuracy[1:] or accuracy) - 0.4, max(accuracy) + 0.2)
     axes.set_zorder(right.get_zorder() + 1)
     axes.patch.set_visible(False)
     for end, phase in configured.phase_ends([generation.best for generation in found]).items():
-        axes.axvline(end, color="#D55E00", linewidth=1.4)
-        axes.text(end, 0.03, f" {phase} ends", color="#D55E00", fontsize=style.text(8),
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.axvline(end, color=end_of, linewidth=1.4)
+        axes.text(
+            end, 0.03, f" {phase} ends", color=end_of, fontsize=style.text(8),
+            transform=axes.get_xaxis_transform(),
+            bbox={"facecolor": style.background(), "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )  # fmt: skip
     axes.set_xlabel("generation")
-    axes.set_ylabel("accuracy of the parent (%)", color="#0072B2")
+    axes.set_ylabel("accuracy of the parent (%)", color=line)
     axes.set_title(
         f"{runs.unit.row.label}, {runs.unit.dataset}", loc="left", fontsize=style.text(9)
     )
@@ -170,8 +164,10 @@ def _parameters(
     dots = [(i, m) for i, g in enumerate(found) for m in sorted(set(g.members))]
     sizes = [parameters[m] / 1e6 for _, m in dots]
     x = [i for i, _ in dots]
-    axes.scatter(x, sizes, s=9, color="#999999", alpha=0.55, linewidths=0)
-    axes.set_ylabel("parameters of each individual (millions)", color="#777777")
+    axes.scatter(x, sizes, s=9, color=style.OTHER, alpha=0.45, linewidths=0)
+    axes.set_ylabel(
+        "parameters of each individual (millions)", color=style.legible(style.OTHER, words=True)
+    )
     axes.grid(visible=False)
     axes.spines["right"].set_visible(True)
 
@@ -181,40 +177,37 @@ def population(
 ) -> tuple[Figure, str]:
     """Return average, best and worst of the population by generation, and the caption.
 
-    Genetic CNN's Fig. 3: a line for each row label, bars from the worst to the best individual.
+    Genetic CNN's Fig. 3: a line for each row label, a band from the worst to the best individual.
     Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=style.sized(6.4, 3.7), layout="constrained")
-    axes = drawing.subplots()
-    colours = style.levels(len(runs))
-    for i, (text, unit_runs) in enumerate(runs.items()):
-        table = tables.reported(unit_runs.unit.table)
-        means = table.quality[table.row(unit_runs.unit.dataset)]
-        stats = [
-            aligned([np.array([f(means[list(g.members)]) for g in run]) for run in found[text]])
-            for f in (np.mean, np.min, np.max)
-        ]
-        average, worst, best = (stat.mean(axis=0) for stat in stats)
-        x = np.arange(len(average))
-        shift = 0.28 * (i - (len(runs) - 1) / 2)
-        axes.errorbar(
-            x + shift, average, yerr=[average - worst, best - average], color=colours[i],
-            marker=style.MARKERS[i], markersize=3.5, linewidth=1.3, elinewidth=0.7, label=text,
-            linestyle=style.DASHES[i % 2],
-        )  # fmt: skip
-    axes.set_xlabel("generation")
-    axes.set_ylabel("mean validation accuracy (%)")
-    axes.legend(loc="lower right")
     first = next(iter(runs.values()))
     table = tables.reported(first.unit.table)
+    means = table.quality[table.row(first.unit.dataset)]
     best = float(table.best[table.row(first.unit.dataset)])
+    drawing, (axes,) = style.panels(1, (6.4, 3.0), (0, 0.9))
+    colours = style.levels(len(runs))
+    for i, text in enumerate(runs):
+        average, worst, highest = (
+            aligned([np.array([f(means[list(g.members)]) for g in run]) for run in found[text]])
+            .mean(axis=0)
+            for f in (np.mean, np.min, np.max)
+        )  # fmt: skip
+        x = np.arange(len(average))
+        look = {"color": colours[i], "linestyle": style.DASHES[i % 2]}
+        axes.plot(
+            x, average, marker=style.MARKERS[i], markersize=4, linewidth=1.6, label=text,
+            markevery=max(1, len(x) // 10), **look,
+        )  # fmt: skip
+        axes.fill_between(x, worst, highest, color=colours[i], alpha=0.13, linewidth=0)
+        for edge in (worst, highest):
+            axes.plot(x, edge, linewidth=0.7, **look)
+    axes.set_xlabel("generation")
+    axes.set_ylabel("mean validation accuracy (%)")
     axes.set_ylim(best - _SHOWN, best + 0.5)
     axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
-    axes.set_title(f"{first.unit.row.shown}, {first.unit.dataset}", loc="left")
+    style.legend(drawing, title=f"{first.unit.row.shown}, {first.unit.dataset}")
     text = (
-        f"Average over the population by generation, and bars from its worst to its best "
+        f"Average over the population by generation, and a band from its worst to its best "
         f"individual; each the mean over {len(found[next(iter(runs))])} runs, percent. Dotted: "
         "the best cell of the table. "
         f"What is {_SHOWN:g} points worse is outside the frame."

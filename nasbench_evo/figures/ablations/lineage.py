@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.figures import style
 from nasbench_evo.randomness import stream
+from nasbench_evo.replays.generations import correlation
 from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Births = Sequence[tuple[str, float, float]]  # kind, parents' accuracy, child's; percent
 _DRAWN = 1500  # points; more only make a blot
 _KINDS = {"mutation": ("#0072B2", "o"), "crossover": ("#D55E00", "^")}
-_FEWEST = 5  # births of a run for a correlation
 
 
 def correlations(by_run: Sequence[Births]) -> dict[str, tuple[Interval, int]]:
@@ -28,19 +27,10 @@ def correlations(by_run: Sequence[Births]) -> dict[str, tuple[Interval, int]]:
 
     Runs with fewer than 5 births of a kind, or without spread, are not counted.
     """
-    from scipy.stats import ConstantInputWarning, spearmanr
-
     result = {}
     for kind in _KINDS:
-        values = []
-        for births in by_run:
-            pairs = np.array([(p, c) for k, p, c in births if k == kind])
-            if len(pairs) >= _FEWEST:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ConstantInputWarning)
-                    rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
-                if np.isfinite(rho):
-                    values.append(rho)
+        of_kind = [[birth for birth in births if birth[0] == kind] for births in by_run]
+        values = [rho for rho in map(correlation, of_kind) if np.isfinite(rho)]
         if len(values) >= 2:
             rng = stream(0, "bootstrap of the lineage").generator
             interval = statistics.bootstrap_interval(values, "mean", rng=rng)
@@ -53,17 +43,14 @@ def scatter(runs: UnitRuns, by_run: Sequence[Births], floor: float) -> tuple[Fig
 
     `floor` is the lowest accuracy drawn, percent; how many births lie below is said.
     """
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=style.sized(4.6, 4.3), layout="constrained")
-    axes = drawing.subplots()
+    drawing, (axes,) = style.panels(1, (4.6, 4.0), (0, 0.7))
     every = [birth for births in by_run for birth in births]
     step = max(1, len(every) // _DRAWN)
     for kind, (colour, marker) in _KINDS.items():
         shown = np.array([(p, c) for k, p, c in every[::step] if k == kind]).reshape(-1, 2)
         axes.scatter(
-            shown[:, 0], shown[:, 1], s=12, color=colour, marker=marker, alpha=0.45,
-            linewidths=0, label=kind,
+            shown[:, 0], shown[:, 1], s=9, color=style.legible(colour), marker=marker,
+            alpha=0.35, linewidths=0, label=kind,
         )  # fmt: skip
     top = max(max(p, c) for _, p, c in every) if every else floor + 1
     axes.plot([floor, top], [floor, top], color=style.foreground(), linewidth=0.9, linestyle=":")
@@ -72,10 +59,11 @@ def scatter(runs: UnitRuns, by_run: Sequence[Births], floor: float) -> tuple[Fig
     axes.set_aspect("equal")
     axes.set_xlabel("parent (mean of both in a crossover), accuracy (%)")
     axes.set_ylabel("child, accuracy (%)")
-    axes.legend(loc="lower right")
-    axes.set_title(
-        f"{runs.unit.row.label}, {runs.unit.dataset}", loc="left", fontsize=style.text(9)
-    )
+    title = style.broken(f"{runs.unit.row.label}, {runs.unit.dataset}")
+    style.legend(drawing, title=title, markerscale=2)
+    for handle in drawing.legends[0].legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)  # points are faint where they are many
     hidden = sum(min(p, c) < floor for _, p, c in every)
     text = (
         f"Mean validation accuracy of parents and of children that differ from them: one "

@@ -13,7 +13,7 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.figures.ablations import generations, lineage
 from nasbench_evo.figures.architectures import graphs
 from nasbench_evo.randomness import stream
-from nasbench_evo.replays.generations import births
+from nasbench_evo.replays.generations import PRINTED, births
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.runs import UnitRuns
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Drawn = tuple[str, Callable[[], tuple["Figure", str]]]
-_PRINTED = (0, 1, 2, 3, 5, 8, 10, 20, 30, 40, 50)  # generations of Genetic CNN's Table 1
 _LINEAGES = 30  # runs whose births are counted
 _BELOW_BEST = 12.0  # percentage points: births that are worse are counted, not drawn
 
@@ -85,7 +84,7 @@ def _table_1(own: UnitRuns, found: Sequence[Generation[int]]) -> tuple[tuple[str
     """Return Table 1 of one run: what the search saw of each generation, percent."""
     space = tables.reported(own.unit.table).space
     lines = [("Gen", "Max %", "Min %", "Avg %", "Med %", "Std-D", "Best cell")]
-    for number in _PRINTED:
+    for number in PRINTED:
         if number < len(found):
             generation = found[number]
             stats = [f"{value:.2f}" for value in _statistics(generation)]
@@ -103,7 +102,7 @@ def _statistics(generation: Generation[int]) -> tuple[float, float, float, float
 def _table_1_means(found: Sequence[Sequence[Generation[int]]]) -> tuple[tuple[str, ...], ...]:
     """Return Table 1 averaged over runs, with the 95% interval of the mean of the average."""
     lines = [("Gen", "runs", "Max %", "Min %", "Avg % [95% interval]", "Med %", "Std-D")]
-    for number in _PRINTED:
+    for number in PRINTED:
         stats = np.array([_statistics(run[number]) for run in found if number < len(run)])
         if len(stats) < 2:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -103,7 +104,9 @@ def figure(space: spaces.Space, genotype: Any, title: str = "") -> Figure:
             f"The space {space.name} has no drawing: {', '.join(spaces.SPACES)} have one, and "
             "spaces of tables whose space.toml has edges."
         )
-    drawing.suptitle(title or space.format(genotype), fontsize=style.text(8), wrap=True)
+    letters = int(drawing.get_figwidth() * 72 / (0.62 * style.text(8)))
+    words = textwrap.fill(title or space.format(genotype), letters)  # whole, however long
+    drawing.suptitle(words, fontsize=style.text(8))
     return drawing
 
 
@@ -148,12 +151,9 @@ def _edges(axes: Axes, space: Choices, genotype: Sequence[int]) -> None:
 
 def found_cells(runs: UnitRuns, n: int) -> tuple[Figure, str]:
     """Return the cells that the first n runs found, and the caption. Inside `style.using`."""
-    from matplotlib.figure import Figure
-
     table = tables.reported(runs.unit.table)
     records = runs.records[:n]
-    drawing = Figure(figsize=style.sized(4.4 * len(records), 3.2), layout="constrained")
-    panels = drawing.subplots(1, len(records), squeeze=False)[0]
+    drawing, panels = style.panels(len(records), (4.4, 2.7), (0, 0.5))
     for axes, record in zip(panels, records, strict=True):
         genotype = record.genotype
         cell(axes, genotype)
@@ -174,6 +174,7 @@ def _horizontal(
     axes: Axes, names: Sequence[str], colours: Sequence[str], arcs: Sequence[Arc], spacing: float
 ) -> None:
     """Draw nodes from left to right and arcs with their labels."""
+    from matplotlib.colors import to_hex
     from matplotlib.patches import FancyArrowPatch
 
     for arc in arcs:
@@ -187,7 +188,7 @@ def _horizontal(
                 arrowstyle="-|>,head_length=4,head_width=2.5",
                 shrinkA=11,
                 shrinkB=12,
-                color=arc.colour,
+                color=style.legible(to_hex(arc.colour)),
                 linewidth=1.8,
                 linestyle=arc.dashes,
             )
@@ -195,7 +196,8 @@ def _horizontal(
         if arc.label:
             axes.text(
                 (a + b) / 2, arc.height + (0.13 if arc.height >= 0 else -0.13), arc.label,
-                ha="center", va="center", fontsize=style.text(8), color=arc.colour, weight="bold",
+                ha="center", va="center", fontsize=style.text(8), weight="bold",
+                color=style.legible(to_hex(arc.colour), words=True),
                 bbox={"facecolor": style.background(), "edgecolor": "none", "pad": 0.8},
             )  # fmt: skip
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
@@ -279,7 +281,7 @@ def _connect(axes: Axes, source: int, target: int) -> None:
             arrowstyle="-|>,head_length=3.5,head_width=2",
             shrinkA=0,
             shrinkB=0,
-            color="#0072B2" if skips else style.foreground(),
+            color=style.legible("#0072B2") if skips else style.foreground(),
             linewidth=1.3,
         )
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nasbench_evo.figures import style
 from nasbench_evo.results.columns import ResultRow
 from nasbench_evo.results.kind import spent
+from nasbench_evo.results.on_table import maximised
 from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.suite import Suite
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ACROSS = 4  # panels in a line
 _MOST_ROWS = 16  # more are a table, not a figure
 
 
@@ -24,25 +24,17 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
 
     Rows are in the order of their mean over the data sets. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     last = [row for row in rows if row[suite.column] == suite.marks[-1]]
     names = _order(last)
-    number = len(suite.reported)
-    lines, across = -(-number // _ACROSS), min(number, _ACROSS)
-    drawing = Figure(
-        figsize=style.sized(2.6 * across + 2.4, (0.27 * len(names) + 1.5) * lines),
-        layout="constrained",
-    )
-    panels = drawing.subplots(lines, across, squeeze=False, sharey=True).ravel()
-    for spare in panels[number:]:
-        spare.set_axis_off()
-    panels = panels[:number]
+    labels = list(map(style.broken, names))
+    size = (2.6, style.row_height(labels, 0.27) * len(names) + 1.1)
+    drawing, panels = style.panels(len(suite.reported), size, (2.4, 0.4), lists=True, sharey=True)
     for axes, dataset in zip(panels, suite.reported, strict=True):
         _panel(axes, [row for row in last if row.dataset == dataset], names)
         axes.set_title(dataset)
-        axes.set_xlabel("mean regret (percentage points)")
-    panels[0].set_yticks(range(len(names)), names, fontsize=style.text(8))
+        axes.set_xlabel(style.broken("mean regret (percentage points)"))
+    for axes in style.first_column(panels):
+        axes.set_yticks(range(len(names)), labels, fontsize=style.text(8))
     panels[0].invert_yaxis()
     n = max((row.n for row in last), default=0)
     text = (
@@ -52,7 +44,7 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
     )
     if len({row.label for row in last}) > len(names):
         text += f" The best {len(names)} rows are drawn."
-    style.note(drawing, text)
+    style.note(drawing, " ".join([text, *maximised(suite)]))
     return drawing
 
 

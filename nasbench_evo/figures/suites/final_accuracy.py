@@ -28,11 +28,8 @@ def figure(collected: Sequence[UnitRuns]) -> Figure:
     Dots are runs (means over their fresh trainings), diamonds the means over runs with their 95%
     bootstrap interval. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure
-
     rows = [(runs, accuracies) for runs in collected if len(accuracies := _by_run(runs))]
-    drawing = Figure(figsize=style.sized(6.6, 0.42 * len(rows) + 1.6), layout="constrained")
-    axes = drawing.subplots()
+    drawing, (axes,) = style.panels(1, (4.2, 0.42 * len(rows) + 1.2), (2.4, 0.4), lists=True)
     intervals = mean_intervals([accuracies for _, accuracies in rows])
     for i, ((runs, accuracies), (mean, low, high)) in enumerate(zip(rows, intervals, strict=True)):
         look = style.colour(runs.unit.row.shown)
@@ -40,7 +37,7 @@ def figure(collected: Sequence[UnitRuns]) -> Figure:
         error = None if np.isnan(low) else [[mean - low], [high - mean]]
         axes.errorbar(mean, i + 0.12, xerr=error, fmt="D", color=look, markersize=6, capsize=3)
     labels = short_labels([runs.unit.row for runs, _ in rows])
-    axes.set_yticks(range(len(rows)), labels, fontsize=style.text(8))
+    axes.set_yticks(range(len(rows)), list(map(style.broken, labels)), fontsize=style.text(8))
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy of fresh trainings (%)")
     style.note(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nasbench_evo.figures import style
+
+_LETTERS = 110  # of a line of the title
 
 
 def draw(content: Mapping[str, Any], path: Path) -> list[Path]:
@@ -19,7 +22,8 @@ def draw(content: Mapping[str, Any], path: Path) -> list[Path]:
 
     curve = content["curve"]
     with style.using():
-        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+        title = textwrap.fill(f"{content['dataset']}: {content['arch']}", _LETTERS)
+        figure = Figure(figsize=(7.2, 3.0 + 0.15 * title.count("\n")), layout="constrained")
         for axes, metric, unit in zip(
             figure.subplots(1, 2), ("accuracy", "loss"), ("%", "nats"), strict=True
         ):
@@ -36,5 +40,5 @@ def draw(content: Mapping[str, Any], path: Path) -> list[Path]:
             if test is not None:
                 axes.axhline(test, color="#000000", linestyle=style.DASHES[2], label="test, at end")
         axes.legend()
-        figure.suptitle(f"{content['dataset']}: {content['arch']}"[:100], fontsize=8)
+        figure.suptitle(title, fontsize=8)
         return style.save(figure, path)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_evo.figures import pareto, style
+from nasbench_evo.figures import critical_difference, pareto, style, wallclock
 from nasbench_evo.figures.suites import (
     accuracy,
+    compared,
     final,
     final_accuracy,
+    landmarks,
     regret,
     relaxation,
     supernet,
 )
+from nasbench_evo.names import in_files
+from nasbench_evo.replays import wallclock as replay
 from nasbench_evo.replays.pareto import Fronts
-from nasbench_evo.results import kinds
+from nasbench_evo.results import finals, kinds
 from nasbench_evo.results.kinds import Findings
 
 if TYPE_CHECKING:
@@ -47,7 +51,7 @@ def _final_accuracy(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if final_accuracy.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"final_accuracy{suffix}", partial(final_accuracy.figure, own)
 
 
@@ -59,8 +63,13 @@ def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
     for dataset in found.suite.datasets:
         own = [runs for runs in found.collected if runs.unit.dataset == dataset]
         if relaxation.has(own):
-            suffix = f"_{dataset}" if len(found.suite.datasets) > 1 else ""
+            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
             yield f"relaxation{suffix}", partial(relaxation.figure, own)
+
+
+def _landmarks(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
+    if landmarks.has(found.suite, found.collected):
+        yield "landmarks", partial(landmarks.figure, found.suite, found.collected)
 
 
 FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
@@ -71,14 +80,39 @@ FIGURES: dict[str, Callable[[Findings, Fronts | None], Iterator[Drawn]]] = {
     "final_accuracy": _final_accuracy,
     "shared_weights": _shared_weights,
     "relaxation": _relaxation,
+    "landmarks": _landmarks,
 }
 
 
-def drawings(found: Findings, fronts: Fronts | None = None) -> Iterator[Drawn]:
-    """Yield what to draw of every suite of this kind."""
+def drawings(
+    found: Findings, fronts: Fronts | None = None, without: Collection[str] = ()
+) -> Iterator[Drawn]:
+    """Yield what to draw of every suite of this kind, but for the names `without`."""
     style.reserve(runs.unit.row.shown for runs in found.collected)
-    for name in kinds.of(found.suite).figures:
+    for name in (name for name in kinds.of(found.suite).figures if name not in without):
         yield from FIGURES[name](found, fronts)
+
+
+def paper_kit(found: Findings) -> Iterator[Drawn]:
+    """Yield what compares the rows of a suite run by run, where its runs can be compared so."""
+    ended = finals.finals(found.suite, found.collected)
+    if ended is None or len(ended.rows) < 2 or ended.runs < 2:
+        return
+    yield "profile", partial(compared.profiles, ended)
+    yield "improvement", partial(compared.matrix, ended)
+    ranked = finals.run_ranks(ended, compared.MOST)
+    if ranked is not None:
+        yield "run_ranks", partial(critical_difference.of_runs, ended, ranked)
+
+
+def regret_by_time(found: Findings, seeds: int) -> Iterator[Drawn]:
+    """Yield regret against simulated hours: the first `seeds` searches of a row, run again.
+
+    Raises Unsupported for a suite that trains, InputError for a table without times.
+    """
+    suite = found.suite
+    rows = replay.wallclock(suite.model_copy(update={"seeds": min(seeds, suite.seeds)}), [1])
+    yield "regret_time", partial(wallclock.figure, rows)
 
 
 def save(folder: Path, drawn: Drawn, formats: Sequence[str], paths: list[Path]) -> tuple[str, str]:

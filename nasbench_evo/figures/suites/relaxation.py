@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _FEWEST = 5  # steps of a course worth drawing
 _MOST = 8  # rows: more lines cannot be told apart
-_LETTERS = 120  # of a line of the legend
 _ENOUGH = 0.5  # of the runs must have had an epoch
 _BAND = (10, 90)  # percent of the runs
 _PANELS = (
@@ -39,13 +38,11 @@ def figure(collected: Sequence[UnitRuns]) -> Figure:
     Lines are medians over runs, bands go from the 10th to the 90th percentile; of the argmax the
     share of runs. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure  # imported late: the command line must start fast
     from matplotlib.ticker import MaxNLocator
 
     every = _drawn(collected)
     shown = every[:_MOST]
-    drawing = Figure(figsize=style.sized(9.6, 3.9), layout="constrained")
-    panels = drawing.subplots(1, len(_PANELS))
+    drawing, panels = style.panels(len(_PANELS), (3.2, 2.8), (0, 1.1))
     labels = short_labels([runs.unit.row for runs in shown])
     colours = style.levels(len(shown))
     for i, (runs, label) in enumerate(zip(shown, labels, strict=True)):
@@ -71,12 +68,7 @@ def figure(collected: Sequence[UnitRuns]) -> Figure:
             style.log_ticks(axes.yaxis, *axes.get_ylim())
         else:
             axes.set_ylim(*((-4, 104) if key == CHANGED else (0, 1.04)))
-    handles, names = panels[0].get_legend_handles_labels()
-    drawing.legend(
-        handles, names, loc="outside upper left",
-        ncols=max(1, min(3, _LETTERS // max(map(len, names)))),
-        fontsize=style.text(8), handlelength=3.4, alignment="left",
-    )  # fmt: skip
+    style.legend(drawing)
     counts = sorted({len(runs.records) for runs in shown})
     text = (
         "What each step did to the logits alpha of a relaxation, on "

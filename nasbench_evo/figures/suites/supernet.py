@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from nasbench_evo import tables
 from nasbench_evo.figures import rank_correlation, style
+from nasbench_evo.names import in_files
 from nasbench_evo.results.labels import short_labels
-from nasbench_evo.results.ranking import Ranking, noise_ceiling
+from nasbench_evo.results.ranking import Ranking, retest_reference
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.results.supernet import collapse as by_generation
 from nasbench_evo.results.supernet import fitness as by_epoch
@@ -36,7 +37,7 @@ def drawings(
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield file name and drawing of what the runs have data for."""
     for dataset in suite.datasets:
-        suffix = f"_{dataset}" if len(suite.datasets) > 1 else ""
+        suffix = f"_{in_files(dataset)}" if len(suite.datasets) > 1 else ""
         of_weights = [
             runs
             for runs in collected
@@ -68,14 +69,14 @@ def _of_rankings(
     suite: Suite, dataset: str, rankings: Sequence[Ranking], suffix: str
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield tau by epoch, and each ranking's scatter after the last epoch."""
-    ceiling = noise_ceiling(suite, dataset)
+    reference = retest_reference(suite, dataset)
     rows = [ranking.unit.row for ranking in rankings]
     curves = {
         label: ranking.curves for label, ranking in zip(short_labels(rows), rankings, strict=True)
     }
-    tau = None if ceiling is None else ceiling["kendall_tau"]
-    yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, ceiling=tau)
-    names = _file_names([row.algorithm for row in rows])
+    tau = None if reference is None else reference["kendall_tau"]
+    yield f"tau{suffix}", partial(rank_correlation.tau_curves, curves, reference=tau)
+    names = _file_names([in_files(row.shown) for row in rows])
     for name, label, ranking in zip(names, curves, rankings, strict=True):
         yield f"scatter_{name}{suffix}", partial(_scatter, ranking, label)
 
@@ -86,39 +87,38 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
     The line is the mean of what was measured, the band goes from the lowest to the highest, both
     as means over runs. Call it inside `style.using`.
     """
-    from matplotlib.figure import Figure  # imported late: the command line must start fast
     from matplotlib.ticker import MaxNLocator
 
-    n = len(collected)
-    across = min(n, _ACROSS)
-    down = -(-n // across)
-    size = style.sized(max(3.0 * across, 4.0), 2.7 * down + 0.9)
-    drawing = Figure(figsize=size, layout="constrained")
-    grid = drawing.subplots(down, across, squeeze=False, sharey=True)
-    panels, unused = grid.flat[:n], grid.flat[n:]
+    drawing, panels = style.panels(
+        len(collected), (3.0, 2.7), (0, 0.9), most=_ACROSS, least=4.0, sharex=True, sharey=True
+    )
     labels = short_labels([runs.unit.row for runs in collected])
+    once = False
     for axes, runs, label in zip(panels, collected, labels, strict=True):
         epochs, values = by_epoch(runs)
         high, mean, low = values.mean(axis=0).T
         look = style.colour(label)
-        marker = "o" if len(epochs) == 1 else ""
-        axes.plot(epochs, mean, color=look, marker=marker)
-        axes.plot(epochs, high, color=look, linewidth=0.9, linestyle=style.DASHES[1], marker=marker)
-        axes.fill_between(epochs, low, high, color=look, alpha=0.15, linewidth=0)
+        if len(epochs) == 1:
+            once = True
+            axes.errorbar(epochs, mean, yerr=[mean - low, high - mean], color=look, fmt="o",
+                          markersize=5, capsize=4)  # fmt: skip
+        else:
+            axes.plot(epochs, mean, color=look)
+            axes.plot(epochs, high, color=look, linewidth=0.9, linestyle=style.DASHES[1])
+            axes.fill_between(epochs, low, high, color=look, alpha=0.15, linewidth=0)
         axes.set_title(textwrap.fill(label, 30), fontsize=style.text(9))
         axes.set_xlabel("epochs of the supernet")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(epochs) == 1:
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-    for axes in unused:
-        axes.set_axis_off()
-    for axes in grid[:, 0]:
+        axes.tick_params(labelbottom=True)  # below a panel there may be none
+        axes.set_xlim(left=0)
+    for axes in style.first_column(panels):
         axes.set_ylabel("validation accuracy,\nshared weights (%)")
     runs_ = sorted({len(runs.records) for runs in collected})
     style.note(
         drawing,
         "What the search measured in each epoch: mean (line), highest (dashed) and lowest (edge of "
-        f"the band), means over {' to '.join(map(str, runs_))} runs.",
+        f"the band), means over {' to '.join(map(str, runs_))} runs."
+        + (" A bar: measured once, after the last epoch." if once else ""),
     )
     return drawing
 
@@ -132,7 +132,7 @@ def collapse(collected: Sequence[UnitRuns]) -> Figure:
     from matplotlib.figure import Figure  # imported late: the command line must start fast
 
     n = len(collected)
-    drawing = Figure(figsize=style.sized(max(3.0 * n, 4.6), 5.6), layout="constrained")
+    drawing = Figure(figsize=style.sized(max(3.0 * n, 4.6), 6.0), layout="constrained")
     grid = drawing.subplots(2, n, squeeze=False, sharex="col", sharey="row")
     labels = short_labels([runs.unit.row for runs in collected])
     for (above, below), runs, label in zip(grid.T, collected, labels, strict=True):
@@ -143,10 +143,10 @@ def collapse(collected: Sequence[UnitRuns]) -> Figure:
         children = values[:, :, 3] / runs.unit.row.configured.hyperparameters()["generation_size"]
         for k, (axes, name, part) in enumerate(
             [
-                (above, "population", values[:, :, 0]),
-                (above, "random paths", values[:, :, 1]),
-                (below, "agreement of the population's genes", values[:, :, 2]),
-                (below, "different among the children bred", children),
+                (above, "above: population", values[:, :, 0]),
+                (above, "above: random paths", values[:, :, 1]),
+                (below, "below: agreement of the population's genes", values[:, :, 2]),
+                (below, "below: different among the children bred", children),
             ]
         ):
             look = style.colour(label) if k % 2 == 0 else style.foreground()
@@ -159,8 +159,7 @@ def collapse(collected: Sequence[UnitRuns]) -> Figure:
         below.set_ylim(0, 1.05)
     grid[0, 0].set_ylabel("validation accuracy,\nshared weights (%)")
     grid[1, 0].set_ylabel("share")
-    for axes in grid[:, 0]:
-        axes.legend(fontsize=style.text(8))
+    style.legend(drawing)
     style.note(
         drawing,
         "After each generation: the population kept beside as many random paths as the row says, "

@@ -56,6 +56,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         free, total = torch.cuda.mem_get_info(device)
         found |= {
             "name": torch.cuda.get_device_name(device),
+            "driver": _driver(),
             "capability": list(torch.cuda.get_device_capability(device)),
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "memory_free": free,
@@ -63,6 +64,14 @@ def machine(device: torch.device) -> dict[str, Any]:
             "tf32": True,  # what Execution sets unless it is deterministic
         }
     return found
+
+
+def _driver() -> str | None:
+    """Return the version of NVIDIA's driver; None where nvidia-smi is not there to tell."""
+    from torch.utils import collect_env
+
+    version: str | None = collect_env.get_nvidia_driver_version(collect_env.run)  # type: ignore[no-untyped-call]
+    return version
 
 
 def examine(name: str, only: Iterable[str] = CHECKS) -> Iterator[Finding]:
