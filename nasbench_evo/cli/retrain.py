@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +77,7 @@ def _print(study: Study) -> None:
             str(one.epochs),
             str(one.runs),
             f"{one.recorded:.2f}",
-            f"{mean:.2f} [{low:.2f}, {high:.2f}]",
+            f"{mean:.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"),
             f"{one.fresh_test:.2f}",
         )
     console.print(grid)
