@@ -63,7 +63,7 @@ def _print(study: Study) -> None:
 
     from nasbench_evo.results.retrained import sentences
 
-    console = tables(150)
+    console = tables()
     grid = Grid(title="What searches ended with, trained anew", title_justify="left")
     for name in ("row", "searched on"):
         grid.add_column(name)
