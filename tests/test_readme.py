@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
 
@@ -49,20 +48,3 @@ def test_the_examples_run() -> None:
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
-
-
-def test_the_weight_sharing_figures_are_those_of_the_results() -> None:
-    """docs/weight_sharing.md names what results/weight_sharing/summary.json holds."""
-    content = json.loads((ROOT / "results" / "weight_sharing" / "summary.json").read_text())
-    page = (ROOT / "docs" / "weight_sharing.md").read_text()
-
-    def interval(pair: dict[str, float], name: str) -> str:
-        return f"{pair[name]:.2f} [{pair[f'{name}_low']:.2f}, {pair[f'{name}_high']:.2f}]"
-
-    for label, pair in content["paired"].items():
-        for name in ("shared", "table", "difference"):
-            assert interval(pair, name) in page, (label, name)
-    for row in content["rows"]:
-        if row["searched"] == "shared weights":
-            tau = f"{row['kendall_tau']:.2f} [{row['tau_low']:.2f}, {row['tau_high']:.2f}]"
-            assert tau in page, row["algorithm"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,7 @@ def _print(study: Study) -> None:
 
     from nasbench_evo.results.retrained import sentences
 
-    console = tables(150)
+    console = tables()
     grid = Grid(title="What searches ended with, trained anew", title_justify="left")
     for name in ("row", "searched on"):
         grid.add_column(name)
@@ -76,7 +77,7 @@ def _print(study: Study) -> None:
             str(one.epochs),
             str(one.runs),
             f"{one.recorded:.2f}",
-            f"{mean:.2f} [{low:.2f}, {high:.2f}]",
+            f"{mean:.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"),
             f"{one.fresh_test:.2f}",
         )
     console.print(grid)

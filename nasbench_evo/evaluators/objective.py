@@ -1,15 +1,7 @@
 """An objective of one's own: a class that says how good a genotype is, and nothing else.
 
-```python
-class Ones(Objective):
-    name = "ones"
-
-    def accuracy(self, genotype, rng):
-        return 100 * sum(genotype) / len(genotype) + rng.random()
-```
-
-In Python `nasbench_evo.search("eigen", evaluator=Ones("any", space))`; in a suite
-`evaluator = "package.module:Ones"` with `space = ...`.
+In Python `nasbench_evo.search("eigen", evaluator=Mine("any", space))`; in a suite
+`evaluator = "package.module:Mine"` with `space = "..."`; docs/objectives.md writes one.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from nasbench_evo.requests import (
 from nasbench_evo.spaces.base import Genotype
 from nasbench_evo.training import Dataset, checkpoint
 from nasbench_evo.training.individuals import threads
-from nasbench_evo.training.results import chance
+from nasbench_evo.training.results import chance, memory_note
 from nasbench_evo.training.supernet import SupernetTraining
 
 CHECKPOINT = "supernet.pt"
@@ -128,6 +128,8 @@ class SupernetSession:
             self.notes[probing.NOTE] = list(self._probes)
         if answer["problem"]:
             self.notes["status"] = answer["problem"]
+        if answer.get("memory"):  # journals of earlier versions do not say
+            self.notes["memory"] = answer["memory"]
         if not isinstance(request, TrainBilevel):
             return []
         alpha = np.array(answer["alpha"])
@@ -153,6 +155,7 @@ class SupernetSession:
             **logits,
             "probe": self._probed(),
             "problem": training.problem,
+            "memory": memory_note(training.progress.batch_splits),
         }
 
     def _probed(self) -> list[float] | None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasbench_evo.algorithms.stand_ins import StandIn
 from nasbench_evo.figures import style
 from nasbench_evo.figures.ablations import factors as factor_figures
 from nasbench_evo.figures.ablations import generations
@@ -23,6 +24,7 @@ from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.folder import Stored, read
 from nasbench_evo.results.labels import row_labels
 from nasbench_evo.results.measures import Measured, merged
+from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,9 +208,14 @@ class Repeats:
         self._known: dict[tuple[str, str], list[Replayed]] = {}
 
     def of(self, factor: Factor) -> dict[tuple[str, str], list[Replayed]]:
-        """Return the first runs of every level, by row label and data set."""
+        """Return the first runs of every level, by row label and data set.
+
+        None of algorithms that are known by name only: they cannot be repeated.
+        """
         keys = [(x.row, d) for x in factor.levels for d in self.runs.suite.datasets]
-        return {key: self._of(key) for key in keys if key in self.runs.units}
+        units = self.runs.units
+        there = [k for k in keys if k in units and not _by_name(units[k])]
+        return {key: self._of(key) for key in there}
 
     def generations(self, factor: Factor) -> generations.Found:
         """Return the generations of a factor's runs; none for a grid or without generations.
@@ -242,6 +249,11 @@ class Repeats:
         if key not in self._known:
             self._known[key] = replays.of_runs(self.runs.units[key], SEEDS_TRACED)
         return self._known[key]
+
+
+def _by_name(runs: UnitRuns) -> bool:
+    """Whether an algorithm's code is not imported."""
+    return isinstance(runs.unit.row.configured, StandIn)
 
 
 def _sized(factor: Factor) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _APART = 1.06  # factor between points at the same epoch
-_ROW = 34  # letters of a row's name
+_ROW = 40  # letters of a row's name
 
 
 def draw(study: Study, folder: Path) -> list[Path]:
@@ -55,9 +55,9 @@ def tau_study(agreements: list[Agreement], references: list[Reference]) -> Figur
     style.note(
         drawing,
         f"Kendall's tau-b between accuracies of {first.cells} random cells with shared weights and "
-        f"the mean of {first.truth_trainings} fresh trainings each; mean over "
-        f"{first.runs} supernets, bars: 95% bootstrap interval over cells. Grey: two single "
-        "trainings against each other, over distinct classes; a reference, no ceiling.",
+        f"the mean of {first.truth_trainings} fresh trainings each; "
+        f"{_over(first.runs, 'supernet')}, bars: 95% bootstrap interval over cells. Grey: "
+        "two single trainings against each other, over distinct classes; a reference, no ceiling.",
     )
     return drawing
 
@@ -71,7 +71,7 @@ def _panel(axes: Axes, agreements: list[Agreement], reference: Reference) -> Non
     axes.axhline(0.0, color=style.OTHER, linewidth=0.8)
     groups: dict[str, list[Agreement]] = {}
     for one in agreements:
-        name = f"{one.sampling} paths" if one.sampling else textwrap.shorten(one.label, 40)
+        name = f"{one.sampling} paths" if one.sampling else one.label
         groups.setdefault(name, []).append(one)
     colours = style.levels(len(groups))
     for i, (name, own) in enumerate(groups.items()):
@@ -139,10 +139,10 @@ def cells(judged: list[Judged]) -> Figure:
                 color=style.foreground(),
                 label="recorded in the table" if y == 0 else None,
             )
-    names = [textwrap.shorten(label, _ROW, placeholder="…") for label, _ in rows]
+    names = [textwrap.fill(f"{label}, on {searched}", _ROW) for label, searched in rows]
     axes.set_yticks(
         range(len(rows)),
-        [f"{name}\non {searched}" for name, (_, searched) in zip(names, rows, strict=True)],
+        names,
         fontsize=style.text(7),
     )
     axes.invert_yaxis()
@@ -151,8 +151,13 @@ def cells(judged: list[Judged]) -> Figure:
     first = judged[0]
     style.note(
         drawing,
-        f"Means over {first.runs} runs, of {first.trainings} fresh trainings of each cell; bars: "
-        "95% bootstrap interval over runs. Open: searched on the table, whose recorded accuracies "
+        f"{_over(first.runs, 'run').capitalize()}, {first.trainings} fresh trainings of each cell"
+        + ("; bars: 95% bootstrap interval over runs. " if first.runs > 1 else ". ")
+        + "Open: searched on the table, whose recorded accuracies "
         "that search maximised.",
     )
     return drawing
+
+
+def _over(n: int, what: str) -> str:
+    return f"one {what}" if n == 1 else f"mean over {n} {what}s"

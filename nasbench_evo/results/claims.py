@@ -235,8 +235,8 @@ def _lacking(test: Expectation, pairs: Sequence[Pair], rows: Sequence[Measured])
     there = {row.row for row in rows if len(row.by_seed(test.measure)) >= _FEWEST}
     absent = [name for name in (test.arm, *test.against) if name not in there] or [test.arm]
     return (
-        f"results/{test.results} has not the {meaning(test.measure)[0]} of {_FEWEST} runs of "
-        f"{', '.join(absent)}"
+        f"results/{test.results} has fewer than {_FEWEST} runs with the "
+        f"{meaning(test.measure)[0]} of {', '.join(absent)}"
     )
 
 
@@ -331,12 +331,10 @@ def section(verdict: Verdict) -> Section:
     said = [f"The paper says: {claim.says}{_printed(verdict)}"]
     if claim.note:
         said.append(f"Here: {claim.note}")
-    said.append(
-        f"Verdict: {verdict.judgement}, because {verdict.reason}"
-        if (verdict.judgement == "cannot be tested here")
-        else f"Verdict: {verdict.judgement}; {verdict.reason}"
-    )
-    return Section(claim.title, said=tuple(said), table=_table(verdict.seen))
+    judged = verdict.judgement
+    joint = ", because" if judged == "cannot be tested here" else ":"
+    text = f"{judged.capitalize()}{joint} {verdict.reason}"
+    return Section(claim.title, said=tuple(said), table=_table(verdict.seen), verdict=text)
 
 
 def _printed(verdict: Verdict) -> str:

@@ -200,9 +200,7 @@ class Study:
                     np.array([fmean(self.fresh(one.genotype, epochs)) for one in side])
                     for side in (shared, table)
                 )
-                with _quiet():
-                    fresh = paired_difference_interval(x, y, rng=_rng())
-                p = wilcoxon_signed_rank(x - y)
+                fresh, p = _difference(x, y)
                 found.append(Difference(label, epochs, len(seeds), recorded, fresh, p))
         return found
 
@@ -282,12 +280,14 @@ def sentences(study: Study) -> list[str]:
     found = []
     for one in study.differences():
         estimate, low, high = one.fresh
-        text = (
+        single = math.isnan(low)
+        interval = "" if single else f" [{low:+.2f}, {high:+.2f}]"
+        how = "one seed: no interval" if single else f"n={one.n}, p={one.p:.2g}"
+        found.append(
             f"{one.label}: shared minus table {one.recorded:+.2f} points by what the table "
-            f"recorded, {estimate:+.2f} [{low:+.2f}, {high:+.2f}] by fresh trainings of "
-            f"{one.epochs} epochs (n={one.n}, p={one.p:.2g})."
+            f"recorded, {estimate:+.2f}{interval} by fresh trainings of {one.epochs} epochs "
+            f"({how})."
         )
-        found.append(text)
     return found
 
 
@@ -343,6 +343,14 @@ def _mean(values: Sequence[float]) -> Interval:
         return Interval(values[0], math.nan, math.nan)
     with _quiet():
         return bootstrap_interval(values, rng=_rng())
+
+
+def _difference(x: Array, y: Array) -> tuple[Interval, float]:
+    """Return the mean of x - y with its interval, and p; of one seed neither is known."""
+    if len(x) == 1:
+        return Interval(float(x[0] - y[0]), math.nan, math.nan), math.nan
+    with _quiet():
+        return paired_difference_interval(x, y, rng=_rng()), wilcoxon_signed_rank(x - y)
 
 
 def _quiet() -> Any:

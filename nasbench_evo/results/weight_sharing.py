@@ -33,6 +33,10 @@ from nasbench_evo.spaces import Genotype, NASBench201, Space, isomorphism
 _RANDOM_PAIRS = 10_000  # the standard error of their mean distance is about 0.01 genes
 _RANDOM_MEANS = 10_000
 _LEVEL = 0.05  # of the test
+_BIASED = (
+    "That is no measure of shared weights: the search of the table maximised these very "
+    "accuracies. Train both sides' genotypes anew (nasbench-evo retrain)."
+)
 
 Curve = list[tuple[int, RankCorrelation]]  # (epoch, ...)
 
@@ -189,6 +193,12 @@ def sentence(result: PairedSearches, name: str = "The search") -> str:
 
 def _of_accuracy(result: PairedSearches, name: str) -> str:
     estimate, low, high = result.difference
+    if result.n == 1:
+        return (
+            f"{name} found with shared weights a genotype of {result.shared.estimate:.2f} % "
+            f"standalone accuracy and with the table one of {result.table.estimate:.2f} % (one "
+            f"seed). {_BIASED}"
+        )
     shared, table = (f"{mean.estimate:.2f} %" for mean in (result.shared, result.table))
     found = (
         f"{name} found with shared weights genotypes of {shared} standalone accuracy and with the "
@@ -200,9 +210,9 @@ def _of_accuracy(result: PairedSearches, name: str) -> str:
     if not unequal:
         return f"{found} Both are equally accurate in every seed."
     if result.p < _LEVEL and high < 0:
-        return f"{found} Shared weights cost accuracy here."
+        return f"{found} {_BIASED}"
     if result.p < _LEVEL and low > 0:
-        return f"{found} Shared weights gained accuracy here."
+        return f"{found} Shared weights found better genotypes here."
     if smallest >= _LEVEL:
         return f"{found} With {unequal} unequal seeds p cannot be below {smallest:.2g}: undecided."
     return f"{found} No difference is shown."

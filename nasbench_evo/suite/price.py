@@ -252,7 +252,10 @@ def _alone(
 
 
 def _teacher(bill: _Bill, trainer: StandaloneEvaluator, seeds: int) -> None:
-    """Add the teacher's trainings, which all seeds share, and its answers: a third of a step."""
+    """Add the teacher's trainings, which all seeds share, and its answers: a third of a step.
+
+    It is asked at each step, or once for each image where augmentation moves no pixel.
+    """
     from nasbench_evo.training import price
 
     plan, teacher = trainer.plan, trainer.plan.teacher
@@ -265,7 +268,8 @@ def _teacher(bill: _Bill, trainer: StandaloneEvaluator, seeds: int) -> None:
     own = teacher.networks * steps / seeds
     batch = min(plan.recipe.batch_size, train)
     bill.add(step, own, own * batch, plan.execution.precision)
-    asked = bill.steps - own
+    _, per_epoch = price.iterations(plan.recipe, train)
+    asked = bill.steps - own if plan.recipe.augmentation.moves_pixels else per_epoch
     answers = teacher.networks * asked / 3
     bill.add(step, answers, answers * batch, plan.execution.precision)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nasbench_evo.errors import InputError, unknown
@@ -55,7 +56,7 @@ def load(name: str = embedded.NAME, epochs: int | None = None) -> Table:
     from nasbench_evo.tables import bundled, imported
 
     if name not in known():
-        if Path(name).suffix and Path(name).exists():
+        if Path(name).suffix and os.path.exists(name):  # of any text, however long
             raise InputError(
                 f"{name} is a file, no table: import it, `nasbench-evo table import {name} "
                 f"--name {Path(name).stem}`, and use that name."

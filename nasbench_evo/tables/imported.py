@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -90,7 +91,7 @@ def load_file(path: Path, epochs: int | None = None) -> Table:
 
     Raises InputError where there is no such file or length, DataError for a damaged file.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # of any text, however long
         raise InputError(f"There is no table {path}. Give the path of a .table file, or a name.")
     name = path.name.removesuffix(_SUFFIX)
     return _load(path, path.stat().st_mtime_ns, name, epochs)

@@ -26,7 +26,7 @@ from nasbench_evo.training.execution import Execution, TooLittleMemory, check_de
 from nasbench_evo.training.joint import JointTraining
 from nasbench_evo.training.measure import evaluate
 from nasbench_evo.training.recipes import Recipe
-from nasbench_evo.training.results import TrainingResult, chance
+from nasbench_evo.training.results import TrainingResult, chance, memory_note
 from nasbench_evo.training.seeding import weights_generator
 from nasbench_evo.training.teachers import Teacher
 from nasbench_evo.training.trainer import Training
@@ -233,8 +233,8 @@ def _trained(
 ) -> Trained:
     reason = result.reason
     valid: tuple[float | None, float | None] = (result.valid_accuracy, result.valid_loss)
-    if result.status == "ok" and result.batch_splits > 1:
-        reason = f"batches in {result.batch_splits} parts: a whole one does not fit into memory"
+    if result.status == "ok":
+        reason = memory_note(result.batch_splits)
     test: tuple[float | None, float | None] = (None, None)
     if result.status != "ok":
         valid = chance(dataset.classes)

@@ -110,6 +110,13 @@ class Progress:
         return cls(**{**state, "curve": curve, "valid": tuple(state["valid"])})
 
 
+def memory_note(batch_splits: int) -> str:
+    """Return what a record says of batches that did not fit into memory; nothing if all did."""
+    if batch_splits == 1:
+        return ""
+    return f"batches in {batch_splits} parts: a whole one does not fit into memory"
+
+
 def chance(classes: int) -> tuple[float, float]:
     """Return (accuracy in percent, cross-entropy) of a uniform guess."""
     return 100 / classes, math.log(classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import signal
@@ -49,6 +50,13 @@ algorithm = "eg_nas"
 [[rows]]
 algorithm = "genetic_nas"
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """End what clusters leave in cycles here, not in the midst of another file's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

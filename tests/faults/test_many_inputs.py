@@ -306,7 +306,7 @@ def name_texts(rng: random.Random, folder: Path) -> Iterator[Call]:
     while True:
         text = rng.choice([*TEXTS, soup(rng, TEXTS, 3), value(rng, unbounded=False)])
         yield partial(names.checked, "a name", text)
-        for name in (str(text), f"nasbench201@{text}", f"nasbench201:{text}"):
+        for name in (str(text), *(f"nasbench201{mark}{text}" for mark in "@:"), f"{text}.table"):
             yield partial(tables.load, name)
         for get in (algorithms.get, imported.path_of, spaces.get):
             yield partial(get, str(text))

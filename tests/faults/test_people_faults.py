@@ -18,7 +18,7 @@ from faults.fault_support import invoke, write_suite
 from nasbench_evo import cli, names, tables
 from nasbench_evo.algorithms import get
 from nasbench_evo.algorithms.base import Algorithm
-from nasbench_evo.errors import InputError, ProtocolError
+from nasbench_evo.errors import InputError, NasbenchEvoError, ProtocolError
 from nasbench_evo.evaluators import settings
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.requests import Evaluate
@@ -162,6 +162,14 @@ def test_lengths_of_training_end(length: str) -> None:
     with pytest.raises(InputError, match="NAME@EPOCHS") as caught:
         tables.load(f"nasbench201@{length}")
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "name", ["1" * 400 + ".5", "x" * 3000 + ".table", "\0.table", "\udcff.csv"]
+)
+def test_names_of_tables_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(NasbenchEvoError):
+        tables.load(name)
 
 
 @pytest.mark.parametrize("value", ["\udcff", json.loads("[" * 900 + "]" * 900)])

@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "words",
     [
         ["report", "results"],
-        ["figures", "results", "--format", "svg"],
+        ["figures", "results", "--format", "svg", "--out", "elsewhere"],
         ["export", "--latex", "--markdown", "results"],
         ["run", "outside.toml", "--out", "results", "--dry-run"],
     ],
@@ -89,6 +89,9 @@ def test_reading_imports_nothing(
     assert done.returncode == 0, done.stderr
     assert not (folder / "imported").exists()
     assert "Importing" not in done.stderr
+    if words[0] == "figures":
+        assert (folder / "elsewhere" / "final.svg").exists()  # its texts are outlines
+        assert not (folder / "results" / "final.svg").exists()
     if words[0] == "run":
         assert "12 runs, 12 done, 0 to do" in done.stdout
     if words[0] == "export":

@@ -71,7 +71,7 @@ def test_the_same_runs_give_the_same_bytes_in_another_process(
     done = cli("figures", folder, "--format", kinds, "--style", look)
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert len(files) == 6 * len(kinds.split(","))
+    assert len(files) == 8 * len(kinds.split(","))
     for name in files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 

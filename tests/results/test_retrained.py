@@ -64,6 +64,14 @@ def test_the_difference_changes_its_sign_where_the_table_only_recorded_luck(stud
     assert "-19.00 points by what the table recorded, +10.00" in retrained.sentences(study)[0]
 
 
+def test_of_one_seed_a_difference_has_no_interval(study: Study) -> None:
+    finals = [final for final in study.finals if final.seed == 0]
+    (first,) = Study("digits", 0, PROBES, finals, [], trainings()).differences()
+    assert np.isnan([first.fresh.low, first.fresh.high, first.p]).all()
+    (said,) = retrained.sentences(Study("digits", 0, PROBES, finals, [], trainings()))
+    assert "(one seed: no interval)" in said
+
+
 def test_taus_are_means_over_supernets_for_each_mode_and_length(study: Study) -> None:
     found = {(a.batch_norm, a.truth_epochs): a for a in study.agreements()}
     assert found["recalibrated", 10].tau == pytest.approx(0.0)  # 1 and -1
@@ -106,4 +114,4 @@ def test_the_figure_has_a_panel_for_each_mode_and_length_of_the_truth(study: Stu
     assert np.asarray(point.lines[0].get_ydata()).tolist() == pytest.approx([-1.0])
     cells = figures.cells(study.judged())
     names = [label.get_text() for label in cells.axes[0].get_yticklabels()]
-    assert names == ["genetic_nas\non shared weights", "genetic_nas\non table"]
+    assert names == ["genetic_nas, on shared weights", "genetic_nas, on table"]

@@ -23,6 +23,7 @@ from nasbench_evo.evaluators.supernet import SupernetEvaluator, supernet
 from nasbench_evo.networks import build, operations
 from nasbench_evo.networks.nasbench201.network import NASBench201Network
 from nasbench_evo.randomness import Stream
+from nasbench_evo.requests import TrainPaths
 from nasbench_evo.spaces import get
 from nasbench_evo.training import (
     Augmentation,
@@ -335,6 +336,19 @@ def test_a_network_that_does_not_fit_is_an_input_error() -> None:
         machine.refuse = out_of_memory(100)
         with pytest.raises(InputError, match=r"MiB, do not fit into the free memory of cuda:0"):
             Training(network(), data, RECIPE, seed=0)
+
+
+def test_shared_weights_say_that_batches_were_halved() -> None:
+    def refuse(func: Any, tensors: list[torch.Tensor]) -> None:
+        if "convolution_backward" in str(func) and len(tensors[0]) == TINY["batch_size"]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with fake_cuda() as machine:
+        session = shared("nasbench201", "cuda").start(0)
+        machine.refuse = refuse
+        session.answer(TrainPaths(lambda rng: CELL))
+    assert "in 2 parts" in session.notes["memory"]
+    assert "status" not in session.notes
 
 
 @pytest.mark.parametrize("sign", ["CUDA out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])

@@ -73,6 +73,20 @@ def test_a_row_costs_what_its_search_asks_for(tmp_path: Path) -> None:
         assert one.seconds_gpu == pytest.approx(kernels)  # so small networks wait for the host
 
 
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_a_teacher_is_asked_again_where_pixels_move(
+    flip: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("genotypes", "teacher"):
+        monkeypatch.setattr(steps, f"of_{kind}", lambda *_: steps.Step(1.0, 1.0, 1.0, 0.0))
+    text = OWN.replace("channels", f"flip = {flip}\nteacher_networks = 2\nchannels")
+    _, plain = found(text, tmp_path)
+    _, taught = found(text.replace("{ population", "{ mimicry = true, population"), tmp_path)
+    own, seeds, networks = 2 * 4 * 4, 2, 2  # the teachers' steps, for all seeds
+    asked = plain.steps / seeds if flip else 4
+    assert taught.steps == pytest.approx(plain.steps + own + seeds * networks * asked / 3)
+
+
 def test_shared_weights_cost_their_epochs(tmp_path: Path) -> None:
     paths, mixed = found(SHARED, tmp_path)
     assert paths.steps == 3 * 4

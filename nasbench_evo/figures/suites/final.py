@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nasbench_evo.figures import style
 from nasbench_evo.results.columns import ResultRow
 from nasbench_evo.results.kind import spent
+from nasbench_evo.results.on_table import maximised
 from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.suite import Suite
 
@@ -43,7 +44,7 @@ def figure(suite: Suite, rows: Sequence[ResultRow]) -> Figure:
     )
     if len({row.label for row in last}) > len(names):
         text += f" The best {len(names)} rows are drawn."
-    style.note(drawing, text)
+    style.note(drawing, " ".join([text, *maximised(suite)]))
     return drawing
 
 
