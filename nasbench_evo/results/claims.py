@@ -331,12 +331,10 @@ def section(verdict: Verdict) -> Section:
     said = [f"The paper says: {claim.says}{_printed(verdict)}"]
     if claim.note:
         said.append(f"Here: {claim.note}")
-    said.append(
-        f"Verdict: {verdict.judgement}, because {verdict.reason}"
-        if (verdict.judgement == "cannot be tested here")
-        else f"Verdict: {verdict.judgement}; {verdict.reason}"
-    )
-    return Section(claim.title, said=tuple(said), table=_table(verdict.seen))
+    judged = verdict.judgement
+    joint = ", because" if judged == "cannot be tested here" else ":"
+    text = f"{judged.capitalize()}{joint} {verdict.reason}"
+    return Section(claim.title, said=tuple(said), table=_table(verdict.seen), verdict=text)
 
 
 def _printed(verdict: Verdict) -> str:
