@@ -135,10 +135,11 @@ def trained(work: Plan) -> tuple[float, float]:
 
     What runs that go on have trained is counted beside their journals.
     """
-    lengths = [task.unit.epochs or task.unit.budget.evaluations or 0 for task in work.tasks]
+    tasks = [task for task in work.tasks if task.folder is not None]  # others read a table
+    lengths = [task.unit.epochs or task.unit.budget.evaluations or 0 for task in tasks]
     going = [
         min(Counter.read(task.folder / f"seed-{task.seeds[0]}"), length)
-        for task, length in zip(work.tasks, lengths, strict=True)
+        for task, length in zip(tasks, lengths, strict=True)
         if task.folder is not None
     ]
     return sum(going), sum(lengths)

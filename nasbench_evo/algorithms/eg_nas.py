@@ -17,6 +17,13 @@ from nasbench_evo.algorithms.generations import (
     Generational,
     generation,
 )
+from nasbench_evo.algorithms.repeats import (
+    kept_share,
+    remembering,
+    retraining,
+    retrainings_parameter,
+    trainings_parameter,
+)
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import (
     BudgetSpent,
@@ -30,6 +37,7 @@ from nasbench_evo.spaces.base import Genotype, Relaxable
 
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
+_DEAF = 1e17  # so much larger than sigma, logits do not change by what is added to them
 _VARIANTS = ("paper", "as_published_code")
 
 
@@ -68,6 +76,21 @@ class EGNAS(Algorithm):
             "eta": 0.1,
             "sigma": 4.0,
         },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "epochs": 1000,
+            "warmup": 0,
+            "samples": 3,
+            "population_size": 5,
+            "xi": 0.3,
+            "zeta": 20.0,
+            "eta": 0.01,
+            "sigma": 0.5,
+            "sigma_min": 0.5,
+            "update": "difference",
+            "trainings": 1,
+            "retrainings": 64,
+        },
     }
 
     epochs: int = parameter(50, "T, epochs of the search", low=1)
@@ -88,6 +111,8 @@ class EGNAS(Algorithm):
     variant: str = parameter(
         "paper", "as_published_code: what the published script does", choices=_VARIANTS
     )
+    trainings: int = trainings_parameter()
+    retrainings: int = retrainings_parameter()
 
     def shared_settings(self, space: str) -> dict[str, Any]:
         """Return what the published code has of its own in the DARTS space: 7 operations.
@@ -97,11 +122,18 @@ class EGNAS(Algorithm):
         published = self.variant == "as_published_code" and space == "darts_cell"
         return {"with_none": False, "pool_norm": False} if published else {}
 
+    def kept_share(self, evaluations: float | None) -> float:
+        """Keep the trainings of the end."""
+        return kept_share(self.retrainings, evaluations)
+
+    @retraining
+    @remembering
     def search(self, space: Any, rng: Stream) -> Search:
         """Alternate an epoch of weight training with a step of alpha along the best direction.
 
-        The result is the discretized alpha, of the last epoch or when the budget is spent. Each
-        step says what it did to alpha (`Note`).
+        The result is the discretized alpha, of the last epoch, when the budget is spent, or when
+        alpha has grown too large for any step to change it. Each step says what it did to alpha
+        (`Note`).
         """
         if self.variant == "as_published_code":
             return (yield from eg_nas_published.search(self, space, rng))
@@ -114,6 +146,8 @@ class EGNAS(Algorithm):
                     s = yield from self._direction(alpha, sigma, rng)
                     before, alpha = alpha, self._moved(alpha, s)
                     yield relaxations.note(t + 1, before, alpha)
+                    if abs(alpha).min() > _DEAF * sigma:  # as printed, Eq. 8 lets it grow
+                        break
         except BudgetSpent:
             pass
         return space.discretize(alpha[None])[0]
@@ -191,6 +225,8 @@ class EGNAS(Algorithm):
     def read_generations(self, exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
         """Find the direction that each epoch took."""
         published = self.variant == "as_published_code"
+        if self.trainings:
+            return _by_news(exchanges)
         found, spent = [], 0.0
         epoch: list[tuple[Array, list[Evaluation]]] = []
         whole = 1 + self.samples * (2 if published else self.generations)
@@ -265,3 +301,18 @@ def _measured_best(epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:
     """Return the direction that the published code took: each population is followed by one."""
     directions = [answers[0] for _, answers in epoch[2::2]]
     return min(directions, key=lambda one: eg_nas_published.score(one.valid_accuracy))
+
+
+def _by_news(exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
+    """Return the epochs of a run that remembers, by their new cells: no record has the others."""
+    found, spent = [], 0.0
+    members: list[Evaluation] = []
+    for request, answers in [*exchanges, (None, [])]:
+        if isinstance(request, EvaluateMixtures):
+            members += answers
+            spent += sum(answer.cost for answer in answers)
+        elif members:
+            champion = max(members, key=lambda answer: answer.valid_accuracy)
+            found.append(generation(champion, members, spent))
+            members = []
+    return found

@@ -15,6 +15,8 @@ from nasbench_evo.algorithms.generations import (
     PaperFigures,
     generation,
 )
+from nasbench_evo.algorithms.operators import distinct
+from nasbench_evo.algorithms.repeats import kept_share, retraining, retrainings_parameter
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import BudgetSpent, Ended, Evaluate, Evaluation, Request, Search
@@ -40,6 +42,17 @@ class Eigen(Algorithm):
             "secondary_step": 1,
             "patience": 30,
         },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "population_size": 2,
+            "primary_step": 10,
+            "secondary_step": 1,
+            "patience": 10,
+            "extinction": False,  # landmarks need learning curves
+            "distinct": True,
+            "repeated": True,
+            "retrainings": 64,
+        },
     }
 
     population_size: int = parameter(10, "n, children in a generation", low=1)
@@ -55,6 +68,13 @@ class Eigen(Algorithm):
     elitist: bool = parameter(True, "the parent stays if no survivor is better")
     mimicry: bool = parameter(False, "distil from the evaluator's teacher (Eq. 3); needs training")
     duplication: bool = parameter(False, "duplicate blocks at the end (3.3); needs a graph space")
+    distinct: bool = parameter(
+        False, "a child that was trained before is drawn again, up to 30 times", later=True
+    )
+    repeated: bool = parameter(
+        False, "both successions begin anew from the poorest, until the budget ends", later=True
+    )
+    retrainings: int = retrainings_parameter()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +83,13 @@ class Eigen(Algorithm):
                 f"eigen.first_landmark must be below second_landmark; got "
                 f"{self.first_landmark} and {self.second_landmark}."
             )
+        if self.duplication and (self.retrainings or self.repeated):
+            raise InputError(
+                "eigen.duplication comes at the end of the successions, with what is kept of the "
+                "budget: use it without retrainings and repeated."
+            )
 
+    @retraining
     def search(self, space: Any, rng: Stream) -> Search:
         """Run both successions, then the duplication if asked for, then end.
 
@@ -75,22 +101,29 @@ class Eigen(Algorithm):
                 f"{space.name} has none. Use duplication=false there."
             )
         parents = yield self._evaluate((space.poorest(),))
+        poorest, known = parents[0], {parents[0].genotype}
         thresholds = self.thresholds()
+        ended: list[Evaluation] = []  # what earlier successions came to
         try:
-            for step in (self.primary_step, self.secondary_step):
-                yield from self._succession(parents, step, thresholds, space, rng)
+            going_on = True
+            while going_on:
+                for step in (self.primary_step, self.secondary_step):
+                    yield from self._succession(parents, step, thresholds, known, space, rng)
+                if going_on := self.repeated:
+                    ended.append(parents[-1])
+                    parents, thresholds = [poorest], self.thresholds()
         except BudgetSpent as end:
             if not end.more:
-                return parents[-1].genotype
+                return max([parents[-1], *ended], key=lambda one: one.valid_accuracy).genotype
             self._crown(parents, [one for one in end.answers if one.fraction == 1])
         if not self.duplication:
             return parents[-1].genotype
         return (yield from self._duplicate(parents[-1], space, rng))
 
     def kept_share(self, evaluations: float | None) -> float:
-        """Keep a training for each duplicated child, at most a fifth of the budget."""
+        """Keep a training for each duplicated child, at most a fifth; or those of the end."""
         if not self.duplication:
-            return 0.0
+            return kept_share(self.retrainings, evaluations)
         share = _MOST_KEPT if evaluations is None else self.population_size / evaluations
         return min(_MOST_KEPT, share)
 
@@ -136,25 +169,33 @@ class Eigen(Algorithm):
         parents: list[Evaluation],
         step: int,
         thresholds: Thresholds,
+        known: set[Genotype],
         space: Space,
         rng: Stream,
     ) -> Generator[Request, list[Evaluation], None]:
         """Evolve with mutation step-size `step` until the best fitness saturates.
 
-        The parent is the last of `parents`; a better one is added.
+        The parent is the last of `parents`; a better one is added. `known` has all genotypes whose
+        training began; their children join it.
         """
         # What counts is progress since the last that counted, so that small steps add up.
-        best, stale = parents[-1].valid_accuracy, 0
-        while stale < self.patience:
-            children = [
-                mutate_steps(parents[-1].genotype, step, space, rng)
-                for _ in range(self.population_size)
-            ]
+        watch = _Watch(self, parents[-1].valid_accuracy)
+        saturated = False
+        while not saturated:
+            children = self._children(parents[-1].genotype, step, known, space, rng)
             survivors = yield from self._train(children, thresholds)
             self._crown(parents, survivors)
-            stale += 1
-            if parents[-1].valid_accuracy > best + self.tolerance:
-                best, stale = parents[-1].valid_accuracy, 0
+            saturated = watch.ended(parents[-1].valid_accuracy) == 1
+
+    def _children(
+        self, parent: Genotype, step: int, known: set[Genotype], space: Space, rng: Stream
+    ) -> list[Genotype]:
+        """Return a generation, which joins what is `known`."""
+        children = [mutate_steps(parent, step, space, rng) for _ in range(self.population_size)]
+        if self.distinct:
+            children = distinct(children, lambda _: mutate_steps(parent, step, space, rng), known)
+            known.update(children)
+        return children
 
     def _crown(self, parents: list[Evaluation], survivors: Sequence[Evaluation]) -> None:
         """Make the best survivor the next parent, if it is better or the parent does not stay."""
@@ -189,19 +230,24 @@ class Eigen(Algorithm):
         """Follow the parent through the generations; the first holds the poorest individual."""
         start = self._start
         found: list[Generation[Genotype]] = []
-        parent = exchanges[0][1][0]
+        poorest = parent = exchanges[0][1][0]
         members: list[Evaluation] = [parent]
         spent = parent.cost
+        watch = _Watch(self, parent.valid_accuracy)
 
         def close() -> None:
-            nonlocal parent
+            nonlocal parent, watch
             full = [member for member in members if member.fraction == 1.0]
             champion = max(full, key=lambda member: member.valid_accuracy, default=parent)
             if champion.valid_accuracy > parent.valid_accuracy or (full and not self.elitist):
                 parent = champion
             found.append(generation(parent, members, spent))
+            if len(found) > 1 and self.repeated and watch.ended(parent.valid_accuracy) == 2:
+                parent, watch = poorest, _Watch(self, poorest.valid_accuracy)
 
         for request, answers in exchanges[1:]:
+            if isinstance(request, Evaluate) and request.whole:  # the retrainings of the end
+                break
             if isinstance(request, Evaluate) and request.fraction == start:
                 close()
                 members = []
@@ -244,14 +290,29 @@ class Eigen(Algorithm):
 
     def phase_ends(self, best: Sequence[float]) -> dict[int, str]:
         """Return when the primary succession ended: the parent's fitness decides, as in the run."""
-        highest, stale = best[0], 0
+        watch = _Watch(self, best[0])
         for number, value in enumerate(best[1:], start=1):
-            stale += 1
-            if value > highest + self.tolerance:
-                highest, stale = value, 0
-            if stale >= self.patience:
+            if watch.ended(value):
                 return {number: "primary succession"}
         return {}
+
+
+class _Watch:
+    """Counts the successions that saturated; a run is read with it, generation by generation."""
+
+    def __init__(self, algorithm: Eigen, fitness: float) -> None:
+        self._algorithm, self._best = algorithm, fitness
+        self._stale = self._ended = 0
+
+    def ended(self, fitness: float) -> int:
+        """Return how many successions have ended, given the parent's fitness after a generation."""
+        self._stale += 1
+        if fitness > self._best + self._algorithm.tolerance:
+            self._best, self._stale = fitness, 0
+        if self._stale >= self._algorithm.patience:
+            self._best, self._stale = fitness, 0
+            self._ended += 1
+        return self._ended
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from nasbench_evo.requests import Evaluation, Request
+from nasbench_evo.requests import Evaluate, Evaluation, Request
 from nasbench_evo.spaces.base import Genotype
 
 Individual = TypeVar("Individual")  # a genotype here; its number in the table in figures
@@ -69,10 +69,13 @@ def generation(
 
 
 def one_a_request(exchanges: Sequence[Exchange]) -> list[Generation[Genotype]]:
-    """Take every request with answers for a generation, and its best individual for champion."""
+    """Take every request with answers for a generation, and its best individual for champion.
+
+    Those that measure again what was kept are none.
+    """
     found, spent = [], 0.0
-    for _, answers in exchanges:
-        if answers:
+    for request, answers in exchanges:
+        if answers and not (isinstance(request, Evaluate) and request.whole):  # trained before
             spent += sum(answer.cost for answer in answers)
             champion = max(answers, key=lambda answer: answer.valid_accuracy)
             found.append(generation(champion, answers, spent))

@@ -14,11 +14,13 @@ from nasbench_evo.algorithms.generations import Exchange, Generation, Generation
 from nasbench_evo.algorithms.operators import (
     FairPaths,
     Genes,
+    distinct,
     exchange_blocks,
     flip_genes,
     roulette,
     step_genes,
 )
+from nasbench_evo.algorithms.repeats import kept_share, retraining, retrainings_parameter
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import (
     Evaluate,
@@ -35,6 +37,7 @@ _MUTATIONS = {"uniform": flip_genes, "step": step_genes}
 _VARIANTS = ("paper", "as_published_code")
 _SAMPLINGS = ("uniform", "fair")
 _PICKS = ("full", "fitness")
+_DUPLICATES = ("random", "mutated")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class GeneticNAS(Algorithm):
             "population_size": 5,
             "generation_size": 20,
             "p_mutation": 0.1,
+        },
+        # Chosen by the same study for a budget of 300: the end of it trains the best again.
+        "nb201_300": {
+            "population_size": 6,
+            "generation_size": 8,
+            "p_mutation": 0.1,
+            "p_crossover": 0.5,
+            "duplicates": "mutated",
+            "retrainings": 64,
         },
     }
 
@@ -73,6 +85,12 @@ class GeneticNAS(Algorithm):
         0, "random genotypes measured beside each population, for a note; shared weights only",
         low=0, later=True,
     )  # fmt: skip
+    duplicates: str = parameter(
+        "random", "a child twice in a generation becomes a random genotype; mutated: it mutates "
+        "until it is new, so does a child of an earlier generation",
+        choices=_DUPLICATES, later=True,
+    )  # fmt: skip
+    retrainings: int = retrainings_parameter()
 
     @property
     def faulty(self) -> bool:
@@ -88,6 +106,11 @@ class GeneticNAS(Algorithm):
         """Return that random paths mean something with shared weights only."""
         return f"random_paths={self.random_paths}" if self.random_paths else ""
 
+    def kept_share(self, evaluations: float | None) -> float:
+        """Keep the trainings of the end."""
+        return kept_share(self.retrainings, evaluations)
+
+    @retraining
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Alternate an epoch of path training with generations of the genetic algorithm.
 
@@ -99,7 +122,8 @@ class GeneticNAS(Algorithm):
         fair = FairPaths(space.cardinalities)
         best: Evaluation | None = None  # of the published code: the best epoch's
         population: dict[Genes, float] = {}  # genotype -> last measured fitness, best first
-        generation = distinct(space.sample(rng, self.generation_size), space, rng)
+        known: set[Genes] = set()  # all that were measured
+        generation = self.distinct(space.sample(rng, self.generation_size), known, space, rng)
 
         def sample(training: Stream) -> Genes:
             if not population:  # warm-up and the first epoch train random paths
@@ -117,7 +141,8 @@ class GeneticNAS(Algorithm):
                 answers = yield Evaluate(generation, running=self.faulty)
                 population = self.merge(population, answers)
                 bred = self._breed(population, space, rng)
-                generation = distinct(bred, space, rng)
+                known.update(generation)
+                generation = self.distinct(bred, known, space, rng)
                 if self.random_paths:
                     yield from self._diagnose(epoch + 1, list(population), bred, space, apart)
             if self.faulty and self.final_pick == "full":
@@ -159,6 +184,14 @@ class GeneticNAS(Algorithm):
         }
         counts = {"distinct": len(set(population)), "distinct_children": len(set(bred))}
         yield Note({"epoch": epoch, **{k: round(v, 4) for k, v in said.items()}, **counts})
+
+    def distinct(
+        self, genotypes: list[Genes], known: set[Genes], space: IntegerSpace, rng: Stream
+    ) -> list[Genes]:
+        """Return a generation without duplicates; `known` are those of earlier generations."""
+        if self.duplicates == "random":
+            return distinct(genotypes, lambda _: space.sample(rng, 1)[0], tries=1)
+        return distinct(genotypes, lambda child: space.mutate(child, rng), known)
 
     def _breed(
         self, population: dict[Genes, float], space: IntegerSpace, rng: Stream
@@ -212,15 +245,3 @@ def agreement(population: Sequence[Genes]) -> float:
         max(Counter(gene).values()) / len(population) for gene in zip(*population, strict=True)
     ]
     return fmean(shares)
-
-
-def distinct(genotypes: list[Genes], space: IntegerSpace, rng: Stream) -> list[Genes]:
-    """Return the genotypes with each duplicate replaced, once, by a random genotype."""
-    seen: set[Genes] = set()
-    result: list[Genes] = []
-    for genotype in genotypes:
-        if genotype in seen:
-            genotype = space.sample(rng, 1)[0]
-        seen.add(genotype)
-        result.append(genotype)
-    return result

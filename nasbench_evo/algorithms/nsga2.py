@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.algorithms.base import Algorithm
-from nasbench_evo.algorithms.genetic_cnn import GeneticCNN, MeanFitness
-from nasbench_evo.algorithms.genetic_nas import GeneticNAS, distinct
+from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
+from nasbench_evo.algorithms.genetic_nas import GeneticNAS
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
+from nasbench_evo.algorithms.repeats import MeanFitness
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation, Search
@@ -57,13 +58,13 @@ def _genetic_nas(algorithm: GeneticNAS) -> Breeding:
     n = algorithm.generation_size
 
     def initial(space: Any, rng: Stream) -> list[Genotype]:
-        return list(distinct(space.sample(rng, n), space, rng))
+        return list(algorithm.distinct(space.sample(rng, n), set(), space, rng))
 
     def children(parents: list[Genotype], space: Any, rng: Stream) -> list[Genotype]:
         born: list[Genotype] = []
         for i in range(0, n, 2):
             born += algorithm.children(parents[i : i + 2], space, rng)
-        return list(distinct(born[:n], space, rng))
+        return list(algorithm.distinct(born[:n], set(), space, rng))
 
     return Breeding(
         survivors=algorithm.population_size,
@@ -94,9 +95,13 @@ _BREEDING: dict[type[Algorithm], Callable[[Any], Breeding]] = {
 }
 
 # Hyper-parameters of a base that say nothing to NSGA-II: they are of shared weights, of a result
-# of its own, or of the selection that NSGA-II has in its place. Changing them is an error.
+# of its own, or of what one accuracy decides, where NSGA-II decides. Changing them is an error.
 _UNUSED: dict[type[Algorithm], tuple[str, ...]] = {
-    GeneticNAS: ("warmup", "warmup_sampling", "final_pick", "variant", "random_paths"),
+    GeneticCNN: ("trainings", "distinct", "retrainings"),
+    GeneticNAS: (
+        *("warmup", "warmup_sampling", "final_pick", "variant", "random_paths"),
+        *("duplicates", "retrainings"),
+    ),
     RegularizedEvolution: ("replacement",),
 }
 

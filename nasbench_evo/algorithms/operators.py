@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from nasbench_evo.requests import Evaluation
 
 T = TypeVar("T")
 Genes = tuple[int, ...]
+_TRIES = 30  # to find a genotype that is new
 
 
 def tournament(
@@ -120,3 +121,25 @@ def exchange_blocks(
             first += a[block]
             second += b[block]
     return first, second
+
+
+def distinct(
+    genotypes: Sequence[T],
+    instead: Callable[[T], T],
+    known: Container[T] = (),
+    tries: int = _TRIES,
+) -> list[T]:
+    """Return the genotypes, those that are `known` or equal an earlier one replaced.
+
+    `instead` of it is tried up to `tries` times; then it stays, whatever it is.
+    """
+    seen: set[T] = set()
+    found: list[T] = []
+    for genotype in genotypes:
+        left = tries
+        while left and (genotype in seen or genotype in known):
+            genotype = instead(genotype)
+            left -= 1
+        seen.add(genotype)
+        found.append(genotype)
+    return found

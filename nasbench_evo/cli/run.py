@@ -243,7 +243,7 @@ def _progress(work: Plan) -> Iterator[Callable[[int], None]]:
         with progress("runs", work.total, work.done) as advance:
             yield advance
         return
-    label = "epochs" if all(task.unit.epochs for task in work.tasks) else "trainings"
+    label = "epochs" if all(task.unit.epochs for task in work.tasks if task.trains) else "trainings"
     with polled(label, lambda: execution.trained(work)):
         yield lambda runs: None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from nasbench_evo.suite import Row, Unit
 
 Array = NDArray[np.float64]
 Courses = Mapping[Unit, Sequence[Course]]
-Followed = tuple[UnitRuns, Sequence[Track]]  # the runs of a unit, and what is followed of each
+# The runs of a unit, and what is followed of each: made when asked for, as it holds a whole table.
+Followed = tuple[UnitRuns, Callable[[Run], Track]]
 _POINTS = 45  # of a curve, spread evenly; as many again spread geometrically
 _DIGITS = 4  # of a value
 
@@ -50,12 +52,15 @@ def charts(stored: Stored, labels: Mapping[Row, str], courses: Courses) -> list[
     for dataset in stored.suite.reported:
         by_title: dict[str, list[Followed]] = {}
         for runs in searched_for(stored.suite, dataset, stored.collected):
-            unit = _reported_on(runs.unit, dataset)
-            tracks = [stored.kind.track(stored.suite, unit, run.seed) for run in runs.records]
-            by_title.setdefault(tracks[0].title, []).append((runs, tracks))
+            track = partial(_track, stored, _reported_on(runs.unit, dataset))
+            by_title.setdefault(track(runs.records[0]).title, []).append((runs, track))
         for some in by_title.values():
             found.append(_chart(stored, dataset, some, labels, courses))
     return found
+
+
+def _track(stored: Stored, unit: Unit, run: Run) -> Track:
+    return stored.kind.track(stored.suite, unit, run.seed)
 
 
 def _reported_on(unit: Unit, dataset: str) -> Unit:
@@ -69,7 +74,8 @@ def _chart(
     labels: Mapping[Row, str],
     courses: Courses,
 ) -> dict[str, Any]:
-    track = some[0][1][0]
+    runs, of_run = some[0]
+    track = of_run(runs.records[0])
     end = max(used(runs, run) for runs, _ in some for run in runs.records)
     spent = _lines(some, _grid(min(1.0, end), end, whole=not stored.suite.by_seconds))
     by = [{"title": of_kind.spent(stored.suite), **spent}]
@@ -98,18 +104,14 @@ def _lines(some: Sequence[Followed], points: list[float]) -> dict[str, Any]:
     """Return mean and 95% interval of each row at each point."""
     return {
         "points": points,
-        "lines": [_line(_followed(runs, tracks, points)) for runs, tracks in some],
+        "lines": [_line(_followed(runs, track, points)) for runs, track in some],
     }
 
 
-def _followed(runs: UnitRuns, tracks: Sequence[Track], points: Sequence[float]) -> Array:
+def _followed(runs: UnitRuns, track: Callable[[Run], Track], points: Sequence[float]) -> Array:
     """Return what is followed of each run's incumbent at each point; [runs, points]."""
-    return np.concatenate(
-        [
-            curves(UnitRuns(runs.unit, [run]), points, track.value)
-            for run, track in zip(runs.records, tracks, strict=True)
-        ]
-    )
+    one_by_one = [UnitRuns(runs.unit, [run]) for run in runs.records]
+    return np.concatenate([curves(one, points, track(one.records[0]).value) for one in one_by_one])
 
 
 def _line(values: Array) -> dict[str, Any]:
@@ -129,18 +131,18 @@ def _short(values: Sequence[float]) -> list[float | None]:
 
 def _by_time(some: Sequence[Followed], courses: Courses) -> dict[str, Any] | None:
     """Return the same by simulated seconds, of the runs that were repeated; None without times."""
-    timed = [(runs, tracks, courses.get(runs.unit, ())) for runs, tracks in some]
+    timed = [(runs, track, courses.get(runs.unit, ())) for runs, track in some]
     if not all(found and found[0].seconds[-1] > 0 for _, _, found in timed):
         return None
     last = max(course.seconds[-1] for _, _, found in timed for course in found)
     first = min(course.seconds[0] for _, _, found in timed for course in found)
     points = _grid(float(first), float(last), whole=True)
     lines = []
-    for runs, tracks, found in timed:
+    for runs, track, found in timed:
         repeated = {course.seed: course for course in found}
         of_runs = [
-            _at_times(run, track, repeated[run.seed], points)
-            for run, track in zip(runs.records, tracks, strict=True)
+            _at_times(run, track(run), repeated[run.seed], points)
+            for run in runs.records
             if run.seed in repeated
         ]
         lines.append(_line(np.array(of_runs)))

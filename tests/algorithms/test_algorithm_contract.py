@@ -37,6 +37,9 @@ class TestGeneticCNN(AlgorithmContract):
         "initial": "zeros",
         "given": {"initial": "given", "given": ["000000", "333333"]},
         "flips": {"initial": "zeros", "flips": 2},
+        "trainings": 1,
+        "distinct": True,
+        "retrainings": 8,
     }
 
 
@@ -58,6 +61,9 @@ class TestEigen(AlgorithmContract):
         "elitist": False,
         "mimicry": True,
         "duplication": True,
+        "distinct": {"distinct": True, "primary_step": 1},
+        "repeated": {"repeated": True, "patience": 1},
+        "retrainings": 8,
     }
 
 
@@ -77,6 +83,8 @@ class TestGeneticNAS(AlgorithmContract):
         "final_pick": "fitness",
         "variant": "as_published_code",
         "random_paths": 5,
+        "duplicates": "mutated",
+        "retrainings": 8,
     }
     unsupported = {"random_paths"}  # noqa: RUF012
     of_weights = {"warmup", "warmup_sampling"}  # noqa: RUF012
@@ -100,6 +108,8 @@ class TestEGNAS(AlgorithmContract):
         "sigma_min": 0.5,
         "update": "difference",
         "variant": "as_published_code",
+        "trainings": 1,
+        "retrainings": 8,
     }
 
 

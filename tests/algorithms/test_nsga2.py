@@ -126,6 +126,11 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("genetic_nas", {"final_pick": "fitness"}),
     ("genetic_nas", {"variant": "as_published_code"}),
     ("genetic_nas", {"random_paths": 5}),
+    ("genetic_nas", {"duplicates": "mutated"}),
+    ("genetic_nas", {"retrainings": 8}),
+    ("genetic_cnn", {"trainings": 1}),
+    ("genetic_cnn", {"distinct": True}),
+    ("genetic_cnn", {"retrainings": 8}),
     ("regularized_evolution", {"replacement": False}),
 ]
 

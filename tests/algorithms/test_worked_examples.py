@@ -14,10 +14,11 @@ from support import Scripted, evaluation
 
 from nasbench_evo.algorithms.eg_nas import EGNAS, similarity
 from nasbench_evo.algorithms.eigen import Eigen, Thresholds
-from nasbench_evo.algorithms.genetic_cnn import GeneticCNN, MeanFitness
-from nasbench_evo.algorithms.genetic_nas import GeneticNAS, distinct
+from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
+from nasbench_evo.algorithms.genetic_nas import GeneticNAS
 from nasbench_evo.algorithms.operators import FairPaths
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
+from nasbench_evo.algorithms.repeats import MeanFitness
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.randomness import stream
@@ -205,7 +206,7 @@ class TestEigen:
 class TestGeneticNAS:
     def test_duplicates_become_random_once(self) -> None:
         a, b = (0,) * 6, (1,) * 6
-        replaced = distinct([a, b, a], SPACE, stream(0, "test"))
+        replaced = GeneticNAS().distinct([a, b, a], set(), SPACE, stream(0, "test"))
         assert replaced[:2] == [a, b]
         assert replaced[2] not in (a, b)
 

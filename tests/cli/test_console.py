@@ -94,4 +94,5 @@ def test_trainings_and_epochs_are_counted_beside_journals(tmp_path: Path) -> Non
     (tmp_path / "seed-0").mkdir()
     Counter(tmp_path / "seed-0").add(float("inf"))  # it has finished
     Counter(tmp_path / "seed-1").add(4)
+    split.append(task)  # it reads a table, and is no training
     assert execution.trained(dataclasses.replace(work, tasks=split)) == (14, 30)

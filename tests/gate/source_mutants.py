@@ -378,8 +378,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "summary",
         "what a search ended with is what it recommends",
         _TABLE,
-        "ended = [run.returned for run in runs.records if run.returned is not None]",
-        "ended = [run.genotype for run in runs.records if run.returned is not None]",
+        "            judge.regret(dataset, run.returned)\n            for",
+        "            judge.regret(dataset, run.genotype)\n            for",
     ),
     "regret_of_best_trial": SourceMutant(
         "summary",

@@ -17,6 +17,7 @@ from nasbench_evo.networks.binary_stages import (
     build,
     widths_for,
 )
+from nasbench_evo.networks.operations import construct
 from nasbench_evo.randomness import stream
 from nasbench_evo.spaces.binary_stages import EXAMPLES, TABLE_1_BEST, BinaryStages, stage_graph
 
@@ -63,7 +64,7 @@ def reference_stage(stage: Stage, bits: tuple[int, ...], nodes: int, x: Tensor) 
 
 @pytest.mark.parametrize("bits", list(itertools.product((0, 1), repeat=6)))
 def test_every_stage_of_4_nodes_equals_the_plain_one(bits: tuple[int, ...]) -> None:
-    stage = Stage(stage_graph(bits, 4), 2, 3).double()
+    stage = construct(lambda: Stage(stage_graph(bits, 4), 2, 3), generator()).double()
     x = torch.randn(4, 2, 5, 5, dtype=torch.float64, generator=generator())
     expected = reference_stage(stage, bits, 4, x)
     torch.testing.assert_close(stage(x), expected, rtol=1e-12, atol=1e-12)
@@ -89,7 +90,8 @@ def test_whole_network_equals_the_plain_one() -> None:
 
 def test_resnet_code_is_a_residual_block() -> None:
     # v4 sums v1 and what two convolutions make of it: y = x + F(x).
-    stage = Stage(stage_graph(tuple(map(int, EXAMPLES["resnet"].replace("-", ""))), 4), 3, 3)
+    graph = stage_graph(tuple(map(int, EXAMPLES["resnet"].replace("-", ""))), 4)
+    stage = construct(lambda: Stage(graph, 3, 3), generator())
     image = torch.randn(2, 3, 6, 6, generator=generator())
     x = stage.nodes["1"](stage.input(image))
     y = x + stage.nodes["3"](stage.nodes["2"](x))

@@ -460,6 +460,9 @@ def test_a_page_in_a_browser(window: Browser, written: Path) -> None:
     change(window, "choice", "30")
     assert rows_of(window)[1:] != rows
 
+    chosen = int(window.run("return document.getElementById('unit').value"))
+    assert rows[0][0].startswith(content["units"][chosen]["label"])  # the best is shown first
+
     # Curves: a row can be hidden, and the keyboard reads values.
     before = painted(window, "chart")
     window.run("document.querySelector('#legend button').click()")

@@ -126,10 +126,11 @@
     const lists = by.lines.flatMap((line) => [line.mean, line.low || [], line.high || []]);
     const means = positive(by.lines.map((line) => line.mean));
     const floor = Math.min(...(means.length ? means : [1])) / 2;
-    const high = Math.max(...(positive(lists).length ? positive(lists) : [1]));
-    // Linear: what the first few evaluations cost in regret would leave no room for the rest.
-    const settled = by.points.findIndex((v) => v >= by.points.at(-1) / 25);
-    const most = Math.max(...positive(by.lines.map((line) => (line.high || line.mean).slice(settled))), 0) || high;
+    // What the first few evaluations cost in regret would leave no room for the rest.
+    const ends = (from) => positive(by.lines.map((line) => (line.high || line.mean).slice(Math.max(0, by.points.findIndex((v) => v >= from)))));
+    const last = by.points.at(-1), all = Math.max(...positive(lists), floor * 4);
+    const high = chart.log ? Math.min(all, 1.5 * Math.max(...ends(last / 60), floor * 3)) : all;
+    const most = Math.max(...ends(last / 25), floor * 2);
     const lift = (list) => logY ? list.map((v) => v === null ? null : Math.max(v, floor)) : list;
     const first = logX ? by.points.findIndex((v) => v > 0) : 0;
     const x = by.points.slice(first), columns = [x], series = [{}], bands = [];
@@ -499,6 +500,10 @@
   byId("unit").addEventListener("change", choose);
   byId("seed").addEventListener("change", show);
   byId("log-run").addEventListener("change", drawRun);
+  // First the best row of the first data set.
+  const winner = document.querySelector(".points .best")?.dataset;
+  const best = winner ? data.units.findIndex((one) => one.label === winner.label && [winner.dataset, data.units[0].dataset].includes(one.dataset)) : -1;
+  byId("unit").value = Math.max(0, best);
   if (data.units.length) choose();
   charts.push(() => { if (data.units.length) drawRun(); });
 
