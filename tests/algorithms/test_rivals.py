@@ -170,7 +170,7 @@ def test_names_near_misses_and_the_missing_library(monkeypatch: pytest.MonkeyPat
             algorithms.get(name)
     # Results that hold such a row are read all the same.
     monkeypatch.setattr(stand_ins, "_KNOWN", {"pymoo:GA": stand_ins.StandIn})
-    monkeypatch.setattr(stand_ins, "imported", lambda name: False)
+    monkeypatch.setattr(stand_ins, "is_imported", lambda name: False)
     assert algorithms.get("pymoo:GA") is stand_ins.StandIn
 
 

@@ -148,7 +148,8 @@ def test_a_file_against_a_table(run: Run, table: tables.Table) -> None:
     assert "15425 of the 15625 architectures of nasbench201 on cifar100" in done.err
 
 
-def test_the_table_for_people(run: Run) -> None:
+def test_the_table_for_people(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
     archs, x, y = sample(150)
     predicted, truth = write_csv("p.csv", archs, x), write_csv("t.csv", archs, y, y[::-1])
     done = run(predicted, truth, "--bootstrap", 20)

@@ -149,8 +149,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "algorithms",
         "EIGEN's patience never begins anew",
         _EIGEN,
-        "                best, stale = parents[-1].valid_accuracy, 0\n\n    def _crown",
-        "                best = parents[-1].valid_accuracy\n\n    def _crown",
+        "        if self._stale >= self._algorithm.patience:\n            self._best, self._stale = fitness, 0",
+        "        if self._stale >= self._algorithm.patience:\n            self._best = fitness",
     ),
     "eigen_one_step": SourceMutant(
         "algorithms",

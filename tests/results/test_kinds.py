@@ -68,7 +68,7 @@ def test_a_column_is_added_to_every_report_by_one_line(
 ) -> None:
     worst = Column("worst", lambda g: float(g.losses.max()), "worst regret", "points")
     monkeypatch.setattr(OnTable, "columns", (*OnTable.columns, worst))
-    monkeypatch.setattr(page, "_figures", lambda stored: [])
+    monkeypatch.setattr(page, "_figures", lambda stored, repeated: [])
     fresh = Stored(stored.folder, stored.suite, stored.collected, {}, {})
     kind, found = kinds.of(fresh.suite), fresh.found
     value = f"{found.rows[0].worst:.2f}"
