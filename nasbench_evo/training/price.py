@@ -28,9 +28,9 @@ from nasbench_evo.training.recipes import Recipe
 from nasbench_evo.training.seeding import weights_generator
 from nasbench_evo.training.teachers import Teacher
 
-_FIRST, _MOST = 4, 64  # images of the measured steps
+_FIRST, _MOST = 2, 64  # images of the measured steps
 _WORK = 5e9  # floating-point operations that a measured step has at most, if its images allow it
-_TIMES = 2
+_TIMES, _LONG = 2, 1.0  # measured steps; seconds of one after which there is no other
 
 
 class Step(NamedTuple):
@@ -99,6 +99,8 @@ def measure(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
+        if seconds[-1] > _LONG:
+            break
     parameters = sum(p.numel() for p in network.parameters())
     each = min(seconds) / max(an_image * images, 1)
     return Step(an_image, kernels.count, parameters, each)
@@ -191,10 +193,16 @@ def _measured(
     number: int,
     device: str,
 ) -> Step:
-    if execution.precision == "fp16" and device == "cpu":
+    if device == "cpu" and execution.precision in _half_is_emulated():
         execution = replace(execution, precision="fp32")
     with threads(number):
         return measure(network, forward, shape, execution, torch.device(device))
+
+
+def _half_is_emulated() -> tuple[str, ...]:
+    """Return the precisions in which this processor has no kernels: a step would take minutes."""
+    bf16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return ("fp16",) if bf16 else ("fp16", "bf16")
 
 
 def there(device: str) -> str:
