@@ -76,7 +76,7 @@ def test_an_interrupted_search_says_how_to_go_on(
         (["darts", "--evaluator", "supernet", "--space", "micro_cell"], "Relaxable"),
         (["genetic_nas", "--final-set", "epochs=1"], "--final-set needs"),
         (["genetic_nas", "--evaluator", "supernet", "--devices", "cpu,cpu"], "one device"),
-        (["darts", "--evaluator", "standalone", "--dataset", "digits"], "supernet evaluator"),
+        (["darts", "--evaluator", "standalone", "--dataset", "digits"], 'evaluator = "supernet"'),
         (["genetic_nas", "--evaluator", "super"], "supernet"),
     ],
 )
