@@ -191,6 +191,8 @@ def _print_prices(suite: Suite) -> None:
 
     if not kind_of(suite).trains:
         return
+    from nasbench_evo.training.price import emulated_precisions
+
     try:
         found = list(price.prices(suite))
     except DataError:
@@ -204,6 +206,8 @@ def _print_prices(suite: Suite) -> None:
         figures = one.flops / 1e15, one.kernels / 1e6, one.disk / 1e6, *hours
         out(f"{one.steps:>12,.0f}" + "".join(f"{value:>14.3g}" for value in figures))
     out(f"  All seeds ({suite.seeds}). Here: by a few steps in one process, networks one by one.")
+    lacking = " and ".join(emulated_precisions())
+    out(f"  On this processor steps in {lacking} are counted and timed in fp32.")
     out(f"  GPU: assumed is {price.ASSUMED}.")
 
 

@@ -193,13 +193,13 @@ def _measured(
     number: int,
     device: str,
 ) -> Step:
-    if device == "cpu" and execution.precision in _half_is_emulated():
+    if device == "cpu" and execution.precision in emulated_precisions():
         execution = replace(execution, precision="fp32")
     with threads(number):
         return measure(network, forward, shape, execution, torch.device(device))
 
 
-def _half_is_emulated() -> tuple[str, ...]:
+def emulated_precisions() -> tuple[str, ...]:
     """Return the precisions in which this processor has no kernels: a step would take minutes."""
     bf16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return ("fp16",) if bf16 else ("fp16", "bf16")

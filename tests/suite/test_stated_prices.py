@@ -48,6 +48,7 @@ def test_the_stated_steps_are_those_of_a_dry_run(
     assert {key: count for key, (count, _) in stated(name).items()} == expected
 
 
+@pytest.mark.skipif("bf16" in steps.emulated_precisions(), reason="no bf16 here: counted in fp32")
 def test_the_stated_hours_are_those_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two networks: what is counted of a step is counted in the same way for all of them."""
     for constant, value in (("_FIRST", 2), ("_WORK", 0), ("_TIMES", 1)):
