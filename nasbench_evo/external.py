@@ -23,6 +23,11 @@ _LOG = logging.getLogger(__name__)  # without a handler it writes to stderr
 _LONGEST = 200  # characters of package.module:Class
 
 
+def spelled(cls: type[Any]) -> str:
+    """Return `package.module:Class` of a class."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
 def is_outside(name: object) -> bool:
     """Return whether a name is one of other people's code: it has a colon."""
     return isinstance(name, str) and ":" in name

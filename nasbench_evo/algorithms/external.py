@@ -39,7 +39,7 @@ def given(cls: type[Algorithm]) -> str:
 
     That is package.module:Class, and works elsewhere too if the class stands in a module.
     """
-    name = f"{cls.__module__}:{cls.__qualname__}"
+    name = external.spelled(cls)
     GIVEN[name] = _checked(name, cls)
     return name
 
