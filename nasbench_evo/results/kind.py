@@ -18,7 +18,7 @@ from nasbench_evo.results.columns import Column, ResultRow, Sheet, known, sheet
 from nasbench_evo.results.labels import common_changes, row_labels, short_labels
 from nasbench_evo.results.measures import Measured, measured
 from nasbench_evo.results.ranking import Ranking
-from nasbench_evo.results.rows import BASELINE, TIED, Group
+from nasbench_evo.results.rows import BASELINE, TIED, Group, by_accuracy, compare, made
 from nasbench_evo.results.runs import Point, Run, UnitRuns, counted, shortfalls
 from nasbench_evo.results.weight_sharing import PairedSearches
 from nasbench_evo.spaces import Genotype, Space
@@ -259,6 +259,28 @@ class Kind(ABC):
         if row.incumbent != row.configured.incumbent and not shared:
             words += ["--incumbent", row.incumbent]
         return shlex.join(words + self.options(suite, unit))
+
+
+def found_by_accuracy(kind: Kind, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
+    """Return what runs say by the accuracy of their incumbents, compared at the last checkpoint."""
+    groups: list[Group] = []
+    for dataset in suite.datasets:
+        present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
+        groups += by_accuracy(suite, dataset, present)
+    compare([group for group in groups if group.facts["last"]])
+    labelled(groups)
+    return Findings(suite, collected, made(columns_of(kind, suite), groups))
+
+
+def of_evaluator(suite: Suite) -> dict[str, Any]:
+    """Return what summary.json says of a suite without a table: its evaluator and its space."""
+    return {
+        "suite": suite.name,
+        "description": suite.description,
+        "evaluator": suite.evaluator,
+        "space": suite.space,
+        "evaluator_set": suite.evaluator_set,
+    }
 
 
 def judged(kind: Kind, rows: Sequence[ResultRow]) -> str:

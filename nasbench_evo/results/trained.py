@@ -22,7 +22,7 @@ from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
-from nasbench_evo.results.rows import Group, by_accuracy, compare, made, seen_at_marks
+from nasbench_evo.results.rows import Group, seen_at_marks
 from nasbench_evo.results.runs import Run, UnitRuns, as_seen
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
@@ -110,13 +110,7 @@ class Training(Kind):
 
     def about(self, suite: Suite) -> dict[str, Any]:
         """Return what names the suite, its space and the settings of its trainings."""
-        return {
-            "suite": suite.name,
-            "description": suite.description,
-            "evaluator": suite.evaluator,
-            "space": suite.space,
-            "evaluator_set": suite.evaluator_set,
-        }
+        return kind.of_evaluator(suite)
 
     def options(self, suite: Suite, unit: Unit) -> list[str]:
         """Return evaluator, space, devices and settings."""
@@ -237,13 +231,7 @@ class Standalone(Training):
 
     def find(self, suite: Suite, collected: Sequence[UnitRuns]) -> Findings:
         """Return the rows, with comparisons at the last checkpoint."""
-        groups: list[Group] = []
-        for dataset in suite.datasets:
-            present = [runs for runs in collected if runs.unit.dataset == dataset and runs.records]
-            groups += by_accuracy(suite, dataset, present)
-        compare([group for group in groups if group.facts["last"]])
-        kind.labelled(groups)
-        return Findings(suite, collected, made(self.columns, groups))
+        return kind.found_by_accuracy(self, suite, collected)
 
     def known_of_runs(
         self, found: Findings, runs: UnitRuns, dataset: str
