@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,6 +33,18 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with `<name>`, `<name>_low` and `<name>_high` for each interval."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Interval):
+            parts = zip(("", "_low", "_high"), value, strict=True)
+            found |= {name + suffix: part for suffix, part in parts}
+        else:
+            found[name] = value
+    return found
 
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from nasbench_evo.incumbents import incumbent_accuracies
 from nasbench_evo.randomness import seed_of
 from nasbench_evo.results import answer as answers
 from nasbench_evo.results import kinds
-from nasbench_evo.results.answer import Answer, Asked
+from nasbench_evo.results.answer import Asked
 from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.results.runs import UnitRuns, decode
 from nasbench_evo.runner import Budget, Callback
@@ -87,7 +86,7 @@ def search(
         return None if judged_by is None else judged_by.regret(asking.dataset, genotype)
 
     return Result(
-        **{one.name: getattr(plain, one.name) for one in fields(Answer)},
+        **plain.to_json(),
         history=tuple(result.history),
         _course=incumbent_accuracies(result.history, result.incumbent),
         _judge=regret,

@@ -127,23 +127,20 @@ class Result(Answer):
         return _plot(draw, path)
 
     @property
-    def _title(self) -> str:
-        return f"{self.algorithm} ({self.preset}), {self.space} on {self.dataset}, seed {self.seed}"
+    def _told(self) -> list[tuple[str, str]]:
+        return [("found", self.arch), *answers.lines(self)]
 
     def __str__(self) -> str:
-        told = [("found", self.arch), *answers.lines(self)]
-        width = max(len(label) for label, _ in told)
-        return "\n".join([self._title, *(f"  {label:<{width}}  {text}" for label, text in told)])
+        return "\n".join([answers.title(self), *answers.block(self._told)])
 
     def _repr_html_(self) -> str:
         """Return the answer for a notebook."""
-        told = [("found", self.arch), *answers.lines(self)]
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in told
+            for label, text in self._told
         )
-        return f"<p>{html.escape(self._title)}</p><table>{rows}</table>"
+        return f"<p>{html.escape(answers.title(self))}</p><table>{rows}</table>"
 
 
 @dataclass(frozen=True)

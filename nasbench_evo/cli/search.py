@@ -279,11 +279,7 @@ def show(found: Answer, *, as_json: bool) -> None:
         pareto.show_set(found)
         return
     out(f"{_drawn(found)}\n")
-    out(f"{found.algorithm} ({found.preset}), {found.space} on {found.dataset}, seed {found.seed}")
-    told = answers.lines(found)
-    width = max(len(label) for label, _ in told)
-    for label, text in told:
-        out(f"  {label:<{width}}  {text}")
+    out("\n".join([answers.title(found), *answers.block(answers.lines(found))]))
 
 
 def _drawn(found: Answer) -> str:

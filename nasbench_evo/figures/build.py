@@ -153,7 +153,7 @@ def _ablation(
 ) -> tuple[list[Section], list[Effect]]:
     """Draw the figures of every factor; return the text's sections and the effects."""
     runs = repeats.runs
-    known = merged([*stored.kind.measures(stored.found), *measured])
+    known = merged([*stored.measures, *measured])
     labels = {row.label: text for row, text in row_labels(stored.collected).items()}
     sections: list[Section] = []
     every: list[Effect] = []

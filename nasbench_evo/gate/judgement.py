@@ -55,6 +55,17 @@ class Outcome:
         """Whether layer A found a difference."""
         return any(check.difference for check in self.traces)
 
+    @property
+    def failing_cells(self) -> list[Cell]:
+        """The cells for which layer B fails."""
+        return [
+            c
+            for c in self.cells
+            if c.verdict in FAILING
+            or (c.changed and not self.allow_changed_traces)
+            or (self.strict and c.verdict == "not shown")
+        ]
+
     def _traces(self) -> tuple[bool, str]:
         text = f"{sum(t.equal for t in self.traces)} of {sum(t.of for t in self.traces)} runs equal"
         changed = [t for t in self.traces if t.difference]
@@ -72,7 +83,7 @@ class Outcome:
         text += f", {len(changed)} changed, {len(unshown)} not shown"
         if first := next(iter([*wrong, *changed]), None):
             text += f", first: {first.label} on {first.dataset} is {first.verdict}"
-        return not (wrong or changed or (self.strict and unshown)), text
+        return not self.failing_cells, text
 
     def _ordering(self) -> tuple[bool, str]:
         failed = [o for o in self.orders if not o.passed]

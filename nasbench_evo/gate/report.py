@@ -79,13 +79,6 @@ def failures(outcome: Outcome) -> list[Section]:
     """Return a narrow table for each layer that fails, of the rows that make it fail."""
     judged = outcome.layers
     traces = [t for t in outcome.traces if t.difference]
-    cells = [
-        c
-        for c in outcome.cells
-        if c.verdict in FAILING
-        or (c.changed and not outcome.allow_changed_traces)
-        or (outcome.strict and c.verdict == "not shown")
-    ]
     found: dict[str, tuple[Sequence[str], Sequence[tuple[str, ...]]]] = {
         "A traces": (
             ("data set", "algorithm (preset)", "equal", "first difference"),
@@ -98,7 +91,7 @@ def failures(outcome: Outcome) -> list[Section]:
                     *(c.dataset, c.label, f"{c.changed}/{c.n}"),
                     *(f"{c.difference:+.3f}", f"{c.margin:.3f}", c.verdict),
                 )
-                for c in cells
+                for c in outcome.failing_cells
             ],
         ),
         "C ordering": (

@@ -157,6 +157,7 @@ def _figures(
     fronts = None
     if "pareto" in stored.kind.figures:
         fronts = _fronts(stored.suite, repeated)
+    repeats = None if stored.kind.trains else build.Repeats(stored)  # for both grounds
 
     def draw(target: Path, look: str) -> list[Section]:
         return build.draw(
@@ -165,6 +166,7 @@ def _figures(
             ["png"],
             build.Page(look, notes=False),
             fronts=fronts,
+            repeats=repeats,
             measured=replayed,
             without=_IN_CHARTS,
         ).sections
@@ -174,7 +176,7 @@ def _figures(
     more: list[Section] = []
     if stored.kind.trains:
         more = rankings.sections(stored.suite, found.rankings, found.sentences)
-    more += claims.of_suite(stored.suite.name, stored.folder, stored.kind.measures(found))
+    more += claims.of_suite(stored.suite.name, stored.folder, stored.measures)
     return sections.shown([*drawn, *more], images)
 
 

@@ -25,7 +25,7 @@ from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.external import is_outside
 from nasbench_evo.names import in_files
 from nasbench_evo.randomness import stream
-from nasbench_evo.results.on_table import regret_curves
+from nasbench_evo.results.on_table import regret_curves, returned_regrets
 from nasbench_evo.results.rows import BASELINE
 from nasbench_evo.results.runs import UnitRuns, used
 from nasbench_evo.suite import Entry, Suite, rows
@@ -205,11 +205,8 @@ class Runs:
         Empty where the algorithm does not say that.
         """
         runs = self.units.get((label, dataset))
-        if runs is None or any(run.returned is None for run in runs.records):
-            return np.empty(0)
-        return np.array(
-            [runs.unit.reported(r.seed).regret(dataset, r.returned) for r in runs.records]
-        )
+        ended = np.empty(0) if runs is None else returned_regrets(runs, dataset)
+        return np.empty(0) if np.isnan(ended).any() else ended
 
     def seeds(self, label: str, dataset: str) -> list[int]:
         """Return the seeds that have a finished run."""

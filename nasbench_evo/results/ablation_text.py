@@ -12,7 +12,7 @@ import numpy as np
 from nasbench_evo.analysis.statistics import Interval
 from nasbench_evo.files import plain, write_json, write_text
 from nasbench_evo.results.ablation import Effect, Factor, Runs, effects, paired, show
-from nasbench_evo.results.measures import STUDIED, Measured, meaning
+from nasbench_evo.results.measures import STUDIED, Measured, heading
 from nasbench_evo.results.rows import mean_intervals
 
 _OF_A_GRID = 5  # combinations in a table; the heat map has all
@@ -257,17 +257,12 @@ def measured_section(
         return None
     ended = any("returned_regret" in row.measures for row in mine)
     shown = [*(_IN_TABLE if ended else _IN_TABLE[:1]), *names]
-    lines = [("data set", "setting", *(_head(name) for name in shown))]
+    lines = [("data set", "setting", *(heading(name) for name in shown))]
     for row in sorted(mine, key=lambda one: list(levels).index(one.row)):
         cells = [_mean(list(row.by_seed(name).values())) for name in shown]
         lines.append((row.dataset, levels[row.row], *cells))
     title = f"What single runs of {factor.algorithm} ({factor.preset}) show"
     return Section(title, table=tuple(lines))
-
-
-def _head(name: str) -> str:
-    words, unit = meaning(name)
-    return f"{words} ({unit})" if unit else words
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -89,6 +89,19 @@ class Answer:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Answer)}
 
 
+def title(found: Answer) -> str:
+    """Return what was searched how, in a line."""
+    return (
+        f"{found.algorithm} ({found.preset}), {found.space} on {found.dataset}, seed {found.seed}"
+    )
+
+
+def block(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Return labels and texts as lines, the texts below each other."""
+    width = max(len(label) for label, _ in told)
+    return [f"  {label:<{width}}  {text}" for label, text in told]
+
+
 def answer(asked: Asked, space: Space, run: Finished, judged: Judgement) -> Answer:
     """Return the answer of a search: what was asked, what it found, what is known of that."""
     return Answer(

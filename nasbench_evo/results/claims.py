@@ -23,9 +23,9 @@ from nasbench_evo.errors import DataError
 from nasbench_evo.results import measures
 from nasbench_evo.results.ablation import paired
 from nasbench_evo.results.ablation_text import Section, interval, section_lines
-from nasbench_evo.results.measures import Measured, meaning
+from nasbench_evo.results.measures import Measured, heading, meaning
 from nasbench_evo.results.published import PublishedRow, load_published
-from nasbench_evo.suite import CLAIMS, bundled_folders
+from nasbench_evo.suite import CLAIMS, bundled_file
 
 Pair = tuple["Expectation", str, str, Array, Array]  # on a data set, against what, both [n]
 Shown = Literal["as claimed", "the opposite", "no difference shown", "undecided", "not judged"]
@@ -169,7 +169,7 @@ def load(path: Path | None = None) -> list[Claim]:
 
     Raises DataError if the file is missing, is not TOML, or is not what its heading describes.
     """
-    path = _find() if path is None else path
+    path = bundled_file(CLAIMS, "claims") if path is None else path
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).claim
     except ValidationError as error:
@@ -180,16 +180,6 @@ def load(path: Path | None = None) -> list[Claim]:
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path}: expected published claims as TOML: {error}") from error
-
-
-def _find() -> Path:
-    for folder in bundled_folders():
-        if (folder / CLAIMS).is_file():
-            return folder / CLAIMS
-    raise DataError(
-        f"Published claims are missing: expected {CLAIMS} among the suites that come with the "
-        "package. Reinstall."
-    )
 
 
 def judge(
@@ -351,12 +341,11 @@ def _table(seen: Sequence[Comparison]) -> tuple[tuple[str, ...], ...]:
     head = ("results", "data set", "measure", "row", "against", "n", "difference [95%]", "shown")
     lines = []
     for one in seen:
-        words, unit = meaning(one.test.measure)
         lines.append(
             (
                 one.test.results,
                 one.dataset,
-                f"{words} ({unit})" if unit else words,
+                heading(one.test.measure),
                 f"{one.test.arm}: {one.arm:.3f}",
                 f"{one.against}: {one.other:.3f}" if one.test.than is None else one.against,
                 str(one.n),

@@ -11,7 +11,7 @@ import numpy as np
 
 from nasbench_evo.analysis import statistics
 from nasbench_evo.analysis.bootstrap import Array
-from nasbench_evo.results.labels import short_labels
+from nasbench_evo.results.labels import row_labels
 from nasbench_evo.results.on_table import regret_curves, searched_for
 from nasbench_evo.results.runs import UnitRuns
 from nasbench_evo.suite import Suite
@@ -73,8 +73,7 @@ def finals(suite: Suite, collected: Sequence[UnitRuns]) -> Finals | None:
 
     None where fresh trainings are asked for and there are none.
     """
-    rows = list(dict.fromkeys(runs.unit.row for runs in collected if runs.records))
-    labels = dict(zip(rows, short_labels(rows), strict=True))
+    labels = row_labels(collected)
     on_table = suite.evaluator == "lookup"
     losses: dict[str, dict[str, dict[int, float]]] = {}
     for dataset in suite.reported:
@@ -93,7 +92,7 @@ def finals(suite: Suite, collected: Sequence[UnitRuns]) -> Finals | None:
     if not losses:
         return None
     measure = "regret (percentage points)" if on_table else "test error of fresh trainings (%)"
-    return Finals(measure, {labels[row]: row.shown for row in rows}, losses)
+    return Finals(measure, {label: row.shown for row, label in labels.items()}, losses)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.execution import MANIFEST
 from nasbench_evo.results import kinds
 from nasbench_evo.results.kinds import Findings, Kind
+from nasbench_evo.results.measures import Measured
 from nasbench_evo.results.runs import UnitRuns, collect
 from nasbench_evo.store import FILE, RESULT_FORMAT, Store
 from nasbench_evo.suite import Suite, bundled_folders, load
@@ -41,6 +42,11 @@ class Stored:
     def found(self) -> Findings:
         """What the runs say: the rows of the result table, and comparisons."""
         return self.kind.find(self.suite, self.collected)
+
+    @cached_property
+    def measures(self) -> list[Measured]:
+        """What is known of every single run, as runs.json holds it."""
+        return self.kind.measures(self.found)
 
 
 def read(folder: Path) -> Stored:

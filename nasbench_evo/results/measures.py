@@ -26,7 +26,6 @@ _DIGITS = 6  # of a value that is written: enough for figures, and small
 # What a measure is, and its unit. A name may end in @N: after N evaluations, or in generation N.
 MEANING = {
     "regret": ("regret", "points"),
-    "held_out_regret": ("regret on held-out trials", "points"),
     "returned_regret": ("regret of what the algorithm ended with", "points"),
     "test": ("test accuracy in the table", "%"),
     "parameters": ("parameters", "million"),
@@ -89,6 +88,12 @@ def meaning(measure: str) -> tuple[str, str]:
     name, _, at = measure.partition("@")
     words, unit = MEANING.get(name, (name, ""))
     return (f"{words} at {at}" if at else words), unit
+
+
+def heading(measure: str) -> str:
+    """Return what a measure is, with its unit in brackets."""
+    words, unit = meaning(measure)
+    return f"{words} ({unit})" if unit else words
 
 
 def measured(

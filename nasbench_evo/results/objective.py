@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nasbench_evo.analysis.bootstrap import Array
+from nasbench_evo.external import is_outside
 from nasbench_evo.results import kind
 from nasbench_evo.results.answer import Judgement
 from nasbench_evo.results.columns import Column
@@ -101,5 +102,5 @@ class OnObjective(Kind):
 
     def needs(self, suite: Suite) -> str:
         """Return whose code is needed."""
-        outside = " and ".join(name for name in (suite.evaluator, suite.space) if ":" in name)
+        outside = " and ".join(name for name in (suite.evaluator, suite.space) if is_outside(name))
         return f"{outside} must be importable: the package is installed, or lies in the folder."

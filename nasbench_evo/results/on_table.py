@@ -276,16 +276,12 @@ class OnTable(Kind):
     def known_of_runs(self, found: Findings, runs: UnitRuns, dataset: str) -> dict[str, Array]:
         """Return regrets at every checkpoint and at the end, and what was spent."""
         suite, table = found.suite, tables.reported(runs.unit.table)
-        of = [runs.unit.reported(run.seed) for run in runs.records]
         *marks, end = suite.marks
         path = regret_curves(runs, suite.marks, dataset)
         last = [run.curve[-1].genotype for run in runs.records]
         known = {f"regret@{mark:.10g}": path[:, i] for i, mark in enumerate(marks)}
         known["regret"] = path[:, -1]
-        known["returned_regret"] = _floats(
-            None if run.returned is None else judge.regret(dataset, run.returned)
-            for judge, run in zip(of, runs.records, strict=True)
-        )
+        known["returned_regret"] = returned_regrets(runs, dataset)
         if suite.held_out:
             known |= {
                 f"regret_of_{name}": values for name, values in _beside(runs, dataset).items()
@@ -433,18 +429,23 @@ def _group(
         ends = curves(runs, [checkpoint], lambda point: float(means[index(point.genotype)]))
         facts[MEASURED] = float(ends.mean())
     if facts["last"]:
-        ended = [
-            judge.regret(dataset, run.returned)
-            for judge, run in zip(judges, runs.records, strict=True)
-            if run.returned is not None
-        ]
-        if ended:
+        ended = returned_regrets(runs, dataset)
+        ended = ended[~np.isnan(ended)]
+        if len(ended):
             facts["returned"] = float(np.mean(ended))
         last = [table.space.index(run.curve[-1].genotype) for run in runs.records]
         facts["single"] = float((table.trials[table.row(dataset), last] == 1).mean())
         if suite.held_out:
             facts["beside"] = {k: float(v.mean()) for k, v in _beside(runs, dataset).items()}
     return Group(runs, dataset, checkpoint, losses, interval, facts, asked=suite.seeds)
+
+
+def returned_regrets(runs: UnitRuns, dataset: str) -> Array:
+    """Return the regret of what each run's algorithm ended with, [n]; NaN where it says none."""
+    return _floats(
+        None if run.returned is None else runs.unit.reported(run.seed).regret(dataset, run.returned)
+        for run in runs.records
+    )
 
 
 def regrets(table: Table, dataset: str) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from nasbench_evo.errors import DataError, InputError
-from nasbench_evo.suite import PUBLISHED, bundled_folders
+from nasbench_evo.suite import PUBLISHED, bundled_file
 
 Judgement = Literal["match", "differs", "not comparable"]
 
@@ -74,7 +74,7 @@ def load_published(path: Path | None = None) -> list[PublishedRow]:
 
     Raises DataError if the file is missing, is not TOML, or is not what its heading describes.
     """
-    path = _find() if path is None else path
+    path = bundled_file(PUBLISHED, "results") if path is None else path
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -122,17 +122,6 @@ def compare(
     reason += " (its standard error is not known)" if error is None else ""
     reason += f"; {why}" if why else ""
     return Verdict("match" if inside else "differs", reason)
-
-
-def _find() -> Path:
-    """Return the file: inside the package in a wheel, beside the package in a checkout."""
-    for folder in bundled_folders():
-        if (folder / PUBLISHED).is_file():
-            return folder / PUBLISHED
-    raise DataError(
-        f"Published results are missing: expected {PUBLISHED} among the suites that come with the "
-        "package. Reinstall."
-    )
 
 
 def _rows(content: Mapping[str, Any]) -> Iterator[PublishedRow]:

@@ -177,9 +177,8 @@ def _distinct(genotypes: Sequence[Genotype], space: Space) -> list[int]:
     """Return the positions of the genotypes that compute something else than all before them."""
     if not isinstance(space, NASBench201):
         return list(range(len(genotypes)))
-    classes = isomorphism.classes()
-    kinds = np.array([classes[space.index(genotype)] for genotype in genotypes], np.int64)
-    return sorted(np.unique(kinds, return_index=True)[1].tolist())
+    found: list[int] = isomorphism.distinct([space.index(g) for g in genotypes]).tolist()
+    return found
 
 
 def _csv(path: Path) -> Iterator[Row]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from nasbench_evo.analysis.statistics import (
     Interval,
     StatisticsWarning,
     bootstrap_interval,
+    flat,
     paired_difference_interval,
 )
 from nasbench_evo.files import csv_text, plain_fields, write_json, write_text
@@ -33,7 +35,6 @@ from nasbench_evo.results.measures import Measured, measured
 from nasbench_evo.results.weight_sharing import wilcoxon_signed_rank
 from nasbench_evo.spaces import Genotype, NASBench201, isomorphism
 
-_RESAMPLES = 1000
 SHARED, TABLE = "shared weights", "table"
 _TAUS = {"recalibrated": "fresh_tau", "running": "fresh_tau_running"}  # names of measures
 
@@ -151,7 +152,7 @@ class Study:
         key = (genotype, epochs)
         return [one.test_accuracy if test else one.valid_accuracy for one in self._by[key]]
 
-    @property
+    @cached_property
     def _by(self) -> Mapping[tuple[Genotype, int], list[Training]]:
         found: dict[tuple[Genotype, int], list[Training]] = {}
         for one in sorted(self.trainings, key=lambda one: one.trial):
@@ -251,7 +252,7 @@ class Study:
                 if one.batch_norm not in _TAUS:
                     continue
                 known = values.setdefault((one.label, SHARED), {})
-                tau = _tau(np.array(one.accuracies), truth).estimate
+                tau = _tau(np.array(one.accuracies), truth, resamples=0).estimate
                 known.setdefault(f"{_TAUS[one.batch_norm]}@{epochs}", {})[one.seed] = tau
         found = []
         for (label, searched), known in values.items():
@@ -319,22 +320,12 @@ def write(study: Study, folder: Path, name: str) -> list[Path]:
 
 
 def _plain(one: Any) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for field in fields(one):
-        value = getattr(one, field.name)
-        if isinstance(value, Interval):
-            for suffix, part in zip(("", "_low", "_high"), value, strict=True):
-                content[field.name + suffix] = part
-        else:
-            content[field.name] = value
-    return plain_fields(content)
+    return plain_fields(flat(vars(one)))
 
 
-def _tau(predicted: Array, truth: Array) -> Interval:
+def _tau(predicted: Array, truth: Array, resamples: int = 1000) -> Interval:
     with _quiet():  # what is not defined is NaN
-        found = rank_correlation(
-            predicted, truth, bootstrap=_RESAMPLES, rng=_rng("bootstrap of the rank correlation")
-        )
+        found = rank_correlation(predicted, truth, bootstrap=resamples)
     return found["kendall_tau"]
 
 
@@ -357,5 +348,5 @@ def _quiet() -> Any:
     return warnings.catch_warnings(action="ignore", category=StatisticsWarning)
 
 
-def _rng(purpose: str = "bootstrap of retrained cells") -> np.random.Generator:
-    return stream(0, purpose).generator
+def _rng() -> np.random.Generator:
+    return stream(0, "bootstrap of retrained cells").generator

@@ -23,6 +23,7 @@ from nasbench_evo.analysis.statistics import (
     StatisticsWarning,
     bootstrap_interval,
     caution,
+    flat,
     paired_difference_interval,
     wilson_interval,
 )
@@ -110,14 +111,7 @@ class PairedSearches:
 
     def to_json(self) -> dict[str, Any]:
         """Return a flat record with `<name>`, `<name>_low`, `<name>_high` for intervals."""
-        record: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, Interval):
-                for suffix, part in zip(("", "_low", "_high"), value, strict=True):
-                    record[name + suffix] = part
-            else:
-                record[name] = value
-        return record
+        return flat(vars(self))
 
 
 def paired(

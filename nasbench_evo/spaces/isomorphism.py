@@ -12,6 +12,7 @@ Isomorphic networks draw their initial weights in another order: their trials di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -44,6 +45,12 @@ def _term(operation: int, source: str) -> str:
     if operation == _NONE or source == _ZERO:
         return _ZERO
     return source if operation == _SKIP else f"({source}){OPERATIONS[operation]}"
+
+
+def distinct(indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the positions of the cells that compute something else than all before them."""
+    found = classes()[np.asarray(indices, np.intp)]
+    return np.sort(np.unique(found, return_index=True)[1])
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from nasbench_evo.errors import InputError, Unsupported, unknown
+from nasbench_evo.errors import DataError, InputError, Unsupported, unknown
 from nasbench_evo.suite.kinds import identity, name_objective, of
 from nasbench_evo.suite.model import Entry, RankCorrelation, Suite, Truth
 from nasbench_evo.suite.units import named, rows
@@ -147,3 +147,14 @@ def bundled_folders() -> list[Path]:
     package = Path(__file__).parents[1]
     candidates = [package / "bundled_suites", package.parent / "suites"]
     return [folder for folder in candidates if folder.is_dir()]
+
+
+def bundled_file(name: str, what: str) -> Path:
+    """Return a file beside the bundled suites; raise DataError, of `what`, if it is not there."""
+    for folder in bundled_folders():
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"Published {what} are missing: expected {name} among the suites that come with the "
+        "package. Reinstall."
+    )

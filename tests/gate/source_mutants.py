@@ -378,8 +378,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "summary",
         "what a search ended with is what it recommends",
         _TABLE,
-        "            judge.regret(dataset, run.returned)\n            for",
-        "            judge.regret(dataset, run.genotype)\n            for",
+        "runs.unit.reported(run.seed).regret(dataset, run.returned)",
+        "runs.unit.reported(run.seed).regret(dataset, run.genotype)",
     ),
     "regret_of_best_trial": SourceMutant(
         "summary",
