@@ -156,15 +156,13 @@ def _claim(suite: Suite, folder: Path, store: Store, *, strict: bool) -> None:
 
 def read_by_name(suite: Suite, store: Store | None) -> None:
     """Have the rows of a suite read without importing what a results folder, or a file, names."""
-    if store is None:
-        named(suite, None)
-        name_objective(suite, None)
-        return
-    try:
-        known = [Resolved(*row) for row in json.loads(store.get_meta(ROWS) or "[]")]
-        objectives = dict(json.loads(store.get_meta(OBJECTIVES) or "{}"))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{store.path}: its rows cannot be read: {error}.") from error
+    known = objectives = None
+    if store is not None:
+        try:
+            known = [Resolved(*row) for row in json.loads(store.get_meta(ROWS) or "[]")]
+            objectives = dict(json.loads(store.get_meta(OBJECTIVES) or "{}"))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DataError(f"{store.path}: its rows cannot be read: {error}.") from error
     named(suite, known)
     name_objective(suite, objectives)
 

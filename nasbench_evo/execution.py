@@ -13,7 +13,7 @@ from typing import Any
 from nasbench_evo import engines
 from nasbench_evo.claim import CHECKPOINTS, MANIFEST, Place, codes, opened, writable
 from nasbench_evo.engines import Outcome, Task, in_tasks
-from nasbench_evo.evaluators.specifications import TrainingOptions
+from nasbench_evo.evaluators.journal import run_folder
 from nasbench_evo.evaluators.watched import Counter
 from nasbench_evo.files import RESULTS
 from nasbench_evo.store import Store
@@ -110,14 +110,14 @@ def execute(
 def _keep(outcome: Outcome, store: Store, report: Report) -> None:
     store.add(outcome.records)
     report.finished += len(outcome.records)
-    if outcome.task.unit.training is not None and outcome.task.folder is not None:
-        for record in outcome.records:  # a search may end before its budget
-            Counter(outcome.task.folder / f"seed-{record.seed}").add(math.inf)
-    own = isinstance(outcome.task.unit.training, TrainingOptions)
-    if own and outcome.task.folder is not None:  # journals stay; weights are needed no more
+    task = outcome.task
+    if task.trains and task.folder is not None:
         for record in outcome.records:
-            for file in (outcome.task.folder / f"seed-{record.seed}").glob("*.pt"):
-                file.unlink(missing_ok=True)
+            folder = run_folder(task.folder, record.seed)
+            Counter(folder).add(math.inf)  # a search may end before its budget
+            if not task.shares_weights:  # journals stay; weights are needed no more
+                for file in folder.glob("*.pt"):
+                    file.unlink(missing_ok=True)
     if outcome.failures:
         _log(outcome, store.path.parent / FAILURES, report)
 
@@ -138,7 +138,7 @@ def trained(work: Plan) -> tuple[float, float]:
     tasks = [task for task in work.tasks if task.folder is not None]  # others read a table
     lengths = [task.unit.epochs or task.unit.budget.evaluations or 0 for task in tasks]
     going = [
-        min(Counter.read(task.folder / f"seed-{task.seeds[0]}"), length)
+        min(Counter.read(run_folder(task.folder, task.seeds[0])), length)
         for task, length in zip(tasks, lengths, strict=True)
         if task.folder is not None
     ]

@@ -121,7 +121,7 @@ class EvaluateMixtures(NamedTuple):
         )
         return found
 
-    def part(self, where: slice) -> EvaluateMixtures:
+    def part(self, where: slice | list[int]) -> EvaluateMixtures:
         """Return the request for some of the relaxations."""
         edges = None if self.edges is None else self.edges[where]
         return EvaluateMixtures(self.alphas[where], edges)
@@ -147,7 +147,6 @@ class Note(NamedTuple):
     values: Mapping[str, Any]
 
 
-Request: TypeAlias = (
-    Evaluate | TrainPaths | TrainMixture | TrainBilevel | EvaluateMixtures | MeasurePaths
-)
+Training: TypeAlias = TrainPaths | TrainMixture | TrainBilevel
+Request: TypeAlias = Evaluate | Training | EvaluateMixtures | MeasurePaths
 Search: TypeAlias = Generator[Request | Note, Any, Any]

@@ -141,7 +141,6 @@ class GeneticNAS(Algorithm):
                 answers = yield Evaluate(generation, running=self.faulty)
                 population = self.merge(population, answers)
                 bred = self._breed(population, space, rng)
-                known.update(generation)
                 generation = self.distinct(bred, known, space, rng)
                 if self.random_paths:
                     yield from self._diagnose(epoch + 1, list(population), bred, space, apart)
@@ -188,10 +187,12 @@ class GeneticNAS(Algorithm):
     def distinct(
         self, genotypes: list[Genes], known: set[Genes], space: IntegerSpace, rng: Stream
     ) -> list[Genes]:
-        """Return a generation without duplicates; `known` are those of earlier generations."""
+        """Return a generation without duplicates; `known`, of earlier generations, grows by it."""
         if self.duplicates == "random":
             return distinct(genotypes, lambda _: space.sample(rng, 1)[0], tries=1)
-        return distinct(genotypes, lambda child: space.mutate(child, rng), known)
+        found = distinct(genotypes, lambda child: space.mutate(child, rng), known)
+        known.update(found)
+        return found
 
     def _breed(
         self, population: dict[Genes, float], space: IntegerSpace, rng: Stream

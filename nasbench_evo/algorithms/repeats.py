@@ -151,8 +151,7 @@ def _only(request: Evaluate | EvaluateMixtures, positions: list[int]) -> Request
     """Return the request for some of its individuals."""
     if isinstance(request, Evaluate):
         return request._replace(genotypes=[request.genotypes[i] for i in positions])
-    edges = None if request.edges is None else request.edges[positions]
-    return EvaluateMixtures(request.alphas[positions], edges)
+    return request.part(positions)
 
 
 def _average(answers: list[Evaluation]) -> Evaluation:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators.base import TEACHER, Evaluator
+from nasbench_evo.evaluators.journal import run_folder
 from nasbench_evo.evaluators.objective import reported
 from nasbench_evo.evaluators.specifications import SupernetOptions
 from nasbench_evo.evaluators.watched import Counter, Watched
@@ -50,7 +51,7 @@ class Task:
     @property
     def shares_weights(self) -> bool:
         """Whether its runs train a supernet each, on one device."""
-        return isinstance(self.unit.training, SupernetOptions)
+        return self.unit.epochs is not None
 
     def at(self, slot: int) -> Task:
         """Return the task as the worker of that number runs it: a supernet on a device of its own.
@@ -125,8 +126,8 @@ def _watched(task: Task, evaluator: Evaluator, seed: int) -> Evaluator:
     """Return the evaluator of a run, which counts beside its journal what is trained."""
     if task.unit.training is None or task.folder is None:
         return evaluator
-    count = Counter(task.folder / f"seed-{seed}")
-    return Watched(evaluator, count.add, shared=task.unit.epochs is not None)
+    count = Counter(run_folder(task.folder, seed))
+    return Watched(evaluator, count.add, shared=task.shares_weights)
 
 
 def _curve(task: Task, result: Result) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from nasbench_evo.spaces.base import Genotype, Space
 
 TEACHER = "teacher"  # the note of a run whose trainings were taught
 
+_LEAST = 1e-3  # percent; keeps -ln(accuracy) finite
+
 
 class Session(Protocol):
     """One run's view of an evaluator: its noise, its partial trainings, its weights."""
@@ -20,6 +23,11 @@ class Session(Protocol):
 
     def answer(self, request: Request) -> list[Evaluation]:
         """Answer a request in order; raise Unsupported with what to use instead."""
+
+
+def loss_of(accuracy: float) -> float:
+    """Return -ln of an accuracy in percent: the loss of what has none."""
+    return -math.log(max(accuracy, _LEAST) / 100)
 
 
 def refuse_shared(request: Request) -> None:

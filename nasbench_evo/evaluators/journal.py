@@ -27,6 +27,13 @@ from nasbench_evo.files import digest, write_atomically
 
 FILE = "journal.jsonl"
 FORMAT = 1
+
+
+def run_folder(folder: Path, seed: int) -> Path:
+    """Return where the run with a seed keeps its journal and checkpoints."""
+    return folder / f"seed-{seed}"
+
+
 _WAIT = 15.0  # seconds for the workers of a killed driver to end
 _Line = dict[str, Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.errors import DataError, InputError, Unsupported
-from nasbench_evo.evaluators.base import refuse_shared
+from nasbench_evo.evaluators.base import loss_of, refuse_shared
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.randomness import stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
@@ -18,7 +17,6 @@ from nasbench_evo.spaces import Genotype, IntegerSpace
 from nasbench_evo.tables import Table, held_out
 
 INFEASIBLE = "infeasible"  # the source of an answer for what the table has not
-_MIN_ACCURACY = 1e-3  # percent; keeps -ln(accuracy) finite where a table has no losses
 
 
 class Rows(dict[Genotype, list[Evaluation]]):
@@ -46,13 +44,13 @@ class Rows(dict[Genotype, list[Evaluation]]):
         if table.valid_loss is not None:
             losses = table.valid_loss[d, index, kept].tolist()
         elif self._loss_in_any_case:
-            losses = [-math.log(max(accuracy, _MIN_ACCURACY) / 100) for accuracy in accuracies]
+            losses = list(map(loss_of, accuracies))
         else:
             losses = [None] * len(kept)
         if not len(kept) and table.infeasible:
             seconds = float(table.failure_seconds[d])
             asked = self._loss_in_any_case or table.valid_loss is not None
-            loss = -math.log(_MIN_ACCURACY / 100) if asked else None
+            loss = loss_of(0.0) if asked else None
             failure = Evaluation(genotype, 0.0, loss, seconds, 1.0, INFEASIBLE, 1.0)
             self[genotype] = [failure]
             return self[genotype]

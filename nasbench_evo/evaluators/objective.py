@@ -14,15 +14,13 @@ from typing import Any, ClassVar
 
 from nasbench_evo import external, names, spaces
 from nasbench_evo.errors import InputError, Unsupported
-from nasbench_evo.evaluators.base import refuse_shared
+from nasbench_evo.evaluators.base import loss_of, refuse_shared
 from nasbench_evo.evaluators.partial import PartialTrainings
 from nasbench_evo.files import canonical
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures, Evaluation, Request
 from nasbench_evo.spaces import Genotype, Space
 from nasbench_evo.spaces.base import space_identity
-
-_LEAST = 1e-3  # percent; keeps -ln(accuracy) finite
 
 
 class Objective(ABC):
@@ -125,7 +123,7 @@ class _Session:
             self._partial.stop(number, genotype, fraction, None)
         paid = fraction - start
         cost = float(objective.seconds(genotype)) * paid
-        negative = -math.log(max(value, _LEAST) / 100) if loss else None
+        negative = loss_of(value) if loss else None
         return Evaluation(
             genotype, value, negative, cost, fraction, "objective", paid,
             number if fraction < 1 else None,

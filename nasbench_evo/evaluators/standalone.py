@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.journal import run_folder
 from nasbench_evo.evaluators.prepared_teacher import PreparedTeacher, required
 from nasbench_evo.evaluators.settings import Settings, TrainingSettings
 from nasbench_evo.evaluators.standalone_session import StandaloneSession
@@ -130,7 +131,7 @@ class StandaloneEvaluator:
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoints."""
-        return None if self.folder is None else self.folder / f"seed-{seed}"
+        return None if self.folder is None else run_folder(self.folder, seed)
 
     @cached_property
     def teacher(self) -> PreparedTeacher | None:

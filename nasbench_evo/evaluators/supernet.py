@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.errors import InputError
+from nasbench_evo.evaluators.journal import run_folder
 from nasbench_evo.evaluators.probing import Probe
 from nasbench_evo.evaluators.settings import SupernetSettings
 from nasbench_evo.evaluators.standalone import StandaloneEvaluator, data_of, recipe_of
@@ -102,7 +103,7 @@ class SupernetEvaluator:
 
     def run_folder(self, seed: int) -> Path | None:
         """Return where the run with this seed keeps its journal and checkpoint."""
-        return None if self.folder is None else self.folder / f"seed-{seed}"
+        return None if self.folder is None else run_folder(self.folder, seed)
 
     def report(self, genotype: Genotype, seed: int, *, taught: bool = False) -> list[Trained]:
         """Return fresh standalone trainings of a search's final genotype, with test accuracy.

@@ -24,6 +24,7 @@ from nasbench_evo.requests import (
     MeasurePaths,
     Request,
     TrainBilevel,
+    Training,
     TrainMixture,
     TrainPaths,
 )
@@ -107,7 +108,7 @@ class SupernetSession:
 
     # -- training --------------------------------------------------------------------------
 
-    def _train(self, request: TrainPaths | TrainMixture | TrainBilevel) -> Any:
+    def _train(self, request: Training) -> Any:
         """Train for an epoch, unless the restored weights have had it."""
         self._journal.ask(_plain(request))
         self._epoch += 1
@@ -135,7 +136,7 @@ class SupernetSession:
         alpha = np.array(answer["alpha"])
         return alpha if request.edges is None else (alpha, np.array(answer["edges"]))
 
-    def _trained(self, request: TrainPaths | TrainMixture | TrainBilevel) -> dict[str, Any]:
+    def _trained(self, request: Training) -> dict[str, Any]:
         """Train for an epoch; return what the journal keeps of it."""
         training = self._training
         logits: dict[str, Any] = {"alpha": None}
@@ -286,7 +287,7 @@ def _key(epoch: int) -> str:
     return f"epoch {epoch}"
 
 
-def _plain(request: TrainPaths | TrainMixture | TrainBilevel) -> list[Any]:
+def _plain(request: Training) -> list[Any]:
     """Return what tells a training request from another, as plain JSON."""
     if isinstance(request, TrainPaths):
         return ["paths"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_evo.evaluators.base import Evaluator, Session
-from nasbench_evo.requests import Evaluate, Request
+from nasbench_evo.requests import Evaluate, Request, Training
 from nasbench_evo.spaces import Space
 
 FILE = "progress"  # beside a journal: how much of a run is trained
@@ -55,7 +55,7 @@ class WatchedSession:
         if not self._shared:
             if isinstance(request, Evaluate):
                 self._advance(sum(answer.cost for answer in answers))
-        elif type(request).__name__.startswith("Train"):
+        elif isinstance(request, Training):
             self._advance(1)
         return answers
 

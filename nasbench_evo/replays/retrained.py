@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nasbench_evo.claim import CHECKPOINTS
 from nasbench_evo.errors import InputError
 from nasbench_evo.evaluators import probing, settings
+from nasbench_evo.evaluators.journal import run_folder
 from nasbench_evo.evaluators.specifications import training_module
 from nasbench_evo.execution import journals
 from nasbench_evo.results.folder import Stored
@@ -140,7 +141,7 @@ def _rankings(stored: Stored, cells: int) -> list[SharedRanking]:
 
 
 def _checkpoint(folder: Path, run: Run) -> Path:
-    path = folder / f"seed-{run.seed}" / _CHECKPOINT
+    path = run_folder(folder, run.seed) / _CHECKPOINT
     if not path.is_file():
         raise InputError(
             f"The weights of seed {run.seed} are gone: there is no {path}. They are not kept in "

@@ -6,6 +6,7 @@ import shlex
 from typing import NamedTuple
 
 from nasbench_evo import suite as suites
+from nasbench_evo.external import is_outside
 from nasbench_evo.suite import Suite
 
 
@@ -36,4 +37,4 @@ def again(suite: Suite, *, devices: bool) -> Again:
 
 def _modules(suite: Suite) -> tuple[str, ...]:
     names = [suite.evaluator, suite.space, *(row.algorithm for row in suite.rows)]
-    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if ":" in name))
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if is_outside(name)))

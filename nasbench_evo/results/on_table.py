@@ -51,8 +51,8 @@ def _regret_by(rule: str, g: Group) -> float | None:
     cells = [run.recommended(rule) for run in g.runs.records] if g.facts["last"] else [None]
     if None in cells:
         return None
-    of = [g.runs.unit.reported(run.seed) for run in g.runs.records]
-    return float(np.mean([t.regret(g.dataset, c) for t, c in zip(of, cells, strict=True)]))
+    pairs = zip(g.runs.judges, cells, strict=True)
+    return float(np.mean([table.regret(g.dataset, cell) for table, cell in pairs]))
 
 
 class OnTable(Kind):
@@ -247,7 +247,7 @@ class OnTable(Kind):
         last = run.curve[-1]
         size = table.size(unit.dataset, last.genotype)
         said = {
-            "regret": f"{regret_of(table, unit.dataset)(last):.3f} percentage points",
+            "regret": f"{table.regret(unit.dataset, last.genotype):.3f} percentage points",
             "found after": kind.found_after(run),
         }
         if size is not None:
@@ -414,7 +414,7 @@ def _group(
     test: statistics.Interval,
 ) -> Group:
     table = tables.reported(runs.unit.table)
-    judges = [runs.unit.reported(run.seed) for run in runs.records]
+    judges = runs.judges
     facts: dict[str, Any] = {
         "best": float(np.mean([judge.best[judge.row(dataset)] for judge in judges])),
         "by_test": table.by_test(dataset),
@@ -443,8 +443,8 @@ def _group(
 def returned_regrets(runs: UnitRuns, dataset: str) -> Array:
     """Return the regret of what each run's algorithm ended with, [n]; NaN where it says none."""
     return _floats(
-        None if run.returned is None else runs.unit.reported(run.seed).regret(dataset, run.returned)
-        for run in runs.records
+        None if run.returned is None else judge.regret(dataset, run.returned)
+        for judge, run in zip(runs.judges, runs.records, strict=True)
     )
 
 
@@ -456,8 +456,9 @@ def regrets(table: Table, dataset: str) -> Array:
 
 def regret_of(table: Table, dataset: str) -> Callable[[Point], float]:
     """Return what gives the regret of an incumbent, percentage points."""
-    known, index = regrets(table, dataset), table.space.index
-    return lambda point: float(known[index(point.genotype)])
+    d, index = table.row(dataset), table.space.index
+    best, quality = table.best[d], table.quality[d]
+    return lambda point: float(best - quality[index(point.genotype)])
 
 
 def regret_curves(runs: UnitRuns, points: Sequence[float], dataset: str | None = None) -> Array:
@@ -478,7 +479,7 @@ def _judged(
 ) -> Array:
     """Return a value of each run's incumbent at each point, by the table that judges the run."""
     found = np.empty((len(runs.records), len(points)))
-    tables_of = [runs.unit.reported(run.seed) for run in runs.records]
+    tables_of = runs.judges
     for table in {id(one): one for one in tables_of}.values():
         mine = [i for i, one in enumerate(tables_of) if one is table]
         some = UnitRuns(runs.unit, [runs.records[i] for i in mine])

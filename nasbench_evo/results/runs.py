@@ -13,8 +13,10 @@ from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.engines import CLOCK, INCUMBENTS, REPORT
 from nasbench_evo.evaluators import probing
 from nasbench_evo.spaces import Genotype
+from nasbench_evo.spaces.base import frozen
 from nasbench_evo.store import Record, Store
 from nasbench_evo.suite import Suite, Unit, units
+from nasbench_evo.tables import Table
 
 _SLACK = 1e-9  # a point of a curve may have been rounded
 _ONCE_TEXT = (REPORT, *probing.DATA)  # notes that older records hold as JSON inside JSON
@@ -85,6 +87,11 @@ class UnitRuns:
     unit: Unit
     records: list[Run]
 
+    @property
+    def judges(self) -> list[Table]:
+        """The table that judges each run."""
+        return self.unit.judges([run.seed for run in self.records])
+
 
 def decode(record: Record) -> Run:
     """Return what a stored record says; records of earlier versions too."""
@@ -110,11 +117,6 @@ def decode(record: Record) -> Run:
         probes=data.pop(probing.NOTE, ()),
         data=data,
     )
-
-
-def frozen(value: Any) -> Any:
-    """Return JSON lists as tuples, however deep: genotypes are hashable."""
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 def _curve(points: Sequence[Any], clock: Sequence[float] | None) -> tuple[Point, ...]:

@@ -23,6 +23,11 @@ Genotype = Any  # a nested tuple of plain values; each space says which
 _MOST = 128  # mutations drawn at once: what is remembered of them grows with its square
 
 
+def frozen(value: Any) -> Any:
+    """Return lists as tuples, however deep: genotypes are hashable, and JSON has lists only."""
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
 class Space(ABC):
     """A set of genotypes and how they vary; `rng` is a Stream or a NumPy Generator."""
 

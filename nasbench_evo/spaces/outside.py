@@ -12,7 +12,7 @@ from nasbench_evo import external, names
 from nasbench_evo.errors import InputError, Unsupported
 from nasbench_evo.files import canonical
 from nasbench_evo.randomness import Stream
-from nasbench_evo.spaces.base import Genotype, Space
+from nasbench_evo.spaces.base import Genotype, Space, frozen
 
 
 def get(name: str) -> Space:
@@ -32,10 +32,6 @@ def get(name: str) -> Space:
         ) from error
     names.checked(f"{name}: its name", getattr(made, "name", None))
     return made
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class StandIn(Space):
@@ -66,12 +62,12 @@ class StandIn(Space):
 
     def validate(self, genotype: Any) -> Genotype:
         """Return lists as tuples; nothing can be checked."""
-        return _frozen(genotype)
+        return frozen(genotype)
 
     def parse(self, text: str) -> Genotype:
         """Return the genotype of a JSON text; raise InputError for another text."""
         try:
-            return _frozen(json.loads(text))
+            return frozen(json.loads(text))
         except (ValueError, RecursionError) as error:
             raise InputError(f"Expected a genotype as JSON; got {text!a:.80}.") from error
 

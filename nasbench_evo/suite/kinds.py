@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -112,7 +111,7 @@ class LookupSuite(SuiteKind):
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set."""
-        return _budgeted(suite, None)
+        return _budgeted(suite)
 
     def table(self, suite: Suite) -> str | None:
         """Return the table that is searched."""
@@ -199,7 +198,8 @@ class SupernetSuite(SuiteKind):
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set: on its supernet, or on the truth table."""
-        return [self._unit(suite, row, d) for d in suite.datasets for row in rows(suite)]
+        known = rows(suite)
+        return [self._unit(suite, row, d) for d in suite.datasets for row in known]
 
     def _unit(self, suite: Suite, row: Row, dataset: str) -> Unit:
         table = "" if suite.truth is None else suite.truth.table
@@ -253,10 +253,7 @@ class ObjectiveSuite(SuiteKind):
 
     def units(self, suite: Suite) -> list[Unit]:
         """Return a unit for each row and data set."""
-        return [
-            dataclasses.replace(unit, table="", objective=objective_options(suite))
-            for unit in _budgeted(suite, None)
-        ]
+        return _budgeted(suite, objective=objective_options(suite))
 
 
 def objective_options(suite: Suite) -> specifications.ObjectiveOptions:
@@ -341,11 +338,21 @@ def require_table(suite: Suite) -> None:
         )
 
 
-def _budgeted(suite: Suite, training: specifications.TrainingOptions | None) -> list[Unit]:
+def _budgeted(
+    suite: Suite,
+    training: specifications.TrainingOptions | None = None,
+    objective: specifications.ObjectiveOptions | None = None,
+) -> list[Unit]:
+    known = rows(suite)
+    table = suite.table if objective is None else ""
     return [
-        Unit(row, dataset, suite.table, suite.budget, training, held_out=suite.held_out)
+        Unit(
+            *(row, dataset, table, suite.budget, training),
+            held_out=suite.held_out,
+            objective=objective,
+        )
         for dataset in suite.datasets
-        for row in rows(suite)
+        for row in known
     ]
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from nasbench_evo.errors import ProtocolError, Unsupported
 from nasbench_evo.evaluators.partial import PartialTrainings
-from nasbench_evo.evaluators.specifications import SupernetOptions
 from nasbench_evo.randomness import Stream, stream
 from nasbench_evo.requests import (
     Evaluate,
@@ -178,7 +177,7 @@ def prices(suite: Suite) -> Iterator[Price]:
 
 
 def _price(unit: Unit, seeds: int, measured: dict[Any, Step]) -> Price:
-    shared = isinstance(unit.training, SupernetOptions)
+    shared = unit.epochs is not None
     trainer: Any = unit.trainer()
     made = Made(trainer.space, unit.dataset, shared=shared)
     search(unit.row.configured, made, seed=0, budget=unit.budget)

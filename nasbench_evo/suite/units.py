@@ -105,11 +105,16 @@ class Unit:
             return specifications.objective(self.objective, self.dataset)
         return lookup(self.table, self.table_dataset or self.dataset, self.held_out)
 
+    def judges(self, seeds: Sequence[int]) -> list[tables.Table]:
+        """Return the table that judges what the run of each seed found."""
+        if not self.held_out:
+            return [tables.reported(self.table)] * len(seeds)
+        table = tables.load(self.table)
+        return [held_out.split(table, seed).others for seed in seeds]
+
     def reported(self, seed: int) -> tables.Table:
         """Return the table that judges what the run with a seed found."""
-        if self.held_out:
-            return held_out.split(tables.load(self.table), seed).others
-        return tables.reported(self.table)
+        return self.judges([seed])[0]
 
     def trainer(self, folder: Path | None = None, workers: int = 1) -> Trainer:
         """Return the evaluator of a unit that trains, `workers` processes a device.
@@ -197,7 +202,7 @@ def resolved(suite: Suite) -> list[Resolved]:
             row.preset_name,
         )
         for row in rows(suite)
-        if ":" in row.algorithm
+        if is_outside(row.algorithm)
     ]
 
 
@@ -207,7 +212,7 @@ def named(suite: Suite, known: Sequence[Resolved] | None) -> None:
     `known` are the rows as they were run; None where the suite was not run: they are then taken
     at their word. Raises InputError where `known` lacks a row.
     """
-    for name in {entry.algorithm for entry in suite.rows if ":" in entry.algorithm}:
+    for name in {entry.algorithm for entry in suite.rows if is_outside(entry.algorithm)}:
         if known is None:
             mine = [
                 Resolved(name, entry.preset, {}, {**entry.set, **dict.fromkeys(entry.grid, 0)})

@@ -73,7 +73,7 @@ def reported(name: str) -> Table:
     A search may run on a proxy of few epochs; what it found is judged at full length. Where the
     longest lacks a data set (tasks with trainings of different lengths), it is the table itself.
     """
-    if is_path(name):
+    if is_path(name) or "@" not in name:
         return load(name)
     longest, searched = load(name.partition("@")[0]), load(name)
     return longest if set(searched.datasets) <= set(longest.datasets) else searched

@@ -15,8 +15,6 @@ from nasbench_evo.errors import InputError
 from nasbench_evo.files import digest
 from nasbench_evo.tables.table import Table, missing
 
-_FEWEST = 2  # trials of a genotype
-
 
 class Halves(NamedTuple):
     """What a run sees of a table, and what its report reads."""
@@ -32,7 +30,7 @@ def check(table: Table, dataset: str) -> None:
     """Raise InputError unless every genotype with a result on a data set has two trials."""
     trials = table.trials[table.row(dataset)]
     known = int((trials > 0).sum())
-    lacking = int(((trials > 0) & (trials < _FEWEST)).sum())
+    lacking = table.single(dataset)
     if lacking or not known:
         raise InputError(
             f'report = "held_out" reads trials that the search did not see; {lacking or "none"} of '

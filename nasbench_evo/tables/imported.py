@@ -360,23 +360,21 @@ def import_path(
     source: dict[str, Any] = {"file": path.name, "label": f"imported from {path.name}"}
     costs: Costs | None = None
     if via is not None:
-        transnas.refuse_part(part, path)
         from nasbench_evo.tables.importing import adapter
 
         adapter.collect(adapter.open_api(path, via), collector)
         source["via"] = via
     elif path.is_dir():
-        transnas.refuse_part(part, path)
         read_folder(path, collector, progress)
     elif path.suffix.lower() in sheets.ENDINGS:
         root: Any = sheets.json_root(path) if path.suffix.lower() == ".json" else None
         if root is not None and transnas.is_root(root):
-            transnas.collect(root, collector, part or "micro")
+            transnas.collect(root, collector, part)
         else:
-            transnas.refuse_part(part, path)
             tabular.read(path, collector, reading, root)
     else:
         costs = read_file(path, collector, progress, part)
+    transnas.refuse_part(part, collector.space, path)
     if onto is not None and costs is None:
         raise InputError(
             f"--onto goes with HW-NAS-Bench's costs; {path} has accuracies of its own."

@@ -378,8 +378,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "summary",
         "what a search ended with is what it recommends",
         _TABLE,
-        "runs.unit.reported(run.seed).regret(dataset, run.returned)",
-        "runs.unit.reported(run.seed).regret(dataset, run.genotype)",
+        "judge.regret(dataset, run.returned)",
+        "judge.regret(dataset, run.genotype)",
     ),
     "regret_of_best_trial": SourceMutant(
         "summary",

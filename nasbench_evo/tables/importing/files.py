@@ -98,8 +98,8 @@ def read_file(
 ) -> Costs | None:
     """Gather the architectures of an official file; raise DataError where it is not one.
 
-    `part` is the space that is meant of a file with several (TransNAS-Bench-101); elsewhere it is
-    an InputError. Of HW-NAS-Bench, which has no accuracies, its costs are returned instead.
+    `part` is the space that is meant of a file with several (TransNAS-Bench-101). Of HW-NAS-Bench,
+    which has no accuracies, its costs are returned instead.
     """
     size = max(path.stat().st_size, 1)
     with opened(path) as (stream, raw):
@@ -118,9 +118,8 @@ def read_file(
                 raise DataError(f"{path} holds network weights (tensors); use one without.")
         unpickler.finish()
     if transnas.is_root(root):
-        transnas.collect(root, collector, part or "micro")
+        transnas.collect(root, collector, part)
         return None
-    transnas.refuse_part(part, path)
     if hw_nas_bench.is_root(root):
         return hw_nas_bench.metrics(root, str(path))
     _check_root(root, collector, str(path))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError, InputError
+from nasbench_evo.spaces import IntegerSpace
 from nasbench_evo.spaces.choices import Choices, Gene
 from nasbench_evo.tables.importing.collector import Collector
 from nasbench_evo.tables.importing.trainings import Trial
@@ -68,14 +69,15 @@ def is_root(root: Any) -> bool:
     return type(root) is dict and all(key in root for key in _KEYS)
 
 
-def refuse_part(part: str | None, path: Path) -> None:
-    """Raise InputError for a part of a file that has no parts."""
-    if part is not None:
+def refuse_part(part: str | None, space: IntegerSpace, path: Path) -> None:
+    """Raise InputError for a part of what was no file with parts."""
+    if part is not None and space.name not in (SPACE.name, MACRO.name):
         raise InputError(f"--part chooses a space of TransNAS-Bench-101; {path} is another file.")
 
 
-def collect(root: Mapping[str, Any], collector: Collector, part: str = "micro") -> None:
+def collect(root: Mapping[str, Any], collector: Collector, part: str | None = None) -> None:
     """Gather the architectures of a part; raise DataError where the content is not well formed."""
+    part = part or "micro"
     collector.adopt(PARTS[part])
     cells = root["data"].get(part) if type(root["data"]) is dict else None
     if type(cells) is not dict or not cells:
