@@ -74,7 +74,7 @@ def make(
     measured: list[Measured] = []
     repeats = None if stored.kind.trains else Repeats(stored)
     if repeats is not None:
-        measured = repeats.measured(stored)
+        measured = repeats.measured()
     captions: dict[str, str] = {}
     made = draw(
         stored,
@@ -167,7 +167,7 @@ def _ablation(
         every += found
         if (more := ablation_text.measured_section(factor, known, labels)) is not None:
             sections.append(more)
-        for extra, own in papers.sections(factor, runs, traces):
+        for extra, own in papers.sections(factor, runs, traces, repeats.births):
             captions = [_saved(target, drawn, formats, paths) for drawn in own]
             sections.append(Section(extra.title, tuple(captions), extra.said, extra.table))
     return sections, every
@@ -204,6 +204,7 @@ class Repeats:
     """Runs of an ablation that were repeated, each once: generations and measures of its rows."""
 
     def __init__(self, stored: Stored) -> None:
+        self._stored = stored
         self.runs = Runs(stored.suite, stored.collected)
         self._known: dict[tuple[str, str], list[Replayed]] = {}
 
@@ -233,12 +234,16 @@ class Repeats:
         }
         return {key: some for key, some in found.items() if some}
 
-    def measured(self, stored: Stored) -> list[Measured]:
+    def births(self, row: str, dataset: str) -> list[Sequence[replays.Born]]:
+        """Return parents and children of each repeated run of a row on a data set."""
+        return [one.births for one in self._of((row, dataset))]
+
+    def measured(self) -> list[Measured]:
         """Return what repeating the runs shows, for replayed.json."""
-        labels, first = row_labels(stored.collected), stored.suite.first_seed
+        labels, first = row_labels(self._stored.collected), self._stored.suite.first_seed
         found = {
             key: replays.measured(unit, labels[unit.unit.row], first, some)
-            for factor in factors(stored.suite)
+            for factor in factors(self._stored.suite)
             if not _sized(factor)
             for key, some in self.of(factor).items()
             for unit in [self.runs.units[key]]

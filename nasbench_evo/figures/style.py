@@ -361,6 +361,12 @@ def _growth() -> float:
     return max(1.0, text(0.92))
 
 
+def ink_on(rgba: Iterable[float]) -> str:
+    """Return the ink that can be read on a coloured field: black or white, by its luminance."""
+    red, green, blue, *_ = rgba
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+
 def panels(
     number: int,
     panel: tuple[float, float],

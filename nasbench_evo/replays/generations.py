@@ -84,6 +84,9 @@ def exchanges(
     return found
 
 
+Born = tuple[str, float, float]  # kind, parents' mean accuracy, child's; true means, percent
+
+
 @dataclass(frozen=True)
 class Replayed:
     """A run that was repeated: its generations, and what its exchanges say, by measure."""
@@ -91,6 +94,7 @@ class Replayed:
     seed: int
     generations: list[Generation[int]]  # individuals as numbers in the table; empty without any
     measures: Mapping[str, float]  # see `results.measures`
+    births: Sequence[Born]  # empty for algorithms that do not tell their parents
 
 
 def replay(unit: Unit, seed: int, expected_sha256: str | None = None) -> Replayed:
@@ -106,9 +110,10 @@ def replay(unit: Unit, seed: int, expected_sha256: str | None = None) -> Replaye
     known = dict(configured.measures(steps))
     if found:
         known |= _of_generations(found, table.quality[table.row(unit.dataset)])
-    if born:
-        known["parents"] = correlation(_accuracies(unit, born))
-    return Replayed(seed, found, known)
+    births = _accuracies(unit, born)
+    if births:
+        known["parents"] = correlation(births)
+    return Replayed(seed, found, known, births)
 
 
 def _of_generations(found: Sequence[Generation[int]], quality: Array) -> dict[str, float]:
@@ -125,7 +130,7 @@ def _of_generations(found: Sequence[Generation[int]], quality: Array) -> dict[st
     return known
 
 
-def of_runs(runs: UnitRuns, most: int = 100) -> list[Replayed]:
+def of_runs(runs: UnitRuns, most: int) -> list[Replayed]:
     """Repeat the first `most` stored runs, each checked against its trace."""
     found = [replay(runs.unit, run.seed, run.trace_sha256) for run in runs.records[:most]]
     tell(f"generations of {runs.unit.row.label} on {runs.unit.dataset}")
@@ -140,27 +145,17 @@ def measured(runs: UnitRuns, label: str, first_seed: int, found: Sequence[Replay
     return measures.measured(label, runs.unit.dataset, first_seed, seeds, values)
 
 
-def births(unit: Unit, seed: int) -> list[tuple[str, float, float]]:
-    """Return (kind, parents' mean accuracy, child's) of a run; true means, percent.
-
-    Empty for algorithms that do not tell their parents.
-    """
-    born: list[Birth] = []
-    exchanges(unit, seed, born=born)
-    return _accuracies(unit, born)
-
-
-def _accuracies(unit: Unit, born: Sequence[Birth]) -> list[tuple[str, float, float]]:
+def _accuracies(unit: Unit, born: Sequence[Birth]) -> list[Born]:
     table = tables.reported(unit.table)
     means, index = table.quality[table.row(unit.dataset)], table.space.index
-    found: list[tuple[str, float, float]] = []
+    found: list[Born] = []
     for kind, parents, child in born:
         mean = float(np.mean([means[index(parent)] for parent in parents]))
         found.append((kind, mean, float(means[index(child)])))
     return found
 
 
-def correlation(born: Sequence[tuple[str, float, float]]) -> float:
+def correlation(born: Sequence[Born]) -> float:
     """Return Spearman's correlation of parents' accuracy with children's.
 
     NaN for fewer than 5 births and where either does not vary.

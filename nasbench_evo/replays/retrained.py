@@ -175,7 +175,7 @@ def _trained(
     ]
 
 
-def _evaluator(suite: Suite, epochs: int, workers: int = 1) -> StandaloneEvaluator:
+def _evaluator(suite: Suite, epochs: int, workers: int) -> StandaloneEvaluator:
     """Return what trains a cell alone with the data, network and recipe of the suite."""
     known = settings.Settings.model_fields
     values = {name: value for name, value in suite.evaluator_set.items() if name in known}

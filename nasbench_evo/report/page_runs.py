@@ -103,7 +103,6 @@ def _run(stored: Stored, runs: UnitRuns, run: Run, genotypes: Genotypes) -> dict
             for spent, value, number in curve
             if value is not None and isfinite(value)
         ],
-        "path": [number for _, _, number in curve],
         "best": genotypes.number(shown),
         "architecture": of_kind.described(stored.kind.space(stored.suite), shown),
         "facts": [*said.items(), ("trace SHA-256", run.trace_sha256)],  # in this order

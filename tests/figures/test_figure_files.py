@@ -178,7 +178,7 @@ def test_generations_of_each_algorithm(algorithm: str, evaluations: int, generat
 
 def test_births_are_counted_only_where_the_child_differs(stored: Stored) -> None:
     unit = next(u for u in stored.collected if u.unit.row.algorithm == "genetic_cnn")
-    found = ablation_traces.births(unit.unit, 0)
+    found = ablation_traces.replay(unit.unit, 0).births
     assert {kind for kind, _, _ in found} == {"mutation", "crossover"}
     assert all(0 <= value <= 100 for _, *pair in found for value in pair)
 

@@ -105,9 +105,10 @@ def test_its_generations_are_drawn(folder: Path) -> None:
 
 def test_its_generations_and_births_are_read(folder: Path) -> None:
     unit = read(folder).collected[1].unit
-    found = generations.replay(unit, 0).generations
+    replayed = generations.replay(unit, 0)
+    found = replayed.generations
     assert [(len(g.members), g.spent) for g in found] == [(6, 6.0 * i) for i in range(1, 11)]
-    births = generations.births(unit, 0)
+    births = replayed.births
     assert len(births) >= 9 * 6
     assert {kind for kind, _, _ in births} == {"mutation"}
 

@@ -251,8 +251,7 @@ def _annotate(
     for (i, j), value in np.ndenumerate(mean):
         mark = marks.get(i * mean.shape[1] + j, "")
         words = f"{value:.3f}\n(±{half[i, j]:.3f})" + (f"\n{mark}" if mark else "")
-        red, green, blue, _ = np.asarray(image.to_rgba(np.array([[value]])))[0, 0]
-        ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+        ink = style.ink_on(np.asarray(image.to_rgba(np.array([[value]])))[0, 0])
         weight = "bold" if mark else "normal"
         size = style.text(7.5)
         axes.text(j, i, words, ha="center", va="center", color=ink, fontsize=size, weight=weight)

@@ -13,7 +13,7 @@ from nasbench_evo.analysis import statistics
 from nasbench_evo.figures.ablations import generations, lineage
 from nasbench_evo.figures.architectures import graphs
 from nasbench_evo.randomness import stream
-from nasbench_evo.replays.generations import PRINTED, births
+from nasbench_evo.replays.generations import PRINTED, Born
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.ablation_text import Section
 from nasbench_evo.results.runs import UnitRuns
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Drawn = tuple[str, Callable[[], tuple["Figure", str]]]
-_LINEAGES = 30  # runs whose births are counted
 _BELOW_BEST = 12.0  # percentage points: births that are worse are counted, not drawn
 
 
 def sections(
-    factor: Factor, runs: Runs, traces: generations.Found
+    factor: Factor,
+    runs: Runs,
+    traces: generations.Found,
+    births: Callable[[str, str], Sequence[Sequence[Born]]],
 ) -> Iterator[tuple[Section, list[Drawn]]]:
-    """Yield further sections of a factor with what to draw in each."""
+    """Yield further sections of a factor with what to draw in each.
+
+    `births` gives those of the repeated runs of a row on a data set.
+    """
     dataset = runs.suite.datasets[0]
     reference = factor.levels[factor.reference].row
     if (reference, dataset) not in traces:
@@ -62,7 +67,7 @@ def sections(
         title = f"The same statistics as means over {len(found)} runs"
         yield Section(title, table=_table_1_means(found)), []
     if source.lineage:
-        yield _lineage(own, name, source.lineage)
+        yield _lineage(own, name, source.lineage, births(reference, dataset))
     if source.cells:
         yield (
             Section(f"Cells that two independent runs found ({source.cells})"),
@@ -70,8 +75,9 @@ def sections(
         )
 
 
-def _lineage(own: UnitRuns, name: str, source: str) -> tuple[Section, list[Drawn]]:
-    by_run = [births(own.unit, record.seed) for record in own.records[:_LINEAGES]]
+def _lineage(
+    own: UnitRuns, name: str, source: str, by_run: Sequence[Sequence[Born]]
+) -> tuple[Section, list[Drawn]]:
     table = tables.reported(own.unit.table)
     floor = round(float(table.best[table.row(own.unit.dataset)]) - _BELOW_BEST)
     return (

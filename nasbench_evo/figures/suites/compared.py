@@ -13,6 +13,7 @@ from nasbench_evo.results.finals import Finals, improvements
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 MOST = 14  # rows: more cannot be told apart
 _POINTS = 120
@@ -28,7 +29,8 @@ def profiles(found: Finals) -> Figure:
 
     Performance profiles as in Agarwal et al. 2021. Call it inside `style.using`.
     """
-    rows = [label for label in found.algorithms if label in found.best(MOST)]
+    best = found.best(MOST)
+    rows = [label for label in found.algorithms if label in best]
     drawing, panels = style.panels(len(found.losses), (4.1, 3.2), (0, 1.3), least=6.4)
     looks = style.looks([(found.algorithms[label], label) for label in rows])
     for axes, dataset in zip(panels, found.losses, strict=True):
@@ -73,7 +75,7 @@ def matrix(found: Finals) -> Figure:
     size = (0.45 * n + 0.4, style.row_height(labels, 0.3) * n + 0.3)
     drawing, (axes,) = style.panels(1, size, (2.4, 0.6), lists=True)
     image = axes.imshow(100 * compared.probabilities, cmap="PuOr", vmin=0, vmax=100, aspect="auto")
-    _write(axes, compared.probabilities, compared.clear, image.to_rgba)
+    _write(axes, image, compared.probabilities, compared.clear)
     axes.set_xticks(range(n), list(map(str, numbers)), fontsize=style.text(8))
     axes.xaxis.tick_top()
     axes.set_yticks(range(n), labels, fontsize=style.text(8))
@@ -93,13 +95,12 @@ def matrix(found: Finals) -> Figure:
     return drawing
 
 
-def _write(axes: Axes, values: np.ndarray, clear: np.ndarray, to_rgba: object) -> None:
+def _write(axes: Axes, image: AxesImage, values: np.ndarray, clear: np.ndarray) -> None:
     """Write each percentage into its field, in ink that can be read on it."""
     for (i, j), value in np.ndenumerate(values):
         if i == j:
             continue
-        red, green, blue, _ = to_rgba(100 * value)  # type: ignore[operator]  # of an image
-        ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+        ink = style.ink_on(image.to_rgba(100 * value))
         weight = "bold" if clear[i, j] else "normal"
         axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=ink, weight=weight,
                   fontsize=style.text(7.5))  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def has(suite: Suite, collected: Sequence[UnitRuns]) -> bool:
+def has(collected: Sequence[UnitRuns]) -> bool:
     """Whether runs read landmarks on the learning curves of the table."""
     return any(
         run.notes.get("landmark_source") == "curve" for runs in collected for run in runs.records

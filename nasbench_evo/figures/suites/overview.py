@@ -18,16 +18,23 @@ from nasbench_evo.figures.suites import (
     relaxation,
     supernet,
 )
-from nasbench_evo.names import in_files
 from nasbench_evo.replays import wallclock as replay
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import finals, kinds
 from nasbench_evo.results.kinds import Findings
+from nasbench_evo.results.runs import UnitRuns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Drawn = tuple[str, Callable[[], "Figure"]]  # file name, how to draw it
+
+
+def _by_dataset(found: Findings) -> Iterator[tuple[str, list[UnitRuns]]]:
+    """Yield for each data set how names of its files end, and its runs."""
+    for dataset in found.suite.datasets:
+        own = [runs for runs in found.collected if runs.unit.dataset == dataset]
+        yield supernet.ending(found.suite, dataset), own
 
 
 def _regret(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
@@ -48,11 +55,9 @@ def _accuracy(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
 
 
 def _final_accuracy(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
-    for dataset in found.suite.datasets:
-        own = [runs for runs in found.collected if runs.unit.dataset == dataset]
+    for ending, own in _by_dataset(found):
         if final_accuracy.has(own):
-            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
-            yield f"final_accuracy{suffix}", partial(final_accuracy.figure, own)
+            yield f"final_accuracy{ending}", partial(final_accuracy.figure, own)
 
 
 def _shared_weights(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
@@ -60,15 +65,13 @@ def _shared_weights(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
 
 
 def _relaxation(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
-    for dataset in found.suite.datasets:
-        own = [runs for runs in found.collected if runs.unit.dataset == dataset]
+    for ending, own in _by_dataset(found):
         if relaxation.has(own):
-            suffix = f"_{in_files(dataset)}" if len(found.suite.datasets) > 1 else ""
-            yield f"relaxation{suffix}", partial(relaxation.figure, own)
+            yield f"relaxation{ending}", partial(relaxation.figure, own)
 
 
 def _landmarks(found: Findings, fronts: Fronts | None) -> Iterator[Drawn]:
-    if landmarks.has(found.suite, found.collected):
+    if landmarks.has(found.collected):
         yield "landmarks", partial(landmarks.figure, found.suite, found.collected)
 
 

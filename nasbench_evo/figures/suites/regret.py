@@ -24,7 +24,7 @@ _POINTS = 40
 _MOST_LINES = 14  # more cannot be told apart: then the best of each algorithm
 _SPAN = 60  # the axis shows the last 59/60 of the evaluations: before, all searches are alike
 _MARKS = 7  # on a line, so that lines are told apart in grey
-_REFERENCE = 1.5  # the highest regret drawn, as a multiple of random search's at the start
+_CEILING = 1.5  # the highest regret drawn, as a multiple of random search's at the start
 _FLOOR = 0.5  # the lowest regret drawn, as a share of the lowest that is not zero
 REDUCED = "Of each algorithm the row with the lowest final regret over the data sets is drawn."
 
@@ -79,10 +79,10 @@ def _judged(suite: Suite) -> str:
     return " or ".join(sorted(kinds, reverse=True))
 
 
-def selected(suite: Suite, collected: Sequence[UnitRuns], most: int = _MOST_LINES) -> set[str]:
+def selected(suite: Suite, collected: Sequence[UnitRuns]) -> set[str]:
     """Return the labels of the rows that a figure can show: all, or of many those of `REDUCED`."""
     rows = {runs.unit.row.label: runs.unit.row for runs in collected}
-    if len(rows) <= most:
+    if len(rows) <= _MOST_LINES:
         return set(rows)
     means: dict[str, list[float]] = {}
     for dataset in suite.reported:
@@ -128,7 +128,7 @@ def _panel(
     axes.set_xscale("log")
     axes.set_yscale("log")
     if highest > 0:
-        axes.set_ylim(top=_REFERENCE * highest)
+        axes.set_ylim(top=_CEILING * highest)
     if np.isfinite(lowest):
         axes.set_ylim(bottom=max(lowest * _FLOOR, 1e-6))
     style.log_ticks(axes.xaxis, *axes.get_xlim())

@@ -32,12 +32,17 @@ _ACROSS = 3  # panels beside each other: more are too small on a page
 Pairs = Mapping[str, PairedSearches]
 
 
+def ending(suite: Suite, dataset: str) -> str:
+    """Return how the names of a data set's files end: nothing where there is one data set."""
+    return f"_{in_files(dataset)}" if len(suite.datasets) > 1 else ""
+
+
 def drawings(
     suite: Suite, collected: Sequence[UnitRuns], rankings: Sequence[Ranking], pairs: Pairs
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield file name and drawing of what the runs have data for."""
     for dataset in suite.datasets:
-        suffix = f"_{in_files(dataset)}" if len(suite.datasets) > 1 else ""
+        suffix = ending(suite, dataset)
         of_weights = [
             runs
             for runs in collected

@@ -73,11 +73,10 @@
     label, stroke: css("--ink"), font: "12px system-ui, sans-serif", labelFont: "13px system-ui, sans-serif",
     grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, labelSize: 22,
     values: (u, splits) => splits.map((v) => v === null ? "" : tick(v)),
-    ...(log ? {} : { space: 55 }),
+    ...(log ? { splits: marks } : { space: 55 }),
   });
   const tick = (v) => Math.abs(v) >= 1e6 ? `${number(v / 1e6)}M` : Math.abs(v) >= 1e4 ? `${number(v / 1e3)}k` : number(v);
   const logScale = (low, high) => ({ time: false, distr: 3, range: () => [low, high] });
-  const scale = (log, low, high) => log ? logScale(low, high) : { time: false, range: (u, a, b) => [a, b] };
   // A logarithmic axis shows whole decades, or 1, 2 and 5 where it is shorter than two.
   const marks = (u, index, low, high) => {
     const found = [], few = high / low < 100;
@@ -164,7 +163,7 @@
         x: logX ? logScale(x[0], x.at(-1)) : { time: false },
         y: logY ? logScale(floor, high * 1.05) : { time: false, range: (u, a, b) => chart.log ? [0, Math.min(b, most) * 1.04 || 1] : [a - (b - a) * 0.04, b + (b - a) * 0.04 || b + 1] },
       },
-      axes: [{ ...axis(by.title, logX), ...(logX ? { splits: marks } : {}) }, { ...axis(chart.axis, logY), size: 58, ...(logY ? { splits: marks } : {}) }],
+      axes: [axis(by.title, logX), { ...axis(chart.axis, logY), size: 58 }],
       cursor: { drag: { x: true, y: false }, focus: { prox: -1 }, points: { size: 7 } },
       hooks: { setCursor: [told] },
     }, columns, host);
@@ -265,7 +264,7 @@
         x: log ? logScale(Math.min(first, end / 2), end) : { time: false },
         y: log ? logScale(floor, high * 1.2) : { time: false, range: (u, a, b) => [of.log ? 0 : a - (b - a) * 0.04, b + (b - a) * 0.04 || b + 1] },
       },
-      axes: [{ ...axis(of.spent, log), ...(log ? { splits: marks } : {}) }, { ...axis(of.axis, log), size: 58, ...(log ? { splits: marks } : {}) }],
+      axes: [axis(of.spent, log), { ...axis(of.axis, log), size: 58 }],
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       hooks: { setCursor: [(u) => {
         const at = u.cursor.idx;
@@ -332,13 +331,13 @@
 
   // What is played: every answer where the page has them, else the improvements.
   const readCourse = () => {
-    const of = run(), rows = of.path.map((which) => data.genotypes[which].index);
+    const of = run();
     const improved = of.curve.map(([spent, value, which]) => ({ spent, value, row: data.genotypes[which].index }));
     if (of.answers) {
       const answers = Array.from(unpack(of.answers)), spent = Array.from(unpack(of.spent), (v) => v / 100);
       return { answers, spent, improved, every: true };
     }
-    return { answers: rows, spent: improved.map((one) => one.spent), improved, every: false };
+    return { answers: improved.map((one) => one.row), spent: improved.map((one) => one.spent), improved, every: false };
   };
   const drawSpace = () => {
     if (!space) return;
