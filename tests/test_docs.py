@@ -8,32 +8,20 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
+from support import blocks
 
 from nasbench_evo import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-_BLOCK = re.compile(
-    r"(?:<!-- (?P<note>[^\n]*) -->\n *)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL
-)
+TOP = sorted(ROOT.glob("*.md"))
 EXECUTED = ("quickstart", "own_table", "objectives", "suites", "coming_from")
 _NOT = "not executed: "  # and why
-
-
-class Block(NamedTuple):
-    note: str
-    kind: str
-    text: str
-
-
-def blocks(path: Path) -> list[Block]:
-    found = _BLOCK.finditer(path.read_text())
-    return [Block(match["note"] or "", match["kind"], match["text"]) for match in found]
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -135,7 +123,7 @@ def test_the_algorithm_is_about_twenty_lines() -> None:
     assert len([line for line in block.text.splitlines() if line.strip()]) <= 20
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda path: path.name)
 def test_links_and_images_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert link.startswith("https://") or (page.parent / link).exists(), link

@@ -142,16 +142,18 @@ def test_what_cannot_be_judged_is_refused(
     assert "Traceback" not in done.stderr
 
 
+def begun(suite: object, *_: object) -> None:
+    """In place of the runs: they begin."""
+    raise RunsFailed(f"{suite.seeds} seeds begin")  # type: ignore[attr-defined]
+
+
 def test_outside_a_checkout_the_baseline_is_that_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is found, fits the bundled suite, and the runs begin."""
 
-    def measured(suite: object, *_: object) -> None:
-        raise RunsFailed(f"{suite.seeds} seeds begin")  # type: ignore[attr-defined]
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "_measure", measured)
+    monkeypatch.setattr(command, "_measure", begun)
     with pytest.raises(RunsFailed, match="500 seeds begin"):
         command.check()
     with pytest.raises(RunsFailed, match="20 seeds begin"):
@@ -161,11 +163,8 @@ def test_outside_a_checkout_the_baseline_is_that_of_the_package(
 def test_another_number_of_seeds_than_the_suites_is_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measured(suite: object, *_: object) -> None:
-        raise RunsFailed(f"{suite.seeds} seeds begin")  # type: ignore[attr-defined]
-
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(command, "_measure", measured)
+    monkeypatch.setattr(command, "_measure", begun)
     Path("more.toml").write_text(SUITE.replace("seeds = 20", "seeds = 40"))
     with pytest.raises(RunsFailed, match="20 seeds begin"):
         command.check("more.toml")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import cli
+from support import blocks, cli
 
 import nasbench_evo as ne
 from nasbench_evo import suite as suites
@@ -19,7 +18,7 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, EvaluateMixtures
 
 PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
-FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL))
+FILES = {b.note.removeprefix("file: "): b.text for b in blocks(PAGE) if b.note[:6] == "file: "}
 
 
 @pytest.fixture(scope="module")

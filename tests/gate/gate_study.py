@@ -25,6 +25,7 @@ from scipy.stats import mannwhitneyu
 from nasbench_evo import suite as suites
 from nasbench_evo.analysis import statistics
 from nasbench_evo.execution import default_workers
+from nasbench_evo.files import write_atomically
 from nasbench_evo.gate import baseline, cells, judgement, layers
 from nasbench_evo.gate import measured as gate_runs
 from nasbench_evo.gate.measured import MEASURES
@@ -64,10 +65,7 @@ def pools(seeds, mutant_seeds, workers, keep=None):
             return pickle.loads(file.read_bytes())  # noqa: S301  # our own
         measured = measure(own, number, workers)
         if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part")
-            part.write_bytes(pickle.dumps(measured))
-            part.replace(file)
+            write_atomically(file, pickle.dumps(measured))
         return measured
 
     sound = pool("sound", units, seeds)
@@ -83,10 +81,6 @@ def picked(measured, chosen):
     sample = measured.sample.at(chosen)
     hashes = tuple(measured.hashes[i] for i in chosen)
     return dataclasses.replace(measured, sample=sample, hashes=hashes, runs=())
-
-
-def baseline_of(measured):
-    return baseline.of(measured, {"seeds": 0})
 
 
 def smallest_p(before, after, regrets):

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from report.stored_suite import run
+from support import loaded
 
-from nasbench_evo import suite, tables
+from nasbench_evo import tables
 from nasbench_evo.errors import Unsupported
 from nasbench_evo.figures import build
 from nasbench_evo.replays import generations
@@ -44,12 +45,6 @@ set = { warmup = 0 }
 eta = [0.4, 0.0]
 zeta = [1.0, 0.0]
 """
-
-
-def loaded(folder: Path, text: str) -> suite.Suite:
-    file = folder / "suite.toml"
-    file.write_text(text)
-    return suite.load(file)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from report.stored_suite import run
-from support import cli
+from support import cli, loaded
 
 from nasbench_evo import suite, tables
 from nasbench_evo.errors import InputError
@@ -30,9 +30,7 @@ algorithm = "genetic_nas"
 
 
 def chosen(folder: Path, text: str = TEXT, **values: str) -> suite.Suite:
-    file = folder / "suite.toml"
-    file.write_text(text.format(**{"report": "held_out", **values}))
-    return suite.load(file)
+    return loaded(folder, text.format(**{"report": "held_out", **values}))
 
 
 def test_every_trial_is_either_seen_or_judges() -> None:

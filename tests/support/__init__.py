@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,24 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Evaluation
 from nasbench_evo.suite import Entry, Suite, load
 from nasbench_evo.tables import Table
+
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<note>[^\n]*) -->\n *)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL
+)
+
+
+class Block(NamedTuple):
+    """A block of code of a page, and the comment before it."""
+
+    note: str
+    kind: str
+    text: str
+
+
+def blocks(path: Path) -> list[Block]:
+    """The blocks of code of a page."""
+    found = _BLOCK.finditer(path.read_text())
+    return [Block(match["note"] or "", match["kind"], match["text"]) for match in found]
 
 
 def cli(
