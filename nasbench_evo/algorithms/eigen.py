@@ -262,7 +262,11 @@ class Eigen(Algorithm):
 
         The distance is the number of genes that differ, of genotypes with a fixed number of genes.
         """
-        requests = [request for request, _ in exchanges[1:] if isinstance(request, Evaluate)]
+        requests = [  # but for the retrainings of the end
+            request
+            for request, _ in exchanges[1:]
+            if isinstance(request, Evaluate) and not request.whole
+        ]
         begun = [one for one in requests if one.fraction == self._start]
         found: dict[str, float] = {}
         if self.extinction and begun:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from nasbench_evo.algorithms.base import Algorithm
 from nasbench_evo.algorithms.generations import Birth, Exchange, Generation
 from nasbench_evo.errors import DataError
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import Note, Search
+from nasbench_evo.requests import BudgetSpent, Note, Search
 from nasbench_evo.results import measures
 from nasbench_evo.results.measures import Measured
 from nasbench_evo.results.runs import UnitRuns
@@ -52,15 +53,25 @@ class Recorder(Algorithm):
         inner: Algorithm = self.inner  # type: ignore[attr-defined]
         exchanges: list[Exchange] = self.exchanges  # type: ignore[attr-defined]
         generator = inner.search(space, rng)
-        answers: Any = None
+        step: Callable[[], Any] = partial(generator.send, None)
         while True:
             try:
-                request = generator.send(answers)
-            except StopIteration:
-                return
-            answers = yield request
+                request = step()
+            except StopIteration as end:
+                return end.value
+            try:
+                answers = yield request
+            except BudgetSpent as spent:  # it may end with what it kept its share for
+                step = partial(generator.throw, spent)
+                continue
             if not isinstance(request, Note):
                 exchanges.append((request, answers or []))
+            step = partial(generator.send, answers)
+
+    def kept_share(self, evaluations: float | None) -> float:
+        """Keep what the other keeps for its end."""
+        inner: Algorithm = self.inner  # type: ignore[attr-defined]
+        return inner.kept_share(evaluations)
 
 
 def exchanges(

@@ -250,7 +250,9 @@ def measured_section(
 
     `rows` are measures of the suite, `labels` the labels of its rows there.
     """
-    levels = {labels[level.row]: level.text for level in factor.levels}
+    levels = {
+        labels[level.row]: level.text for level in factor.levels if level.row in labels
+    }  # others have no runs yet
     mine = [row for row in rows if row.row in levels]
     names = [n for n in dict.fromkeys(n for row in mine for n in row.measures) if n in STUDIED]
     if not names:

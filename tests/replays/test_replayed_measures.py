@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from nasbench_evo.figures import build
 from nasbench_evo.replays import generations
 from nasbench_evo.requests import Evaluate
 from nasbench_evo.results import measures
+from nasbench_evo.results.ablation import factors
+from nasbench_evo.results.ablation_text import measured_section
 from nasbench_evo.results.folder import read
+from nasbench_evo.results.labels import row_labels
 from nasbench_evo.results.landmarks import landmarks
+from nasbench_evo.runner import search
 from nasbench_evo.suite import units
 
 DIGITS = """
@@ -67,6 +72,31 @@ def test_eigen_counts_drop_outs_and_how_far_children_are(digits: Path) -> None:
     assert found["dropped"] == pytest.approx((counts[0.2] - counts[1.0]) / begun)
     assert 0 < found["distance"] <= 1  # one mutation
     assert "dropped" not in generations.replay(without.unit, 0).measures
+
+
+def test_retrainings_at_the_end_are_no_survivors(tmp_path: Path) -> None:
+    text = DIGITS.replace("primary_step = 1", "primary_step = 1, retrainings = 8").replace(
+        "evaluations = 30", "evaluations = 60"
+    )
+    (unit,) = (u for u in units(loaded(tmp_path, text)) if "extinction=True" in u.row.label)
+    result = search(unit.row.configured, unit.evaluator(), seed=0, budget=unit.budget)
+    steps = [request for request, _ in generations.exchanges(unit, 0, result.trace_sha256)[1:]]
+    assert any(request.whole for request in steps)
+    ended = sum(len(r.genotypes) for r in steps if r.fraction == 1.0 and not r.whole)
+    begun = [len(r.genotypes) for r in steps if r.fraction == 0.2]
+    found = generations.replay(unit, 0).measures
+    assert found["dropped"] == pytest.approx((sum(begun) - ended) / len(begun))
+
+
+def test_a_level_without_runs_has_no_line(digits: Path) -> None:
+    stored = read(digits)
+    (factor,) = factors(stored.suite)
+    labels = {row.label: text for row, text in row_labels(stored.collected).items()}
+    gone = labels.pop(factor.levels[1].row)
+    known = [replace(one, measures={"dropped": [1.0, 2.0, 3.0]}) for one in stored.measures]
+    section = measured_section(factor, [one for one in known if one.row != gone], labels)
+    assert section is not None
+    assert [line[1] for line in section.table[1:]] == [factor.levels[0].text]
 
 
 def test_figures_leave_them_beside_the_runs_and_say_them(digits: Path) -> None:
