@@ -21,6 +21,7 @@ from faults.fault_support import (
 SEEDS = 60
 PROGRAM = """
 import resource, runpy, sys
+sys.dont_write_bytecode = True  # CPython keeps a cut .pyc of a module for everybody
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.argv = ["nasbench-evo", *sys.argv[2:]]
 runpy.run_module("nasbench_evo", run_name="__main__")
