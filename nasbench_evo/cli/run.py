@@ -207,7 +207,7 @@ def _print_prices(suite: Suite) -> None:
         out(f"{one.steps:>12,.0f}" + "".join(f"{value:>14.3g}" for value in figures))
     out(f"  All seeds ({suite.seeds}). Here: by a few steps in one process, networks one by one.")
     lacking = " and ".join(emulated_precisions())
-    out(f"  On this processor steps in {lacking} are counted and timed in fp32.")
+    out(f"  On this processor steps in {lacking} are timed in fp32.")
     out(f"  GPU: assumed is {price.ASSUMED}.")
 
 

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasbench_evo.errors import InputError
 from nasbench_evo.networks import build, wide_densenet
 from nasbench_evo.networks.supernet import Supernet
 from nasbench_evo.spaces.base import Genotype
-from nasbench_evo.training.data.sources import SIZES, Sizes
+from nasbench_evo.training.data.sources import SCALED, SIZES, Sizes
 from nasbench_evo.training.distillation import first_output
 from nasbench_evo.training.execution import Execution, check_device, sgd
 from nasbench_evo.training.individuals import DataOptions, TrainingPlan, threads
@@ -30,6 +31,7 @@ from nasbench_evo.training.teachers import Teacher
 
 _FIRST, _MOST = 2, 64  # images of the measured steps
 _WORK = 5e9  # floating-point operations that a measured step has at most, if its images allow it
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 _TIMES, _LONG = 2, 1.0  # measured steps; seconds of one after which there is no other
 
 
@@ -43,7 +45,10 @@ class Step(NamedTuple):
 
 
 class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what torch computes; views compute nothing."""
+    """Counts what torch computes; views compute nothing.
+
+    Convolutions give zeros, so that a precision without kernels here is counted as fast as another.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,7 +56,11 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += not getattr(func, "is_view", False)
-        return func(*args, **(kwargs or {}))
+        if func not in _CONVOLUTIONS:
+            return func(*args, **(kwargs or {}))
+        shapes = func(*tree_map_only(Tensor, lambda x: x.to("meta"), args), **(kwargs or {}))
+        device = args[0].device
+        return tree_map_only(Tensor, lambda x: torch.zeros_like(x, device=device), shapes)
 
 
 def mean_step(steps: Sequence[Step]) -> Step:
@@ -71,12 +80,16 @@ def measure(
     The images are noise, and fewer than a batch where a batch would take long: what is measured is
     the time for an operation.
     """
+    counted = timed = execution
+    if device.type == "cpu" and execution.precision in emulated_precisions():
+        # fp16 casts what bf16 casts
+        counted, timed = replace(execution, precision="bf16"), replace(execution, precision="fp32")
     execution.placed(network, device).train()
     optimizer = sgd(network, Recipe("price", 1, learning_rate=1e-6), device)
 
-    def step(images: Tensor) -> None:
+    def step(images: Tensor, run: Execution) -> None:
         optimizer.zero_grad(set_to_none=True)
-        with execution.applied(device), autocast(device, execution.precision):
+        with run.applied(device), autocast(device, run.precision):
             output = first_output(forward(images))
         torch.autograd.backward(F.cross_entropy(output.float(), labels[: len(images)]))
         optimizer.step()
@@ -90,12 +103,12 @@ def measure(
         forward(noise[:_FIRST])
     an_image = 3 * flops.get_total_flops() / _FIRST
     with _Kernels() as kernels:
-        step(noise[:_FIRST])
+        step(noise[:_FIRST], counted)
     images = max(_FIRST, min(_MOST, int(_WORK / max(an_image, 1))))
     seconds = []
     for _ in range(_TIMES):
         started = time.perf_counter()
-        step(noise[:images])
+        step(noise[:images], timed)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
@@ -108,8 +121,10 @@ def measure(
 
 def sizes(options: DataOptions) -> Sizes:
     """Return the sizes of a data set; raise DataError where they are known from its files only."""
-    if options.name in SIZES:
-        return SIZES[options.name]
+    known = SIZES.get(options.name)
+    if known is not None:
+        scaled = options.image_size, options.image_size
+        return known._replace(shape=(3, *scaled)) if options.name in SCALED else known
     data = options.load()
     n_train = len(data.train) + (len(data.valid) if options.valid_source == "train" else 0)
     n_test = len(data.test) + (len(data.valid) if options.valid_source == "test" else 0)
@@ -193,8 +208,6 @@ def _measured(
     number: int,
     device: str,
 ) -> Step:
-    if device == "cpu" and execution.precision in emulated_precisions():
-        execution = replace(execution, precision="fp32")
     with threads(number):
         return measure(network, forward, shape, execution, torch.device(device))
 

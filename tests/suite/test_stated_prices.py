@@ -15,7 +15,17 @@ from nasbench_evo.training import price as steps
 pytestmark = pytest.mark.torch
 
 SUITES = Path(__file__).parents[2] / "suites"
-STATING = ("eigen_cifar10", "genetic_cnn_cifar10", "genetic_nas_cifar10")
+STATING = (
+    "eg_nas_cifar10",
+    "eg_nas_cifar100",
+    "eg_nas_imagenet",
+    "eg_nas_nb201",
+    "eigen_cifar10",
+    "genetic_cnn_cifar10",
+    "genetic_cnn_wrn",
+    "genetic_nas_cifar10",
+    "genetic_nas_cifar100",
+)
 _STATED = re.compile(r"^# +([\d,]+) +([\d.,]+) h  (\S+) +(.+)$", re.MULTILINE)
 
 
@@ -48,10 +58,19 @@ def test_the_stated_steps_are_those_of_a_dry_run(
     assert {key: count for key, (count, _) in stated(name).items()} == expected
 
 
-@pytest.mark.skipif("bf16" in steps.emulated_precisions(), reason="no bf16 here: counted in fp32")
-def test_the_stated_hours_are_those_of_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two networks: what is counted of a step is counted in the same way for all of them."""
+def test_every_suite_for_a_gpu_states_its_price() -> None:
+    for file in SUITES.glob("*.toml"):
+        assert (file.stem in STATING) == ("; for a " in file.read_text()), file.stem
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("genetic_cnn_cifar10", slice(2, 4)), ("eg_nas_nb201", slice(0, 1))]
+)
+def test_the_stated_hours_are_those_of_a_dry_run(
+    name: str, rows: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of first rows, or of networks of their own: a step is measured for the first that has it."""
     for constant, value in (("_FIRST", 2), ("_WORK", 0), ("_TIMES", 1)):
         monkeypatch.setattr(steps, constant, value)  # few images: they are only timed
-    for key, (_, hours) in priced("genetic_cnn_cifar10", slice(2, 4)).items():
-        assert stated("genetic_cnn_cifar10")[key][1] == pytest.approx(hours, rel=0.05)
+    for key, (_, hours) in priced(name, rows).items():
+        assert stated(name)[key][1] == pytest.approx(hours, rel=0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,12 +105,31 @@ def test_a_step_counts_its_operations() -> None:
     assert step.kernels > 4
 
 
+def test_kernels_are_those_of_the_precision_without_its_convolutions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Flatten())
+
+    def kernels(precision: Any) -> float:
+        run = Execution(precision=precision)
+        return steps.measure(network, network, (2, 4, 4), run, torch.device("cpu")).kernels
+
+    found = [kernels("fp32"), kernels("bf16")]
+    assert found[1] > found[0] > 4  # it casts
+    monkeypatch.setattr(steps, "_CONVOLUTIONS", ())
+    # where the processor computes in a memory format of its own, it makes a copy or two
+    assert [kernels("fp32"), kernels("bf16")] == pytest.approx(found, abs=2)
+
+
 def test_sizes_are_known_without_the_files() -> None:
     assert steps.parts(DataOptions("cifar10", valid_fraction=0.5)) == (25_000, 25_000)
     assert steps.parts(DataOptions("cifar100", valid_fraction=0.5, valid_source="test")) == (
         50_000,
         5_000,
     )
+    images = DataOptions("imagenet", valid_fraction=0.025, train_size=128_000, image_size=160)
+    assert steps.sizes(images).shape == (3, 160, 160)
+    assert steps.parts(images) == (128_000, 32_029)
     data = load_dataset(train_size=100)
     assert steps.parts(DataOptions(train_size=100)) == (100, len(data.valid))
     assert steps.iterations(Recipe("r", 2, batch_size=30, keep_last_batch=True), 100) == (8, 4)

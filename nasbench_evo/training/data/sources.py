@@ -70,7 +70,9 @@ SIZES: Mapping[str, Sizes] = {
     "svhn": Sizes(73_257, 26_032, (3, 32, 32), 10),
     "svhn-extra": Sizes(604_388, 26_032, (3, 32, 32), 10),
     "ImageNet16-120": Sizes(151_700, 6_000, (3, 16, 16), 120),
+    "imagenet": Sizes(1_281_167, 50_000, (3, 224, 224), 1000),
 }
+SCALED = ("imagenet",)  # of these, to what `image_size` says
 
 Root = str | Path | None
 Reader = Callable[[Root, Mapping[str, str]], Raw | RawFiles]
