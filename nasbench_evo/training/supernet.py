@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -187,17 +186,15 @@ class SupernetTraining(Training):
 
     # -- state -----------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """Return a copy of everything that the rest of the training depends on."""
+    def _state(self) -> dict[str, Any]:
         return {
-            **super().state(),
+            **super()._state(),
             "architect": None if self._architect is None else self._architect.state(),
             "valid_stream": self._valid_stream.state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken; raise DataError if it is of another training."""
-        super().load_state(state)
+    def _take(self, state: dict[str, Any]) -> None:
+        super()._take(state)
         self._valid_stream.load(state["valid_stream"])
         architect = state["architect"]
         if architect is not None:
@@ -251,10 +248,10 @@ class Architect:
             group.update(lr=learning_rate, weight_decay=weight_decay)
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of everything that the next steps depend on."""
-        edges = {} if self.edges is None else {"edges": self.edges.detach().clone()}
+        """Return everything that the next steps depend on, as it is: they change it."""
+        edges = {} if self.edges is None else {"edges": self.edges.detach()}
         return {
-            "alpha": self.alpha.detach().clone(),
-            "adam": copy.deepcopy(self.adam.state_dict()),
+            "alpha": self.alpha.detach(),
+            "adam": self.adam.state_dict(),
             **edges,
         }

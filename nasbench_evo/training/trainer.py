@@ -245,7 +245,11 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Return a copy of everything that the rest of the training depends on."""
-        state = {
+        return copy.deepcopy(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """Return what `state` copies, as it is: a training that goes on changes it."""
+        return {
             "identity": self._identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -255,7 +259,6 @@ class Training:
             "totals": self.totals,
             "progress": asdict(self.progress),
         }
-        return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken.
@@ -263,6 +266,10 @@ class Training:
         Raises DataError if it is of another training, or of another kind of device: a CPU cannot
         draw the numbers that CUDA would have drawn, nor the reverse.
         """
+        self._take(copy.deepcopy(state))
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Go on from a state that nobody else has."""
         if state.get("identity") != self._identity:
             raise DataError(
                 "The state is of another training: recipe, data set, split, seed, precision and "
@@ -274,7 +281,6 @@ class Training:
                 f"The state is of a training on another kind of device than {self.device}: its "
                 "random numbers cannot go on here. Resume it there; its weights can be read here."
             )
-        state = copy.deepcopy(state)
         self.load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler.is_enabled():
@@ -293,8 +299,8 @@ class Training:
 
     def save(self, path: str | Path) -> None:
         """Write `state()` to a checkpoint file, whole or not at all."""
-        checkpoint.save(self.state(), path)
+        checkpoint.save(self._state(), path)
 
     def load(self, path: str | Path) -> None:
         """Go on from a checkpoint file; raise DataError if it does not fit or is damaged."""
-        self.load_state(checkpoint.load(path, self.device))
+        self._take(checkpoint.load(path, self.device))
