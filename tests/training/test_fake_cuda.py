@@ -114,12 +114,12 @@ def steps(space: str, kind: str, device: str) -> tuple[Any, Callable[[], None]]:
 
 @pytest.mark.parametrize(
     ("space", "kind", "kernels"),
-    [  # kernels of a step, at most
-        ("nasbench201", "path", 200),
-        ("nasbench201", "mixture", 800),
-        ("darts_cell", "path", 900),
-        ("darts_cell", "mixture", 2200),
-        ("micro_cell", "path", 700),
+    [  # kernels of two steps, at most: 1 to 2 % above what they are
+        ("nasbench201", "path", 242),
+        ("nasbench201", "mixture", 1320),
+        ("darts_cell", "path", 1405),
+        ("darts_cell", "mixture", 4150),
+        ("micro_cell", "path", 840),
     ],
 )
 def test_a_supernet_step_is_the_cpus_and_waits_for_nothing(
@@ -133,13 +133,25 @@ def test_a_supernet_step_is_the_cpus_and_waits_for_nothing(
         epoch()
         assert machine.copies == {}
         assert list(machine.waits.values()) == [1]  # at the end of the epoch
-        assert sum(machine.kernels.values()) < 2 * kernels
+        assert sum(machine.kernels.values()) <= kernels
         same(emulated.model, weights(plain.model))
 
 
-@pytest.mark.parametrize(("space", "kernels"), [("nasbench201", 1300), ("micro_cell", 2600)])
+def test_a_mixture_step_of_eg_nas_size_takes_few_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight cells, a quarter of the channels mixed: 5,055 kernels a step."""
+    sizes = {"channels": 16, "cells": 8, "partial_channels": 4}
+    monkeypatch.setitem(OF_SPACE, "darts_cell", {**TINY, **sizes})
+    with fake_cuda() as machine:
+        _, epoch = steps("darts_cell", "mixture", "cuda")
+        machine.reset()
+        epoch()
+        assert machine.copies == {}
+        assert sum(machine.kernels.values()) <= 2 * 5140
+
+
+@pytest.mark.parametrize(("space", "kernels"), [("nasbench201", 1050), ("micro_cell", 2125)])
 def test_a_population_is_the_cpus_and_no_copy_blocks(space: str, kernels: int) -> None:
-    """Recalibration included: it copied each layer's statistics for each individual once."""
+    """Recalibration included, which copies the statistics of the layers that a path uses."""
 
     def measured(device: str) -> Any:
         evaluator = shared(space, device)
@@ -157,7 +169,7 @@ def test_a_population_is_the_cpus_and_no_copy_blocks(space: str, kernels: int) -
         machine.reset()
         found = accuracy.of_paths(evaluator.space.sample(Stream(0), 4), 1)
         assert machine.copies == {}
-        assert sum(machine.kernels.values()) < kernels
+        assert sum(machine.kernels.values()) <= kernels
     for ours, theirs in zip(found, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-9)
 

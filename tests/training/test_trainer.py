@@ -1,7 +1,9 @@
 """The trainer: landmarks bit for bit, a plain reference, divergence, memory, checkpoints."""
 
 import dataclasses
+import functools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ import torch
 from torch import nn
 
 from nasbench_evo.errors import DataError, InputError, Unsupported
+from nasbench_evo.networks import build
+from nasbench_evo.randomness import Stream
+from nasbench_evo.spaces import get
 from nasbench_evo.training import (
     Augmentation,
     Ensemble,
@@ -387,6 +392,7 @@ def test_no_host_sync_within_an_epoch(digits, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own imports
 def test_compiled_training_equals_eager(digits):
     recipe = Recipe("x", 1, batch_size=100)
@@ -395,6 +401,51 @@ def test_compiled_training_equals_eager(digits):
         for on in (False, True)
     ]
     assert results[1].curve[0].train_loss == pytest.approx(results[0].curve[0].train_loss, rel=1e-3)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """What torch.compile counts. Its graphs run as they are: to compile one takes a minute."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    yield counters
+    torch._dynamo.reset()
+
+
+def losses(space, genotypes, recipe, compiled, **sizes):
+    """The last training losses of some genotypes' networks."""
+    data, found = load_dataset(train_size=40), []
+    for genotype in genotypes:
+        network = build(
+            genotype, space, classes=10, generator=weights_generator(0), in_channels=1,
+            image_size=8, **sizes,
+        )  # fmt: skip
+        execution = Execution("fp64", compile=compiled)
+        result = Training(network, data, recipe, seed=0, execution=execution).run()
+        found.append(result.curve[-1].train_loss)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own imports
+def test_more_networks_than_torch_compiles_of_one_class_train_compiled(graphs):
+    space, recipe = get("nasbench201"), Recipe("x", 1, batch_size=20)
+    genotypes = space.sample(Stream(0), torch._dynamo.config.recompile_limit + 2)
+    plain, compiled = (
+        losses(space, genotypes, recipe, on, channels=2, cells=1) for on in (False, True)
+    )
+    assert compiled == pytest.approx(plain, rel=1e-9)
+    assert graphs["stats"]["unique_graphs"] == len(genotypes)
+    assert not graphs["graph_break"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own imports
+def test_a_growing_drop_path_is_one_graph(graphs):
+    space, recipe = get("micro_cell"), Recipe("x", 3, batch_size=20, drop_path=0.3)
+    losses(space, space.sample(Stream(0), 1), recipe, True, channels=2, cells=1)
+    assert graphs["stats"]["unique_graphs"] == 1
 
 
 @pytest.mark.cuda
