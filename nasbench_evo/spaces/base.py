@@ -20,12 +20,15 @@ from nasbench_evo.randomness import Stream, as_stream
 
 Genotype = Any  # a nested tuple of plain values; each space says which
 
+_LISTS = (list, tuple)
 _MOST = 128  # mutations drawn at once: what is remembered of them grows with its square
 
 
 def frozen(value: Any) -> Any:
     """Return lists as tuples, however deep: genotypes are hashable, and JSON has lists only."""
-    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+    if not isinstance(value, _LISTS):
+        return value
+    return tuple([frozen(one) if isinstance(one, _LISTS) else one for one in value])
 
 
 class Space(ABC):
