@@ -53,25 +53,30 @@ def _by_best(columns: Iterator[tuple[Genotype, float, float]]) -> Iterator[Chang
 def _by_mean(columns: Iterator[tuple[Genotype, float, float]]) -> Iterator[Change]:
     """A heap has the ranks of all genotypes; those that are out of date go when they come up.
 
-    Of a genotype only the answers at its largest fraction count.
+    Only the answers at the largest fraction so far count.
     """
-    # A rank, lowest best: (-fraction, -mean, -answers, position of the first answer).
-    ranks: dict[Genotype, tuple[float, float, int, int]] = {}
+    # A rank, lowest best: (-mean, -answers, position of the first answer).
+    ranks: dict[Genotype, tuple[float, int, int]] = {}
     sums: dict[Genotype, float] = {}
-    heap: list[tuple[tuple[float, float, int, int], Any]] = []
-    incumbent: tuple[float, float, int, int] | None = None
+    heap: list[tuple[tuple[float, int, int], Any]] = []
+    incumbent: tuple[float, int, int] | None = None
+    largest = 0.0
     for i, (genotype, accuracy, fraction) in enumerate(columns):
-        known = ranks.get(genotype)
-        if known is None or fraction > -known[0]:
-            sums[genotype] = accuracy
-            rank = (-fraction, -accuracy, -1, i)
-        elif fraction < -known[0]:
+        if fraction < largest:
             continue
+        if fraction > largest:  # what was trained less is out of the race
+            largest = fraction
+            ranks.clear()
+            heap.clear()
+        known = ranks.get(genotype)
+        if known is None:
+            sums[genotype] = accuracy
+            rank = (-accuracy, -1, i)
         else:
             sums[genotype] += accuracy
-            n = 1 - known[2]
+            n = 1 - known[1]
             # Rounded, so that equal answers have an average equal to theirs.
-            rank = (-fraction, -round(sums[genotype] / n, 9), -n, known[3])
+            rank = (-round(sums[genotype] / n, 9), -n, known[2])
         ranks[genotype] = rank
         heappush(heap, (rank, genotype))  # ranks of two genotypes differ: these are not compared
         while ranks[heap[0][1]] is not heap[0][0]:
@@ -79,7 +84,7 @@ def _by_mean(columns: Iterator[tuple[Genotype, float, float]]) -> Iterator[Chang
         best, of = heap[0]
         if best is not incumbent:
             incumbent = best
-            yield i, of, -best[1]
+            yield i, of, -best[0]
 
 
 def incumbents(

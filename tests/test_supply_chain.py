@@ -129,6 +129,14 @@ NEEDS = {
     },
     "nevergrad": {"bayesian-optimization", "cma", "directsearch"},
     "statsmodels": {"formulaic", "interface-meta", "patsy"},
+    "furo": {"accessible-pygments", "beautifulsoup4", "soupsieve", "sphinx-basic-ng"},
+    "myst-parser": {"markdown-it-py", "mdit-py-plugins", "mdurl", "pyyaml"},
+    "sphinx": {
+        "alabaster", "babel", "certifi", "charset-normalizer", "colorama", "docutils", "idna",
+        "imagesize", "packaging", "pygments", "requests", "roman-numerals", "snowballstemmer",
+        "sphinxcontrib-applehelp", "sphinxcontrib-devhelp", "sphinxcontrib-htmlhelp",
+        "sphinxcontrib-jsmath", "sphinxcontrib-qthelp", "sphinxcontrib-serializinghtml", "urllib3",
+    },
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ from nasbench_evo.spaces.base import Genotype, Relaxable
 Array = NDArray[np.float64]
 _INITIAL_SCALE = 1e-3  # of the architecture logits, as in DARTS
 _DEAF = 1e17  # so much larger than sigma, logits do not change by what is added to them
+_TINY = np.finfo(float).tiny
 _VARIANTS = ("paper", "as_published_code")
 
 
@@ -165,13 +166,15 @@ class EGNAS(Algorithm):
         self, alpha: Array, sigma: float, rng: Stream
     ) -> Generator[Request, list[Evaluation], Array]:
         """Return the x*_n with the best validation accuracy of N strategies (Eq. 9)."""
+        # Imported late: --help must stay light.
+        from nasbench_evo.algorithms.portable_cma import unseeded
+
         (current,) = yield EvaluateMixtures(alpha[None])
-        best = Individual(alpha)
+        best, draws = Individual(alpha), unseeded()
         for _ in range(self.samples):
             mean = alpha + sigma * rng.generator.standard_normal(alpha.shape)
-            fittest = yield from self.strategy(
-                alpha, current.valid_accuracy, mean, sigma, rng.seed()
-            )
+            draws.seed(rng.seed())
+            fittest = yield from self.strategy(alpha, current.valid_accuracy, mean, sigma, draws)
             if fittest.accuracy > best.accuracy:
                 best = fittest
         return best.x
@@ -182,18 +185,17 @@ class EGNAS(Algorithm):
         accuracy: float,
         mean: Array,
         sigma: float,
-        seed: int,
+        draws: np.random.RandomState,
     ) -> Generator[Request, list[Evaluation], Individual]:
         """Run CMA-ES from `mean`; return its fittest individual x*_n.
 
         P holds the mean m^t beside the individuals (Algorithm 1, line 12).
         """
-        # Imported late: --help must stay light.
         from nasbench_evo.algorithms.portable_cma import PortableCMA
 
         fittest = Individual(mean)
         shape = (-1, *alpha.shape)
-        strategy = PortableCMA(mean.ravel(), sigma, seed=seed, population_size=self.population_size)
+        strategy = PortableCMA(mean.ravel(), sigma, draws, population_size=self.population_size)
         for number in range(self.generations):
             points = strategy.population()
             # The mean is measured but not told: the strategy did not draw it.
@@ -204,7 +206,7 @@ class EGNAS(Algorithm):
             if f[i] < fittest.fitness:
                 fittest = Individual(z[i], answers[i].valid_accuracy, float(f[i]))
             if number + 1 < self.generations:  # the last tell would change nothing
-                strategy.tell(list(zip(points, f[1:].tolist(), strict=True)))
+                strategy.tell(f[1:])
         return fittest
 
     def fitness(self, alpha: Array, accuracy: float, z: Array, answers: list[Evaluation]) -> Array:
@@ -215,8 +217,8 @@ class EGNAS(Algorithm):
         l1 = np.array([answer.valid_loss for answer in answers])
         l2 = similarity(alpha, z)
         # Minimised: a worse z gains by likeness to alpha, a better one by difference from it.
-        worse = np.array([accuracy > answer.valid_accuracy for answer in answers])
-        return self.zeta * l1 + np.where(worse, -self.eta, self.eta) * l2
+        eta = [-self.eta if accuracy > answer.valid_accuracy else self.eta for answer in answers]
+        return self.zeta * l1 + np.array(eta) * l2
 
     # -- for figures --
 
@@ -292,9 +294,9 @@ def similarity(alpha: Array, z: Array) -> Array:
     types = alpha.shape[0] if alpha.ndim == 3 else 1
     a = alpha.reshape(types, -1)
     b = z.reshape(len(z), types, -1)
-    norms = np.sqrt((a * a).sum(-1)) * np.sqrt((b * b).sum(-1))
-    cosine = (a * b).sum(-1) / np.maximum(norms, np.finfo(float).tiny)
-    return np.asarray((cosine.mean(-1) + 1) / 2)
+    norms = np.sqrt(np.vecdot(a, a)) * np.sqrt(np.vecdot(b, b))
+    cosine = np.vecdot(a, b) / np.maximum(norms, _TINY)
+    return np.asarray((cosine.sum(-1) / types + 1) / 2)
 
 
 def _measured_best(epoch: list[tuple[Array, list[Evaluation]]]) -> Evaluation:

@@ -49,17 +49,17 @@ def _direction(
 ) -> Generator[Request, list[Evaluation], Array]:
     """Return the direction with the least score of N strategies; [*alpha_shape]."""
     # Imported late: --help must stay light.
-    from nasbench_evo.algorithms.portable_cma import PortableCMA
+    from nasbench_evo.algorithms.portable_cma import PortableCMA, unseeded
 
     (current,) = yield EvaluateMixtures(alpha[None])
     mean = softmax(alpha) + _SPREAD * rng.generator.standard_normal(alpha.shape)
     sigma = max(settings.sigma, settings.sigma_min)  # the counter that decays it stays 0
     directions: list[Array] = []
     scores: list[float] = []
+    draws = unseeded()
     for _ in range(settings.samples):
-        strategy = PortableCMA(
-            mean.ravel(), sigma, seed=_SEED, population_size=settings.population_size
-        )
+        draws.seed(_SEED)
+        strategy = PortableCMA(mean.ravel(), sigma, draws, population_size=settings.population_size)
         z = unit_rows(strategy.population().reshape(-1, *alpha.shape))
         # whoever answers takes one softmax of z, as the script's network does
         answers = yield EvaluateMixtures(z)

@@ -330,7 +330,7 @@ class Thresholds:
 
         A rank beyond the number alive means the last one.
         """
-        fitness = sorted((answer.valid_accuracy for answer in answers), reverse=True)
+        fitness = sorted([answer.valid_accuracy for answer in answers], reverse=True)
         v = max(fitness[min(rank, len(fitness)) - 1], self.values[landmark])
         self.values[landmark] = v
         return [answer for answer in answers if answer.valid_accuracy >= v]
@@ -338,4 +338,5 @@ class Thresholds:
 
 def mutate_steps(genotype: Genotype, step: int, space: Space, rng: Stream) -> Genotype:
     """Return the child after k ~ U{1..step} elementary mutations (section 3.1); step 0: none."""
-    return space.mutate_steps(genotype, 1 + rng.below(step) if step else 0, rng)
+    k = 1 + int(rng.random() * step) if step else 0
+    return space.mutate_steps(genotype, k, rng)

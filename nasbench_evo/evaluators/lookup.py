@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,23 @@ class Rows(dict[Genotype, list[Evaluation]]):
         """
         table, d = self._table, self._d
         index = table.space.index(table.space.validate(genotype))
-        kept = np.flatnonzero(table.present[d, index])
-        accuracies = table.valid_accuracy[d, index, kept].tolist()
+        present = table.present[d, index].tolist()
+        accuracies = list(compress(table.valid_accuracy[d, index].tolist(), present))
+        losses: Iterable[float | None]
         if table.valid_loss is not None:
-            losses = table.valid_loss[d, index, kept].tolist()
+            losses = compress(table.valid_loss[d, index].tolist(), present)
         elif self._loss_in_any_case:
-            losses = list(map(loss_of, accuracies))
+            losses = map(loss_of, accuracies)
         else:
-            losses = [None] * len(kept)
-        if not len(kept) and table.infeasible:
+            losses = repeat(None, len(accuracies))
+        if not accuracies and table.infeasible:
             seconds = float(table.failure_seconds[d])
             asked = self._loss_in_any_case or table.valid_loss is not None
             loss = loss_of(0.0) if asked else None
             failure = Evaluation(genotype, 0.0, loss, seconds, 1.0, INFEASIBLE, 1.0)
             self[genotype] = [failure]
             return self[genotype]
-        if not len(kept):
+        if not accuracies:
             raise DataError(
                 f"The table {table.name} has no trial of {table.space.format(genotype)} on "
                 f"{table.datasets[d]}: a search needs a table of all cells, or one imported with "
@@ -223,26 +225,29 @@ class LookupSession:
         reads another trial of the final accuracy.
         """
         genotypes, fraction, _, continues, *_ = request
-        cells, random, partial, curves = self._cells, self._random, self._partial, self._curves
+        cells, random, curves = self._cells, self._random, self._curves
+        resume, stop = self._partial.resume, self._partial.stop
+        validated = self._evaluator.table.valid_seconds is not None
         if fraction < 1:
             self.notes["landmark_source"] = "curve" if curves else "trial"
         answers = []
         for genotype, number in zip(genotypes, continues or [None] * len(genotypes), strict=True):
             row = cells[genotype]
             trial = int(random() * len(row))
-            start = 0.0
+            paid = fraction
             if number is not None:
-                start, earlier = partial.resume(number, genotype, fraction)
+                start, earlier = resume(number, genotype, fraction)
                 trial = earlier if curves else (earlier + 1) % len(row)
+                paid -= start
             _, accuracy, loss, seconds, _, source, _, training = row[trial]
             if fraction < 1:
-                training = partial.begin() if number is None else number
-                partial.stop(training, genotype, fraction, trial)
+                training = stop(number, genotype, fraction, trial)
                 if curves:
                     accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
-            paid = fraction - start
-            validation = self._evaluator.validation_seconds(genotype)
-            cost = (seconds - validation) * paid + validation
+            cost = seconds * paid
+            if validated:
+                validation = self._evaluator.validation_seconds(genotype)
+                cost = (seconds - validation) * paid + validation
             answers.append(
                 Evaluation(genotype, accuracy, loss, cost, fraction, source, paid, training)
             )

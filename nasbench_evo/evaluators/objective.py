@@ -119,8 +119,7 @@ class _Session:
         self._asked += 1
         value = percent(objective.accuracy(genotype, rng), objective, genotype)
         if fraction < 1:
-            number = self._partial.begin() if number is None else number
-            self._partial.stop(number, genotype, fraction, None)
+            number = self._partial.stop(number, genotype, fraction, None)
         paid = fraction - start
         cost = float(objective.seconds(genotype)) * paid
         negative = loss_of(value) if loss else None

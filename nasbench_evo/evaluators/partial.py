@@ -45,6 +45,13 @@ class PartialTrainings(Generic[State]):
         del self._stopped[number]
         return reached, state
 
-    def stop(self, number: int, what: Hashable, fraction: float, state: State) -> None:
-        """Keep training `number` of `what`, which stopped at `fraction` < 1."""
+    def stop(self, number: int | None, what: Hashable, fraction: float, state: State) -> int:
+        """Keep training `number` of `what`, which stopped at `fraction` < 1; return its number.
+
+        None is one that has just started.
+        """
+        if number is None:
+            number = self._begun
+            self._begun += 1
         self._stopped[number] = (what, fraction, state)
+        return number

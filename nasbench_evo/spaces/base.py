@@ -20,12 +20,15 @@ from nasbench_evo.randomness import Stream, as_stream
 
 Genotype = Any  # a nested tuple of plain values; each space says which
 
+_LISTS = (list, tuple)
 _MOST = 128  # mutations drawn at once: what is remembered of them grows with its square
 
 
 def frozen(value: Any) -> Any:
     """Return lists as tuples, however deep: genotypes are hashable, and JSON has lists only."""
-    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+    if not isinstance(value, _LISTS):
+        return value
+    return tuple([frozen(one) if isinstance(one, _LISTS) else one for one in value])
 
 
 class Space(ABC):
@@ -143,9 +146,19 @@ class IntegerSpace(Space):
             while steps > 2 * len(genes):
                 self._vary_together(genes, min(steps, _MOST), rng)
                 steps -= min(steps, _MOST)
-        for _ in range(steps):
-            self.vary(genes, rng)
+            self._vary_one_by_one(genes, steps, rng)
+        else:
+            for _ in range(steps):
+                self.vary(genes, rng)
         return tuple(genes)
+
+    def _vary_one_by_one(self, genes: list[int], steps: int, rng: Stream) -> None:
+        """Make `steps` elementary mutations in place: `vary`, in half the time."""
+        random, n, cardinalities = rng.random, len(genes), self.cardinalities
+        for _ in range(steps):
+            gene = int(random() * n)
+            drawn = int(random() * (cardinalities[gene] - 1))
+            genes[gene] = drawn if drawn < genes[gene] else drawn + 1
 
     def _vary_together(self, genes: list[int], steps: int, rng: Stream) -> None:
         """Make `steps` elementary mutations in place: how many hit each gene, then where it ends.
@@ -212,13 +225,18 @@ class IntegerSpace(Space):
 
     def validate(self, genotype: Any) -> tuple[int, ...]:
         """Return `genotype` as a tuple of integers, or raise InputError."""
-        expected = f"{len(self.cardinalities)} integers below {self.cardinalities}"
-        if not isinstance(genotype, Sequence) or len(genotype) != len(self.cardinalities):
-            raise InputError(f"A {self.name} genotype is {expected}; got {genotype!r}.")
-        for value, cardinality in zip(genotype, self.cardinalities, strict=True):
-            if type(value) is not int or not 0 <= value < cardinality:
-                raise InputError(f"A {self.name} genotype is {expected}; got {genotype!r}.")
-        return tuple(genotype)
+        cardinalities = self.cardinalities
+        listed = type(genotype) is tuple or isinstance(genotype, Sequence)
+        if listed and len(genotype) == len(cardinalities):
+            for value, cardinality in zip(genotype, cardinalities, strict=True):
+                if type(value) is not int or not 0 <= value < cardinality:
+                    break
+            else:
+                return tuple(genotype)
+        raise InputError(
+            f"A {self.name} genotype is {len(cardinalities)} integers below {cardinalities}; got "
+            f"{genotype!r}."
+        )
 
     def encode(self, genotypes: Iterable[tuple[int, ...]]) -> bytes:
         """Return one byte a gene (every cardinality is below 256)."""

@@ -9,6 +9,7 @@ the extra `rivals`; a peer that is not installed is skipped.
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 import warnings
@@ -90,10 +91,50 @@ def nevergrad_optimizer(name: str, accuracy: Accuracy, seed: int) -> None:
     optimizer.minimize(lambda x: -accuracy(tuple(x.tolist())))
 
 
+class _Spent(Exception):
+    """A search of DEAP is over: it counts generations, not evaluations."""
+
+
+def deap_loop(accuracy: Accuracy, seed: int) -> None:
+    """DEAP's own loop, `eaSimple`, with the operators and rates of its manual's first example."""
+    pytest.importorskip("deap")
+    from deap import algorithms, base, creator, tools
+
+    if not hasattr(creator, "Cell"):
+        creator.create("Best", base.Fitness, weights=(1.0,))
+        creator.create("Cell", list, fitness=creator.Best)
+    left = EVALUATIONS
+
+    def evaluate(cell: list[int]) -> tuple[float]:
+        nonlocal left
+        if not left:
+            raise _Spent
+        left -= 1
+        return (accuracy(tuple(cell)),)
+
+    toolbox = base.Toolbox()
+    toolbox.register("gene", random.randrange, CHOICES)
+    toolbox.register("cell", tools.initRepeat, creator.Cell, toolbox.gene, GENES)
+    toolbox.register("evaluate", evaluate)
+    toolbox.register("mate", tools.cxTwoPoint)
+    toolbox.register("mutate", tools.mutUniformInt, low=0, up=CHOICES - 1, indpb=0.1)
+    toolbox.register("select", tools.selTournament, tournsize=3)
+    before = random.getstate()  # the library draws from the interpreter's own generator
+    random.seed(seed)
+    try:
+        first = tools.initRepeat(list, toolbox.cell, 20)
+        algorithms.eaSimple(first, toolbox, 0.5, 0.2, EVALUATIONS, verbose=False)
+    except _Spent:
+        pass
+    finally:
+        random.setstate(before)
+
+
 PEERS: dict[str, tuple[str, Callable[[Accuracy, int], None]]] = {  # name: package, search
     "RandomSampler": ("optuna", lambda f, seed: optuna_study("RandomSampler", f, seed)),
     "NSGAIISampler": ("optuna", lambda f, seed: optuna_study("NSGAIISampler", f, seed)),
     "GA": ("pymoo", pymoo_ga),
+    "eaSimple": ("deap", deap_loop),
     "DiscreteOnePlusOne": (
         "nevergrad",
         lambda f, seed: nevergrad_optimizer("DiscreteOnePlusOne", f, seed),
@@ -104,6 +145,7 @@ PEERS: dict[str, tuple[str, Callable[[Accuracy, int], None]]] = {  # name: packa
 ROWS = [
     ("random_search", "paper", "RandomSampler"),
     ("genetic_cnn", "nb201", "GA"),  # generations, crossover
+    ("genetic_cnn", "paper", "eaSimple"),  # the same, without elitism
     ("genetic_nas", "nb201", "NSGAIISampler"),  # elitist generations, crossover
     ("regularized_evolution", "paper", "GA"),  # tournaments
     ("local_search", "paper", "DiscreteOnePlusOne"),  # one individual that climbs

@@ -157,7 +157,7 @@ def test_a_changed_trace_is_refused(stored: Stored) -> None:
     unit = stored.collected[1]
     forged = [dataclasses.replace(unit.records[0], trace_sha256="0" * 64)]
     with pytest.raises(DataError, match="--fresh"):
-        ablation_traces.of_runs(ablation_traces.UnitRuns(unit.unit, forged))
+        ablation_traces.of_runs(ablation_traces.UnitRuns(unit.unit, forged), 1)
 
 
 @pytest.mark.parametrize(

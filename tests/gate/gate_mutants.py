@@ -211,8 +211,9 @@ class EtaFlipped(EGNAS):
 class OneSeed(EGNAS):
     """All strategies of a run draw the same numbers."""
 
-    def strategy(self, alpha, accuracy, mean, sigma, seed):
-        return super().strategy(alpha, accuracy, mean, sigma, 0)
+    def strategy(self, alpha, accuracy, mean, sigma, draws):
+        draws.seed(0)
+        return super().strategy(alpha, accuracy, mean, sigma, draws)
 
 
 class Mutant(NamedTuple):

@@ -306,18 +306,21 @@ def test_a_bundled_suite_is_repeated_by_its_name() -> None:
     assert reproduce.again(changed, devices=False).file == "nb201.toml"
 
 
-def test_suites_survive_being_written_as_toml(tmp_path: Path) -> None:
-    for name in (
+@pytest.mark.parametrize(
+    "name",
+    [
         "ablation_eigen_extinction",
         "nb201_transfer",
-        "training_digits",
-        "weight_sharing",
-    ):
-        suite = suites.load(suites.bundled()[name])
-        (tmp_path / "again.toml").write_text(suites.to_toml(suite))
-        again = suites.load(tmp_path / "again.toml")
-        assert (suites.identity(again), again.seeds) == (suites.identity(suite), suite.seeds)
-        assert again.description == suite.description
+        pytest.param("training_digits", marks=pytest.mark.torch),
+        pytest.param("weight_sharing", marks=pytest.mark.torch),
+    ],
+)
+def test_suites_survive_being_written_as_toml(name: str, tmp_path: Path) -> None:
+    suite = suites.load(suites.bundled()[name])
+    (tmp_path / "again.toml").write_text(suites.to_toml(suite))
+    again = suites.load(tmp_path / "again.toml")
+    assert (suites.identity(again), again.seeds) == (suites.identity(suite), suite.seeds)
+    assert again.description == suite.description
 
 
 # ---- The live view

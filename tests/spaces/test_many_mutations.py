@@ -70,6 +70,13 @@ def test_the_distribution_is_that_of_the_markov_chain(steps: int) -> None:
         assert chisquare(found, DRAWN * exact(start, steps + 1)).pvalue < 1e-3
 
 
+def test_few_mutations_are_those_of_one_by_one() -> None:
+    ours, theirs = stream(3, "test"), stream(3, "test")
+    for start, steps in itertools.product(GENOTYPES, range(7)):
+        together = SPACE.mutate_steps(start, steps, ours)
+        assert together == OneByOne().mutate_steps(start, steps, theirs)
+
+
 def test_step_by_step_has_the_same_distribution() -> None:
     found = counts(OneByOne(), (0, 2, 4), 7, seed=1)
     assert chisquare(found, DRAWN * exact((0, 2, 4), 7)).pvalue > 1e-3
