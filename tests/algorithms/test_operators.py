@@ -40,6 +40,13 @@ def test_a_tournament_of_all_takes_the_best() -> None:
     assert tournament(POPULATION, 9, stream(0, "test")).genotype == "d"
 
 
+def test_among_equals_in_a_tournament_the_first_drawn_wins() -> None:
+    equals = [evaluation(name, 90.0) for name in "abcd"]
+    # Of [a b c d] the draw 0.6 takes c; of what is left, 0.0 takes a.
+    assert tournament(equals, 2, Scripted([0.6, 0.0])).genotype == "c"
+    assert tournament(equals, 2, Scripted([0.6, 0.0]), replacement=True).genotype == "c"
+
+
 def test_a_tournament_of_one_is_uniform() -> None:
     rng = stream(1, "test")
     counts = Counter(tournament(POPULATION, 1, rng).genotype for _ in range(4000))

@@ -16,6 +16,7 @@ from nasbench_evo.algorithms.eg_nas import EGNAS, similarity
 from nasbench_evo.algorithms.eigen import Eigen, Thresholds
 from nasbench_evo.algorithms.genetic_cnn import GeneticCNN
 from nasbench_evo.algorithms.genetic_nas import GeneticNAS
+from nasbench_evo.algorithms.local_search import LocalSearch
 from nasbench_evo.algorithms.operators import FairPaths
 from nasbench_evo.algorithms.regularized_evolution import RegularizedEvolution
 from nasbench_evo.algorithms.repeats import MeanFitness
@@ -409,6 +410,24 @@ def eg_nas_individuals(variant: str) -> list[list[NDArray[np.float64]]]:
     except StopIteration as end:
         space.validate(end.value)  # the discretized last alpha
     return epochs
+
+
+def test_local_search_tries_all_neighbours_in_random_order_and_does_not_move_to_equals() -> None:
+    """White et al. 2021: a climb ends where no neighbour is better."""
+    asked = []
+    for seed in (0, 1):
+        driven = AskTell(LocalSearch(), SPACE, seed=seed)
+        genotypes = []
+        for _ in range(25):
+            (genotype,) = driven.ask().genotypes
+            genotypes.append(genotype)
+            driven.tell([evaluation(genotype, 90.0)])
+        start, *tried = genotypes
+        neighbours = SPACE.neighbours(start)
+        assert set(tried) == set(neighbours)
+        asked.append([neighbours.index(one) for one in tried])
+        assert asked[-1] != list(range(24))
+    assert asked[0] != asked[1]
 
 
 def test_eg_nas_sigma_decays_and_strategies_have_seeds_of_their_own() -> None:

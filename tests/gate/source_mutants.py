@@ -121,8 +121,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "algorithms",
         "EG-NAS: sign of eta",
         _EG,
-        "np.where(worse, -self.eta, self.eta)",
-        "np.where(worse, self.eta, -self.eta)",
+        "[-self.eta if accuracy > answer.valid_accuracy else self.eta",
+        "[self.eta if accuracy > answer.valid_accuracy else -self.eta",
     ),
     "eg_sigma_constant": SourceMutant(
         "algorithms",
@@ -156,7 +156,7 @@ MUTANTS: dict[str, SourceMutant] = {
         "algorithms",
         "EIGEN's steps are always the largest",
         _EIGEN,
-        "1 + rng.below(step) if step else 0",
+        "1 + int(rng.random() * step) if step else 0",
         "step",
     ),
     "local_search_equal": SourceMutant(
@@ -257,8 +257,8 @@ MUTANTS: dict[str, SourceMutant] = {
         "evaluators",
         "a search reads the reported mean",
         _LOOKUP,
-        "        accuracies = table.valid_accuracy[d, index, kept].tolist()",
-        "        accuracies = [float(table.mean_accuracy[d, index])] * len(kept)",
+        "        accuracies = list(compress(table.valid_accuracy[d, index].tolist(), present))",
+        "        accuracies = [float(table.mean_accuracy[d, index])] * sum(present)",
     ),
     "first_trial_only": SourceMutant(
         "evaluators",
