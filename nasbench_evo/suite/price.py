@@ -189,7 +189,7 @@ def _price(unit: Unit, seeds: int, measured: dict[Any, Step]) -> Price:
         _shared(bill, trainer, work, genotypes)
         final = trainer.final
         if final is not None:
-            _alone(bill, final, float(final.report_trials), genotypes, ("final",))
+            _alone(bill, final, float(final.report_trials), genotypes, ("final", unit.row.label))
     else:
         n = work.trainings + trainer.report_trials
         step = _alone(bill, trainer, n, genotypes, ("own", unit.row.label))
@@ -306,7 +306,8 @@ def _shared(
                 supernet, some, alphas, known.shape, plan.execution, plan.threads, device
             )
 
-        step = bill.step(("shared", bool(some)), make)
+        row = bill.unit.row.label if some else ""  # mixtures are the same in all rows
+        step = bill.step(("shared", row), make)
         steps = epochs * per_epoch
         measured = answers * seen / 3
         bill.add(step, steps, steps * batch + measured, plan.execution.precision)

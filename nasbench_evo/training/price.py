@@ -133,7 +133,7 @@ def sizes(options: DataOptions) -> Sizes:
 
 def parts(options: DataOptions) -> tuple[int, int]:
     """Return the number of images that train and that validate."""
-    if options.name not in SIZES:
+    if options.name not in SIZES or options.valid_per_class is not None:
         data = options.load()
         return len(data.train), len(data.valid)
     known = SIZES[options.name]

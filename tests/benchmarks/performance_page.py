@@ -1,11 +1,9 @@
 """Put the figures of benchmark runs into docs/performance.md.
 
-    tox -e bench -- --benchmark-json=BENCH.json
-    python tests/benchmarks/performance_page.py BENCH.json
-
-The figures are kept in docs/performance.json, so that a run of some benchmarks replaces theirs and
-leaves the others; those that no longer exist are dropped. The page's table is made of that file
-and stands between two markers.
+`tox -e bench` calls this after the benchmarks: with all of them, or with some
+(`tox -e bench -- -k NAME`). The figures are kept in docs/performance.json, so that a run of some
+replaces theirs and leaves the others; those that no longer exist are dropped. The page's table is
+made of that file and stands between two markers.
 """
 
 from __future__ import annotations

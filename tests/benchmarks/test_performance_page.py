@@ -37,7 +37,7 @@ REPORT = {
 
 def test_every_benchmark_has_a_row() -> None:
     shown = {function(name) for name in json.loads(FIGURES.read_text(encoding="utf-8"))}
-    assert existing() == shown, "run tox -e bench, then tests/benchmarks/performance_page.py"
+    assert existing() == shown, "run tox -e bench"
 
 
 def test_the_page_shows_the_figures() -> None:
