@@ -338,5 +338,4 @@ class Thresholds:
 
 def mutate_steps(genotype: Genotype, step: int, space: Space, rng: Stream) -> Genotype:
     """Return the child after k ~ U{1..step} elementary mutations (section 3.1); step 0: none."""
-    k = 1 + int(rng.random() * step) if step else 0
-    return space.mutate_steps(genotype, k, rng)
+    return space.mutate_steps(genotype, 1 + rng.below(step) if step else 0, rng)

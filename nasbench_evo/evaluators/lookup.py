@@ -244,10 +244,8 @@ class LookupSession:
                 training = stop(number, genotype, fraction, trial)
                 if curves:
                     accuracy, loss = self._evaluator.landmark(genotype, trial, fraction), None
-            cost = seconds * paid
-            if validated:
-                validation = self._evaluator.validation_seconds(genotype)
-                cost = (seconds - validation) * paid + validation
+            validation = self._evaluator.validation_seconds(genotype) if validated else 0.0
+            cost = (seconds - validation) * paid + validation
             answers.append(
                 Evaluation(genotype, accuracy, loss, cost, fraction, source, paid, training)
             )

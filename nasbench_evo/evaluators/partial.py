@@ -51,7 +51,6 @@ class PartialTrainings(Generic[State]):
         None is one that has just started.
         """
         if number is None:
-            number = self._begun
-            self._begun += 1
+            number = self.begin()
         self._stopped[number] = (what, fraction, state)
         return number

@@ -137,13 +137,11 @@ class MadeSession:
         for genotype, number in zip(request.genotypes, continues, strict=True):
             self.genotypes[genotype] = None
             started = 0.0
-            if number is None:
-                number = self._stopped.begin()
-            else:
+            if number is not None:
                 started, _ = self._stopped.resume(number, genotype, fraction)
                 self._halfway -= 1
             if fraction < 1:
-                self._stopped.stop(number, genotype, fraction, None)
+                number = self._stopped.stop(number, genotype, fraction, None)
                 self._halfway += 1
             work.stopped = max(work.stopped, self._halfway)
             work.lines += 1

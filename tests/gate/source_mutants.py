@@ -156,7 +156,7 @@ MUTANTS: dict[str, SourceMutant] = {
         "algorithms",
         "EIGEN's steps are always the largest",
         _EIGEN,
-        "1 + int(rng.random() * step) if step else 0",
+        "1 + rng.below(step) if step else 0",
         "step",
     ),
     "local_search_equal": SourceMutant(
@@ -177,16 +177,16 @@ MUTANTS: dict[str, SourceMutant] = {
         "algorithms",
         "a mutated gene may keep its value",
         _BASE,
-        "        drawn = int(random() * (self.cardinalities[gene] - 1))\n"
-        "        genes[gene] = drawn if drawn < genes[gene] else drawn + 1\n",
-        "        genes[gene] = int(random() * self.cardinalities[gene])\n",
+        "            drawn = int(random() * (cardinalities[gene] - 1))\n"
+        "            genes[gene] = drawn if drawn < genes[gene] else drawn + 1\n",
+        "            genes[gene] = int(random() * cardinalities[gene])\n",
     ),
     "mutation_not_last_gene": SourceMutant(
         "algorithms",
         "the last gene never mutates",
         _BASE,
-        "        gene = int(random() * len(genes))\n        drawn",
-        "        gene = int(random() * (len(genes) - 1))\n        drawn",
+        "            gene = int(random() * n)\n            drawn",
+        "            gene = int(random() * (n - 1))\n            drawn",
     ),
     "sample_not_last_value": SourceMutant(
         "algorithms",
