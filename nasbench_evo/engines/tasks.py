@@ -77,7 +77,7 @@ class Task:
 
 
 def in_tasks(unit: Unit, key: str, seeds: Sequence[int]) -> list[Task]:
-    """Return the tasks of a unit that searches a table; what a run costs is measured as they run."""
+    """Return the tasks of a unit that searches a table, each ended by what its runs cost."""
     starts = range(0, len(seeds), _SEEDS_PER_TASK)
     return [
         Task(unit, key, tuple(seeds[start : start + _SEEDS_PER_TASK]), seconds=_SECONDS_PER_TASK)
