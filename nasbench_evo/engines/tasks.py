@@ -107,7 +107,8 @@ def execute(task: Task) -> Outcome:
     started = time.monotonic()
     unit = task.unit
     evaluator = unit.trainer(task.folder, task.workers) if task.trains else unit.evaluator()
-    records, failures = [], []
+    records: list[Record] = []
+    failures: list[tuple[int, str]] = []
     for done, seed in enumerate(task.seeds):
         if done and task.seconds is not None and time.monotonic() - started > task.seconds:
             ran = replace(task, seeds=task.seeds[:done])
