@@ -51,6 +51,8 @@ def scatter(found: Repeated) -> tuple[Figure, str]:
     step = max(1, len(every) // _DRAWN)
     for kind, (colour, marker) in _KINDS.items():
         shown = np.array([(p, c) for k, p, c in every[::step] if k == kind]).reshape(-1, 2)
+        if not len(shown):  # e.g. no crossover of a single stage
+            continue
         axes.scatter(
             shown[:, 0], shown[:, 1], s=9, color=style.legible(colour), marker=marker,
             alpha=0.35, linewidths=0, label=kind,
@@ -68,10 +70,11 @@ def scatter(found: Repeated) -> tuple[Figure, str]:
         if handle is not None:
             handle.set_alpha(1)  # points are faint where they are many
     hidden = sum(min(p, c) < floor for _, p, c in every)
+    which = "all" if step == 1 else f"one in {step} of the"
+    below = f"; {hidden} births lie below {floor:g}%" if hidden else ""
     text = (
         f"Validation accuracy ({found.judge.words}) of parents and of children that differ from "
-        f"them: one in {step} of the {len(every)} births in {len(by_run)} runs; {hidden} births "
-        f"lie below {floor:g}%. Dotted: equal."
+        f"them: {which} {len(every)} births in {len(by_run)} runs{below}. Dotted: equal."
     )
     style.note(drawing, text)
     return drawing, text
