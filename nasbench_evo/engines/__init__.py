@@ -7,6 +7,7 @@ order.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -30,10 +31,13 @@ Look = Callable[[], None]  # called now and then while tasks run; it raises to e
 
 def serial(tasks: Sequence[Task], workers: int, look: Look | None = None) -> Iterator[Outcome]:
     """Run the tasks one after the other in this process."""
-    for task in tasks:
+    waiting = deque(tasks)
+    while waiting:
         if look is not None:
             look()
-        yield execute(task)
+        outcome = execute(waiting.popleft())
+        waiting.extendleft(reversed(outcome.rest))
+        yield outcome
 
 
 def processes(tasks: Sequence[Task], workers: int, look: Look | None = None) -> Iterator[Outcome]:

@@ -78,6 +78,7 @@ def drive(
             except Exception as error:
                 raise _explained(error) from error.__cause__
             else:
+                flight.more(outcome.rest)
                 yield outcome
     finally:
         workers.close(kill=bool(flight.out))
@@ -100,7 +101,7 @@ class _Flight:
     def __init__(self, workers: Workers, tasks: Sequence[Task]) -> None:
         self.out: dict[Future[Outcome], _Attempt] = {}
         self._workers = workers
-        self._fresh = iter(tasks)
+        self._fresh = deque(tasks)
         # Trainings are long: a worker that is free early takes the next, wherever it is.
         self._ahead = 1 if any(task.trains for task in tasks) else _AHEAD
         self._suspects: deque[_Attempt] = deque()  # have a strike and wait
@@ -126,8 +127,11 @@ class _Flight:
     def _next(self) -> _Attempt | None:
         if self._suspects:
             return self._suspects.popleft()
-        task = next(self._fresh, None)
-        return None if task is None else _Attempt(task)
+        return _Attempt(self._fresh.popleft()) if self._fresh else None
+
+    def more(self, tasks: Sequence[Task]) -> None:
+        """Queue what a task has handed back, before what is not begun."""
+        self._fresh.extendleft(reversed(tasks))
 
     def wait(self) -> tuple[_Attempt, Future[Outcome]] | None:
         """Return one that has come back; None after a while without one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,10 @@ from nasbench_evo.suite import Unit
 
 # Threads below the processes only get in each other's way.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_SEEDS_PER_TASK = 20  # start-up is paid once a task; fewer tasks leave a worker idle at the end
+# A task pays its start-up once, so cheap runs come many to a task; one of dear runs hands back what
+# it has no time for, so that little is lost with a worker and none is idle at the end.
+_SEEDS_PER_TASK = 100
+_SECONDS_PER_TASK = 0.5
 # Notes of a record that hold data.
 REPORT = "report"  # the final trainings of a run
 UNTAUGHT = "untaught"  # the same without the teacher that those had
@@ -42,6 +46,7 @@ class Task:
     seeds: tuple[int, ...]
     folder: Path | None = None  # for the journals of a unit that trains
     workers: int = 1  # processes a device, of a unit that trains
+    seconds: float | None = None  # after which no further seed is begun; None: all are run
 
     @property
     def trains(self) -> bool:
@@ -72,26 +77,42 @@ class Task:
 
 
 def in_tasks(unit: Unit, key: str, seeds: Sequence[int]) -> list[Task]:
-    """Return the tasks of a unit that searches a table."""
+    """Return the tasks of a unit that searches a table, each ended by what its runs cost."""
     starts = range(0, len(seeds), _SEEDS_PER_TASK)
-    return [Task(unit, key, tuple(seeds[start : start + _SEEDS_PER_TASK])) for start in starts]
+    return [
+        Task(unit, key, tuple(seeds[start : start + _SEEDS_PER_TASK]), seconds=_SECONDS_PER_TASK)
+        for start in starts
+    ]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task gave: finished runs, and the traceback of each run that failed."""
+    """What a task gave: finished runs, and the traceback of each run that failed.
+
+    `task` has the seeds that were run, `rest` the others: those that its seconds did not suffice
+    for, in halves, so that a worker without a task gets one of them.
+    """
 
     task: Task
     records: list[Record]
     failures: list[tuple[int, str]]
+    rest: tuple[Task, ...] = ()
 
 
 def execute(task: Task) -> Outcome:
-    """Run a task here. A run that raises is a failure of that run only; bad input is not."""
+    """Run a task here: at least one seed, then those that its seconds suffice for.
+
+    A run that raises is a failure of that run only; bad input is not.
+    """
+    started = time.monotonic()
     unit = task.unit
     evaluator = unit.trainer(task.folder, task.workers) if task.trains else unit.evaluator()
-    records, failures = [], []
-    for seed in task.seeds:
+    records: list[Record] = []
+    failures: list[tuple[int, str]] = []
+    for done, seed in enumerate(task.seeds):
+        if done and task.seconds is not None and time.monotonic() - started > task.seconds:
+            ran = replace(task, seeds=task.seeds[:done])
+            return Outcome(ran, records, failures, _rest(task, done))
         try:
             result = search(
                 unit.row.configured,
@@ -120,6 +141,12 @@ def execute(task: Task) -> Outcome:
             )
         )
     return Outcome(task, records, failures)
+
+
+def _rest(task: Task, done: int) -> tuple[Task, ...]:
+    left = task.seeds[done:]
+    half = (len(left) + 1) // 2
+    return tuple(replace(task, seeds=seeds) for seeds in (left[:half], left[half:]) if seeds)
 
 
 def _watched(task: Task, evaluator: Evaluator, seed: int) -> Evaluator:

@@ -16,7 +16,7 @@ from nasbench_evo.figures.ablations import paper_figures as papers
 from nasbench_evo.figures.suites import overview
 from nasbench_evo.files import write_text
 from nasbench_evo.replays import generations as replays
-from nasbench_evo.replays.generations import Replayed
+from nasbench_evo.replays.generations import Repeated
 from nasbench_evo.replays.pareto import Fronts
 from nasbench_evo.results import ablation_text, measures
 from nasbench_evo.results.ablation import Effect, Factor, Runs, factors
@@ -66,15 +66,14 @@ def make(
     They are written into `target`, by default the results folder itself.
 
     Nothing is searched anew but for figures by generation and by time, whose runs are repeated
-    from their seeds (generations are checked against the stored traces). Raises InputError,
+    from their seeds, or the journals of trainings (generations are checked against the stored
+    traces). Raises InputError,
     DataError and Unsupported.
     """
     stored = read(folder)
     target = target or folder
-    measured: list[Measured] = []
-    repeats = None if stored.kind.trains else Repeats(stored)
-    if repeats is not None:
-        measured = repeats.measured()
+    repeats = Repeats(stored)
+    measured = repeats.measured()
     captions: dict[str, str] = {}
     made = draw(
         stored,
@@ -96,10 +95,13 @@ def make(
     if len(made.sections) == 1:
         return paths
     suite = stored.suite
-    if measured:
-        paths = [*paths, measures.write(target / measures.REPLAYED, suite.name, measured)]
+    if measured:  # beside what `retrain` has found
+        known = merged([*measures.replayed(target), *measured])
+        paths = [*paths, measures.write(target / measures.REPLAYED, suite.name, known)]
     notes = stored.kind.notes(stored.found)
-    text = ablation_text.to_markdown(suite.name, suite.description, made.sections, notes)
+    text = ablation_text.to_markdown(
+        suite.name, suite.description, made.sections, notes, regrets=not stored.kind.trains
+    )
     content = ablation_text.to_json(suite.name, made.effects, made.sections)
     return paths + ablation_text.write(target, text, content)
 
@@ -135,10 +137,8 @@ def draw(
         if page.by_time:
             chosen += overview.regret_by_time(found, SEEDS_TRACED)
         shown = [overview.save(target, drawn, formats, paths) for drawn in chosen]
-        sections, effects = (
-            ([], [])
-            if stored.kind.trains
-            else _ablation(stored, repeats or Repeats(stored), measured, target, formats, paths)
+        sections, effects = _ablation(
+            stored, repeats or Repeats(stored), measured, target, formats, paths
         )
     return Made(paths, [Section("Overview", tuple(shown)), *sections], effects)
 
@@ -160,14 +160,18 @@ def _ablation(
     for factor in factors(runs.suite):
         traces = repeats.generations(factor)
         captions = [
-            _saved(target, drawn, formats, paths) for drawn in _figures(factor, runs, traces)
+            _saved(target, drawn, formats, paths)
+            for drawn in _figures(factor, runs, traces, trains=stored.kind.trains)
         ]
-        section, found = ablation_text.factor_section(factor, runs, captions)
-        sections.append(section)
-        every += found
+        if not stored.kind.trains:  # there is a regret to speak of
+            section, found = ablation_text.factor_section(factor, runs, captions)
+            sections.append(section)
+            every += found
+        elif captions:
+            sections.append(Section(ablation_text.title(factor), tuple(captions)))
         if (more := ablation_text.measured_section(factor, known, labels)) is not None:
             sections.append(more)
-        for extra, own in papers.sections(factor, runs, traces, repeats.births):
+        for extra, own in papers.sections(factor, runs, traces):
             captions = [_saved(target, drawn, formats, paths) for drawn in own]
             sections.append(Section(extra.title, tuple(captions), extra.said, extra.table))
     return sections, every
@@ -182,8 +186,18 @@ def _saved(
     return name, caption
 
 
-def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[Drawn]:
-    """Yield what to draw of a factor."""
+def _figures(
+    factor: Factor, runs: Runs, traces: generations.Found, *, trains: bool
+) -> Iterator[Drawn]:
+    """Yield what to draw of a factor; without regrets what its generations show."""
+    if not trains:
+        yield from _of_regrets(factor, runs)
+    if traces and (generational := factor.generational) is not None:
+        name = f"{factor.key}_progress"
+        yield name, partial(generations.progress, factor, generational, runs, traces)
+
+
+def _of_regrets(factor: Factor, runs: Runs) -> Iterator[Drawn]:
     key = factor.key
     if factor.crossed:
         for dataset in runs.suite.datasets:
@@ -196,8 +210,6 @@ def _figures(factor: Factor, runs: Runs, traces: generations.Found) -> Iterator[
     yield key, partial(factor_figures.levels, factor, runs)
     if factor_figures.costs_differ(factor, runs):
         yield f"{key}_cost", partial(factor_figures.cost, factor, runs)
-    if traces and (generational := factor.generational) is not None:
-        yield f"{key}_progress", partial(generations.progress, factor, generational, runs, traces)
 
 
 class Repeats:
@@ -206,53 +218,48 @@ class Repeats:
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
         self.runs = Runs(stored.suite, stored.collected)
-        self._known: dict[tuple[str, str], list[Replayed]] = {}
+        self._known: dict[tuple[str, str], Repeated] = {}
 
-    def of(self, factor: Factor) -> dict[tuple[str, str], list[Replayed]]:
+    def of(self, factor: Factor) -> dict[tuple[str, str], Repeated]:
         """Return the first runs of every level, by row label and data set.
 
-        None of algorithms that are known by name only: they cannot be repeated.
+        None of algorithms that are known by name only, or whose journals are gone: they cannot be
+        repeated.
         """
         keys = [(x.row, d) for x in factor.levels for d in self.runs.suite.datasets]
         units = self.runs.units
         there = [k for k in keys if k in units and not _by_name(units[k])]
-        return {key: self._of(key) for key in there}
+        return {key: found for key in there if (found := self._of(key)).replayed}
 
     def generations(self, factor: Factor) -> generations.Found:
-        """Return the generations of a factor's runs; none for a grid or without generations.
+        """Return the runs of a factor that have generations; none for a grid.
 
-        A curve by generation makes sense for enough of them (in the first run), of one size.
+        A curve by generation makes sense for enough of them (in the first run), of one size, whose
+        individuals are judged.
         """
         if factor.crossed or factor.generational is None or _sized(factor):
             return {}
-        key = (factor.levels[factor.reference].row, self.runs.suite.datasets[0])
-        if key not in self.runs.units or len(self._of(key)[0].generations) < _FEWEST:
+        first = (factor.levels[factor.reference].row, self.runs.suite.datasets[0])
+        found = {key: some for key, some in self.of(factor).items() if some.generations}
+        if first not in found or len(found[first].generations[0]) < _FEWEST:
             return {}
-        found = {
-            key: [one.generations for one in some if one.generations]
-            for key, some in self.of(factor).items()
-        }
-        return {key: some for key, some in found.items() if some}
-
-    def births(self, row: str, dataset: str) -> list[Sequence[replays.Born]]:
-        """Return parents and children of each repeated run of a row on a data set."""
-        return [one.births for one in self._of((row, dataset))]
+        return found
 
     def measured(self) -> list[Measured]:
         """Return what repeating the runs shows, for replayed.json."""
         labels, first = row_labels(self._stored.collected), self._stored.suite.first_seed
         found = {
-            key: replays.measured(unit, labels[unit.unit.row], first, some)
+            key: replays.measured(some, labels[some.runs.unit.row], first)
             for factor in factors(self._stored.suite)
             if not _sized(factor)
             for key, some in self.of(factor).items()
-            for unit in [self.runs.units[key]]
         }
         return [one for one in found.values() if one.measures]
 
-    def _of(self, key: tuple[str, str]) -> list[Replayed]:
+    def _of(self, key: tuple[str, str]) -> Repeated:
         if key not in self._known:
-            self._known[key] = replays.of_runs(self.runs.units[key], SEEDS_TRACED)
+            runs = self.runs.units[key]
+            self._known[key] = replays.of_runs(runs, SEEDS_TRACED, self._stored.folder)
         return self._known[key]
 
 

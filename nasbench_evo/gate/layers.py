@@ -95,10 +95,7 @@ class Order:
 def scales(measured: Mapping[Key, Measured]) -> dict[str, Scale]:
     """Return the exact regrets of every data set."""
     units = {m.unit.dataset: m.unit for m in measured.values()}
-    return {
-        name: scale(tables.load(unit.table), unit.table_dataset or unit.dataset)
-        for name, unit in units.items()
-    }
+    return {name: scale(tables.load(unit.table), unit.of_table) for name, unit in units.items()}
 
 
 def own(measured: Mapping[Key, Measured]) -> dict[Key, Measured]:

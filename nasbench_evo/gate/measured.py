@@ -198,7 +198,7 @@ def measure(
 
 
 def _measured(unit: Unit, records: Sequence[Record], golden: int) -> Measured:
-    regrets = scale(tables.load(unit.table), unit.table_dataset or unit.dataset)
+    regrets = scale(tables.load(unit.table), unit.of_table)
     size = unit.row.configured.hyperparameters().get("population_size")
     runs = tuple(map(decode, records))
     return Measured(

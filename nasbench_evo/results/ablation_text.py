@@ -224,14 +224,18 @@ class Section:
     verdict: str = ""  # in one line
 
 
+def title(factor: Factor) -> str:
+    """Return what the section of a factor is called."""
+    return f"{factor.shown} ({factor.preset}), {factor.title}"
+
+
 def factor_section(
     factor: Factor, runs: Runs, figures: Sequence[tuple[str, str]]
 ) -> tuple[Section, list[Effect]]:
     """Return the section of a factor and the effects behind it."""
     found = effects(factor, runs)
-    title = f"{factor.shown} ({factor.preset}), {factor.title}"
     section = Section(
-        title,
+        title(factor),
         tuple(figures),
         tuple(sentences(factor, found, runs)),
         effect_table(factor, found),
@@ -257,8 +261,8 @@ def measured_section(
     names = [n for n in dict.fromkeys(n for row in mine for n in row.measures) if n in STUDIED]
     if not names:
         return None
-    ended = any("returned_regret" in row.measures for row in mine)
-    shown = [*(_IN_TABLE if ended else _IN_TABLE[:1]), *names]
+    regrets = [n for n in _IN_TABLE if any(n in row.measures for row in mine)]
+    shown = [*regrets, *names]
     lines = [("data set", "setting", *(heading(name) for name in shown))]
     for row in sorted(mine, key=lambda one: list(levels).index(one.row)):
         cells = [_mean(list(row.by_seed(name).values())) for name in shown]
@@ -275,11 +279,17 @@ def _mean(values: Sequence[float]) -> str:
     return f"{mean:.3g} [{low:.3g}, {high:.3g}] (n={len(values)})"
 
 
-def to_markdown(name: str, description: str, sections: Sequence[Section], notes: list[str]) -> str:
-    """Return the text of ablation.md; images are named relative to it."""
+def to_markdown(
+    name: str, description: str, sections: Sequence[Section], notes: list[str], *, regrets: bool
+) -> str:
+    """Return the text of ablation.md; images are named relative to it.
+
+    `regrets`: there are some to speak of.
+    """
     lines = [f"# {name}", "", description, ""]
     lines += ["Every sentence and table here is written by `nasbench-evo figures` from the stored"]
-    lines += ["runs. Regret is of the mean validation accuracy over a cell's trials.", ""]
+    meaning = " Regret is of the mean validation accuracy over a cell's trials." if regrets else ""
+    lines += [f"runs.{meaning}", ""]
     lines += [line for note in notes for line in (f"Note: {note}", "")]
     for section in sections:
         lines += section_lines(section)

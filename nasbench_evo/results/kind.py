@@ -250,7 +250,7 @@ class Kind(ABC):
         """Return the `nasbench-evo search` that repeats a run of a unit, but for its seed."""
         row = unit.row
         words = ["nasbench-evo", "search", row.algorithm]
-        words += ["--dataset", unit.table_dataset or unit.dataset]
+        words += ["--dataset", unit.searched]
         words += ["--preset", row.preset] if row.preset != "paper" else []
         changes = dict(row.changes)
         changes.pop("incumbent", None)  # no hyper-parameter, see `suite.units.rows`

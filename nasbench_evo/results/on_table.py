@@ -18,8 +18,8 @@ from nasbench_evo.results.answer import Judgement, by_table
 from nasbench_evo.results.columns import Column, ResultRow
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, compare, made, mean_intervals, ranked
-from nasbench_evo.results.runs import Point, Run, UnitRuns, curves
-from nasbench_evo.spaces import Genotype, Space
+from nasbench_evo.results.runs import Point, Run, UnitRuns, apart, curves
+from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
 from nasbench_evo.tables import Table, held_out
 
@@ -290,7 +290,7 @@ class OnTable(Kind):
         sizes = [table.size(dataset, genotype) for genotype in last]
         known["parameters"] = _floats(None if size is None else size / 1e6 for size in sizes)
         known["evaluations"] = _floats(run.evaluations for run in runs.records)
-        known["neighbour"] = _neighbours([run.genotype for run in runs.records])
+        known["neighbour"] = apart(runs)
         if suite.by_seconds:
             known["seconds"] = _floats(run.simulated_seconds for run in runs.records)
         return known
@@ -326,15 +326,6 @@ class OnTable(Kind):
         """Return also what the accuracies are of, and which of them are no fresh numbers."""
         suite = found.suite
         return [protocol(suite), *maximised(suite), *super().notes(found)]
-
-
-def _neighbours(found: Sequence[Genotype]) -> Array:
-    """Return in how many genes every second genotype differs from the next, NaN for the others."""
-    pairs = zip(found[::2], found[1::2], strict=False)
-    differ = np.full(len(found), math.nan)
-    values = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
-    differ[: 2 * len(values) : 2] = values
-    return differ
 
 
 def _floats(values: Iterable[float | None]) -> Array:

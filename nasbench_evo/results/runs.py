@@ -188,3 +188,16 @@ def as_seen(point: Point) -> float | None:
 def without_data(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the remarks among a result's notes: what is neither a list nor a mapping."""
     return {name: value for name, value in notes.items() if not isinstance(value, list | dict)}
+
+
+def apart(runs: UnitRuns) -> Array:
+    """Return in how many genes what every second run found differs from what the next found; [n].
+
+    NaN for the others, and where genotypes differ in length.
+    """
+    found = [run.genotype for run in runs.records]
+    differ = np.full(len(found), np.nan)
+    for i, (one, other) in enumerate(zip(found[::2], found[1::2], strict=False)):
+        if len(one) == len(other):
+            differ[2 * i] = sum(a != b for a, b in zip(one, other, strict=True))
+    return differ

@@ -274,6 +274,10 @@ class Supernet(Training):
         ]
         known["standalone"] = [_truth_of(suite, unit, point) for point in ended]
         known["seen_standalone"] = [_truth_of(suite, unit, run.curve[-1]) for run in runs.records]
+        if suite.truth is not None:
+            table, called = tables.reported(suite.truth.table), suite.truth.dataset or dataset
+            sizes = [table.size(called, point.genotype) for point in ended]
+            known["parameters"] = [None if size is None else size / 1e6 for size in sizes]
         for ranking in found.rankings:
             if ranking.unit == unit:
                 known["kendall_tau"] = [

@@ -23,7 +23,7 @@ from nasbench_evo.results.answer import Judgement, by_training
 from nasbench_evo.results.columns import Column
 from nasbench_evo.results.kind import Findings, Kind, Track
 from nasbench_evo.results.rows import Group, seen_at_marks
-from nasbench_evo.results.runs import Run, UnitRuns, as_seen
+from nasbench_evo.results.runs import Run, UnitRuns, apart, as_seen
 from nasbench_evo.spaces import Space
 from nasbench_evo.suite import Suite, Unit
 
@@ -168,6 +168,7 @@ class Training(Kind):
             ],
             "parameters": [None if size is None else size / 1e6 for size in sizes],
             "evaluations": [run.evaluations for run in runs.records],
+            "neighbour": apart(runs),
         }
 
     def where(self, suite: Suite) -> str:

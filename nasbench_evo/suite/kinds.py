@@ -202,10 +202,10 @@ class SupernetSuite(SuiteKind):
         return [self._unit(suite, row, d) for d in suite.datasets for row in known]
 
     def _unit(self, suite: Suite, row: Row, dataset: str) -> Unit:
-        table = "" if suite.truth is None else suite.truth.table
-        budget = Budget(NO_LIMIT)
-        if row.on_table and suite.truth is not None:
-            return Unit(row, dataset, table, budget, None, suite.truth.dataset)
+        truth, budget = suite.truth, Budget(NO_LIMIT)
+        table, called = ("", None) if truth is None else (truth.table, truth.dataset)
+        if row.on_table and truth is not None:
+            return Unit(row, dataset, table, budget, None, called)
         probe = suite.rank_correlation
         training = specifications.SupernetOptions(
             suite.space,
@@ -215,7 +215,7 @@ class SupernetSuite(SuiteKind):
             None if probe is None else Probe(probe.cells, probe.every),
             None if suite.final_set is None else canonical(suite.final_set),
         )
-        return Unit(row, dataset, table, budget, training)
+        return Unit(row, dataset, table, budget, training, called)
 
     def _settings(self, suite: Suite, row: Row, dataset: str) -> dict[str, Any]:
         """Return the settings of a row's shared weights."""
@@ -307,9 +307,8 @@ def _searched(suite: Suite) -> tables.Table:
         if name in tables.EMBEDDED or name not in tables.known():
             length = f" with trainings of {epochs} epochs" if epochs else ""
             raise InputError(
-                f"{error} {suite.name} searches the table {name}{length}; those that come with the "
-                f"package are {', '.join(tables.EMBEDDED)}. Import it: nasbench-evo table import "
-                f"FILE --name {name}. {suite.description}"
+                f"{error} {suite.name} searches the table {name}{length}. Import it: nasbench-evo "
+                f"table import FILE --name {name}. {suite.description}".rstrip()
             ) from error
         raise
 

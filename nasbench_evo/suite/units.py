@@ -103,7 +103,17 @@ class Unit:
             return self.trainer()
         if self.objective is not None:
             return specifications.objective(self.objective, self.dataset)
-        return lookup(self.table, self.table_dataset or self.dataset, self.held_out)
+        return lookup(self.table, self.of_table, self.held_out)
+
+    @property
+    def searched(self) -> str:
+        """What the evaluator calls the data set: a table may have a name of its own for it."""
+        return self.dataset if self.training is not None else self.of_table
+
+    @property
+    def of_table(self) -> str:
+        """What the table calls the data set."""
+        return self.table_dataset or self.dataset
 
     def judges(self, seeds: Sequence[int]) -> list[tables.Table]:
         """Return the table that judges what the run of each seed found."""
@@ -200,6 +210,7 @@ def resolved(suite: Suite) -> list[Resolved]:
             row.configured.identity(),
             row.configured.name,
             row.preset_name,
+            type(row.configured).configure(row.preset).identity(),
         )
         for row in rows(suite)
         if is_outside(row.algorithm)

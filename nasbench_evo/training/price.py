@@ -64,8 +64,14 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def mean_step(steps: Sequence[Step]) -> Step:
-    """Return the mean of the steps of several networks."""
-    return Step(*(statistics.fmean(values) for values in zip(*steps, strict=True)))
+    """Return the mean of the steps of several networks.
+
+    Its seconds are the mean of theirs: those of a network of few operations, which takes long for
+    each, must not count for all operations.
+    """
+    mean = Step(*(statistics.fmean(values) for values in zip(*steps, strict=True)))
+    seconds = statistics.fmean(step.flops * step.seconds_per_flop for step in steps)
+    return mean._replace(seconds_per_flop=seconds / max(mean.flops, 1.0))
 
 
 def measure(

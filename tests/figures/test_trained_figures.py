@@ -107,3 +107,16 @@ def test_one_epoch_of_fitness_has_whole_numbers_below_it(supernet: Stored, tmp_p
     for ticks in panels:
         assert 1 <= len(ticks) <= 6
         assert all(tick.lstrip("−").isdigit() for tick in ticks)
+
+
+def test_fitness_shows_every_epoch_of_rows_of_unequal_length(supernet: Stored) -> None:
+    from nasbench_evo.figures.suites import supernet as shared
+
+    first, *others = [runs for runs in supernet.collected if runs.unit.training is not None]
+    short = [dataclasses.replace(run, fitness=run.fitness[:1]) for run in first.records]
+    with style.using():
+        drawing = shared.fitness([UnitRuns(first.unit, short), *others])
+    for axes in drawing.axes:
+        low, high = axes.get_xlim()
+        assert low == 0
+        assert high > axes.dataLim.x1

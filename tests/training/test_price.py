@@ -105,6 +105,13 @@ def test_a_step_counts_its_operations() -> None:
     assert step.kernels > 4
 
 
+def test_a_mean_step_takes_the_mean_time() -> None:
+    small, large = steps.Step(1e3, 10, 5, 1e-6), steps.Step(1e9, 30, 7, 1e-11)
+    mean = steps.mean_step([small, large])
+    assert mean[:3] == (pytest.approx((1e3 + 1e9) / 2), 20, 6)
+    assert mean.flops * mean.seconds_per_flop == pytest.approx((1e-3 + 1e-2) / 2)
+
+
 def test_kernels_are_those_of_the_precision_without_its_convolutions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,39 +9,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_evo import tables
 from nasbench_evo.algorithms.generations import Generation, Generational
 from nasbench_evo.figures import style
+from nasbench_evo.replays.generations import Repeated
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.rows import mean_intervals
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.spaces import Genotype
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
-Found = Mapping[tuple[str, str], Sequence[Sequence[Generation[int]]]]  # by row label and data set
+Found = Mapping[tuple[str, str], Repeated]  # by row label and data set
 _ACCURACY, _PHASE = "#0072B2", "#D55E00"  # colours of one run
 _SHOWN = 12.0  # percentage points below the best cell
+_ABOVE = 0.5  # points that a frame has above its highest
 _ENOUGH = 0.9  # of the runs must have reached a generation for it to be drawn
 
 
-def quality(runs: UnitRuns, found: Sequence[Sequence[Generation[int]]]) -> list[Array]:
-    """Return for each run the true mean accuracy by generation, percent; one [generations] a run.
+def quality(found: Repeated) -> list[Array]:
+    """Return for each run what stands for its generations, as judged; percent, [generations].
 
-    It is of the champion, or averaged over the members (see `Generational`).
+    It is the champion's accuracy, or the average over the members (see `Generational`).
     """
-    table = tables.reported(runs.unit.table)
-    means = table.quality[table.row(runs.unit.dataset)]
-    generational = runs.unit.row.configured.generational
-    average = generational is not None and generational.averaged
+    generational = found.runs.unit.row.configured.generational
+    averaged = generational is not None and generational.averaged
     return [
-        np.array(
-            [means[list(g.members)].mean() if average else means[g.champion] for g in generations]
-        )
-        for generations in found
+        np.array([_average(found, one) if averaged else _of(found, one) for one in run])
+        for run in found.generations
     ]
+
+
+def _of(found: Repeated, one: Generation[Genotype]) -> float:
+    return found.judge.accuracy(one.champion)
+
+
+def _accuracies(found: Repeated, one: Generation[Genotype]) -> list[float]:
+    return [found.judge.accuracy(member) for member in one.members]
+
+
+def _average(found: Repeated, one: Generation[Genotype]) -> float:
+    return float(np.mean(_accuracies(found, one)))
 
 
 def aligned(values: Sequence[Array]) -> Array:
@@ -65,28 +74,31 @@ def progress(
     datasets = runs.suite.datasets
     drawing, panels = style.panels(len(datasets), (3.2, 2.8), (0.8, 1.1), least=4.6)
     colours = style.levels(len(factor.levels))
-    seeds = 0
+    seeds, judge = 0, next(iter(found.values())).judge
     for axes, dataset in zip(panels, datasets, strict=True):
         lows = []
         for i, level in enumerate(factor.levels):
             key = (level.row, dataset)
-            if key not in found or not found[key]:
+            if key not in found:
                 continue
-            values = aligned(quality(runs.units[key], found[key]))
+            judge = found[key].judge
+            values = aligned(quality(found[key]))
             seeds = max(seeds, len(values))
             lows.append(_line(axes, values, colours[i], i, level.text))
-        _frame(axes, runs, dataset, lows)
+        if judge.best is not None:
+            _frame(axes, judge.best, lows)
         axes.set_title(dataset)
         axes.set_xlabel(generational.name)
     for axes in style.first_column(panels):
         axes.set_ylabel("mean validation accuracy (%)")
     style.legend(drawing, title=f"{factor.shown} ({factor.preset})")
     text = (
-        f"Accuracy of the {generational.shown} by {generational.name}, percent (mean over a "
-        f"cell's trials, not the noisy value that the search saw); mean of {seeds} runs, bands: "
-        "its 95% bootstrap interval. Lines end where fewer than 90% of the "
-        "runs go on; runs that ended keep their last value. Dotted: the best cell of the table."
+        f"Accuracy of the {generational.shown} by {generational.name}, percent ({judge.words}); "
+        f"mean of {seeds} runs, bands: its 95% bootstrap interval. Lines end where fewer than 90% "
+        "of the runs go on; runs that ended keep their last value."
     )
+    if judge.best is not None:
+        text += " Dotted: the best cell of the table."
     style.note(drawing, text)
     return drawing, text
 
@@ -103,17 +115,15 @@ def _line(axes: Axes, values: Array, colour: object, i: int, label: str) -> floa
     return float(mean[len(mean) // 2])
 
 
-def _frame(axes: Axes, runs: Runs, dataset: str, lows: Sequence[float]) -> None:
+def _frame(axes: Axes, best: float, lows: Sequence[float]) -> None:
     """Frame the accuracies of interest: the start from poor cells would hide the rest."""
-    table = tables.reported(runs.suite.table)
-    best = float(table.best[table.row(dataset)])
     axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
     if lows:
         low = best - 1.6 * (best - min(lows))
         axes.set_ylim(low, best + 0.06 * (best - low))
 
 
-def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure, str]:
+def succession(repeated: Repeated) -> tuple[Figure, str]:
     """Return one EIGEN run as its Fig. 4 shows it, and the caption. Inside `style.using`.
 
     The accuracy of the parent, the parameters of every individual, the end of the primary
@@ -121,15 +131,14 @@ def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure
     """
     from matplotlib.figure import Figure
 
+    runs, found = repeated.runs, repeated.generations[0]
     configured = runs.unit.row.configured
-    table = tables.reported(runs.unit.table)
-    d = table.row(runs.unit.dataset)
     drawing = Figure(figsize=style.sized(5.6, 3.5), layout="constrained")
     axes = drawing.subplots()
     right = axes.twinx()
     x = np.arange(len(found))
-    _parameters(right, found, table.parameters[d])
-    accuracy = [table.quality[d, g.champion] for g in found]
+    _parameters(right, repeated)
+    accuracy = [_of(repeated, one) for one in found]
     line, end_of = style.legible(_ACCURACY, words=True), style.legible(_PHASE, words=True)
     axes.plot(x, accuracy, color=line, linewidth=1.8, marker="o", markersize=3)
     axes.set_ylim(min(accuracy[1:] or accuracy) - 0.4, max(accuracy) + 0.2)
@@ -148,7 +157,7 @@ def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure
         f"{runs.unit.row.label}, {runs.unit.dataset}", loc="left", fontsize=style.text(9)
     )
     text = (
-        f"One EIGEN run (seed {runs.records[0].seed}): mean validation accuracy of the best "
+        f"One EIGEN run (seed {repeated.replayed[0].seed}): mean validation accuracy of the best "
         "individual so far (line, left axis) and the parameters of every individual that was "
         "trained at all in a generation (dots, right axis). The poorest individual, with which the "
         f"run starts, has {accuracy[0]:.1f}%: below the frame."
@@ -157,12 +166,10 @@ def succession(runs: UnitRuns, found: Sequence[Generation[int]]) -> tuple[Figure
     return drawing, text
 
 
-def _parameters(
-    axes: Axes, found: Sequence[Generation[int]], parameters: NDArray[np.int64]
-) -> None:
-    """Draw the parameters [G] of every individual of every generation, in millions."""
-    dots = [(i, m) for i, g in enumerate(found) for m in sorted(set(g.members))]
-    sizes = [parameters[m] / 1e6 for _, m in dots]
+def _parameters(axes: Axes, found: Repeated) -> None:
+    """Draw the parameters of every individual of every generation of a run, in millions."""
+    dots = [(i, m) for i, g in enumerate(found.generations[0]) for m in dict.fromkeys(g.members)]
+    sizes = [found.judge.parameters(m) / 1e6 for _, m in dots]
     x = [i for i, _ in dots]
     axes.scatter(x, sizes, s=9, color=style.OTHER, alpha=0.45, linewidths=0)
     axes.set_ylabel(
@@ -172,26 +179,23 @@ def _parameters(
     axes.spines["right"].set_visible(True)
 
 
-def population(
-    runs: Mapping[str, UnitRuns], found: Mapping[str, Sequence[Sequence[Generation[int]]]]
-) -> tuple[Figure, str]:
+def population(found: Mapping[str, Repeated]) -> tuple[Figure, str]:
     """Return average, best and worst of the population by generation, and the caption.
 
     Genetic CNN's Fig. 3: a line for each row label, a band from the worst to the best individual.
     Call it inside `style.using`.
     """
-    first = next(iter(runs.values()))
-    table = tables.reported(first.unit.table)
-    means = table.quality[table.row(first.unit.dataset)]
-    best = float(table.best[table.row(first.unit.dataset)])
+    first = next(iter(found.values()))
+    unit, best = first.runs.unit, first.judge.best
     drawing, (axes,) = style.panels(1, (6.4, 3.0), (0, 0.9))
-    colours = style.levels(len(runs))
-    for i, text in enumerate(runs):
+    colours = style.levels(len(found))
+    for i, (text, some) in enumerate(found.items()):
         average, worst, highest = (
-            aligned([np.array([f(means[list(g.members)]) for g in run]) for run in found[text]])
-            .mean(axis=0)
+            aligned(
+                [np.array([f(_accuracies(some, g)) for g in run]) for run in some.generations]
+            ).mean(axis=0)
             for f in (np.mean, np.min, np.max)
-        )  # fmt: skip
+        )
         x = np.arange(len(average))
         look = {"color": colours[i], "linestyle": style.DASHES[i % 2]}
         axes.plot(
@@ -203,14 +207,18 @@ def population(
             axes.plot(x, edge, linewidth=0.7, **look)
     axes.set_xlabel("generation")
     axes.set_ylabel("mean validation accuracy (%)")
-    axes.set_ylim(best - _SHOWN, best + 0.5)
-    axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
-    style.legend(drawing, title=f"{first.unit.row.shown}, {first.unit.dataset}")
+    style.legend(drawing, title=f"{unit.row.shown}, {unit.dataset}")
     text = (
         f"Average over the population by generation, and a band from its worst to its best "
-        f"individual; each the mean over {len(found[next(iter(runs))])} runs, percent. Dotted: "
-        "the best cell of the table. "
-        f"What is {_SHOWN:g} points worse is outside the frame."
+        f"individual; each the mean over {len(first.generations)} runs, percent "
+        f"({first.judge.words})."
     )
+    if best is not None:
+        axes.set_ylim(best - _SHOWN, best + _ABOVE)
+        axes.axhline(best, color=style.foreground(), linestyle=(0, (1, 2)), linewidth=1)
+        text += (
+            " Dotted: the best cell of the table. "
+            f"What is {_SHOWN:g} points worse is outside the frame."
+        )
     style.note(drawing, text)
     return drawing, text

@@ -7,105 +7,94 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_evo import algorithms, tables
-from nasbench_evo.algorithms.generations import Generation, PaperFigures
+from nasbench_evo import algorithms
+from nasbench_evo.algorithms.generations import Generation
 from nasbench_evo.analysis import statistics
 from nasbench_evo.figures.ablations import generations, lineage
 from nasbench_evo.figures.architectures import graphs
 from nasbench_evo.randomness import stream
-from nasbench_evo.replays.generations import PRINTED, Born
+from nasbench_evo.replays.generations import PRINTED, Repeated
 from nasbench_evo.results.ablation import Factor, Runs
 from nasbench_evo.results.ablation_text import Section
-from nasbench_evo.results.runs import UnitRuns
+from nasbench_evo.spaces import Genotype
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Drawn = tuple[str, Callable[[], tuple["Figure", str]]]
-_BELOW_BEST = 12.0  # percentage points: births that are worse are counted, not drawn
 
 
 def sections(
-    factor: Factor,
-    runs: Runs,
-    traces: generations.Found,
-    births: Callable[[str, str], Sequence[Sequence[Born]]],
+    factor: Factor, runs: Runs, traces: generations.Found
 ) -> Iterator[tuple[Section, list[Drawn]]]:
-    """Yield further sections of a factor with what to draw in each.
-
-    `births` gives those of the repeated runs of a row on a data set.
-    """
+    """Yield further sections of a factor with what to draw in each."""
     dataset = runs.suite.datasets[0]
     reference = factor.levels[factor.reference].row
     if (reference, dataset) not in traces:
         return
-    own = runs.units[reference, dataset]
-    found = traces[reference, dataset]
+    own = traces[reference, dataset]
     wanted = algorithms.get(factor.algorithm).paper_figures
-    source = wanted.get(factor.names[0], PaperFigures()) if len(factor.names) == 1 else None
+    source = wanted.get(factor.names[0]) if len(factor.names) == 1 else None
     if source is None:
         return
     name = factor.algorithm
     if source.succession:
         yield (
             Section(f"Succession progress of one run ({source.succession})"),
-            [(f"{name}_succession", lambda: generations.succession(own, found[0]))],
+            [(f"{name}_succession", lambda: generations.succession(own))],
         )
     if source.saved_cost:
         yield _saved_cost(factor, runs, traces, source.saved_cost), []
     if source.population:
         rows = {level.text: level.row for level in factor.levels if (level.row, dataset) in traces}
-        units = {text: runs.units[row, dataset] for text, row in rows.items()}
         members = {text: traces[row, dataset] for text, row in rows.items()}
         yield (
             Section(f"Average, best and worst individual ({source.population})"),
-            [(f"{name}_population", lambda: generations.population(units, members))],
+            [(f"{name}_population", lambda: generations.population(members))],
         )
     if source.statistics:
-        title = f"Generations of one run, seed {own.records[0].seed} ({source.statistics})"
-        yield Section(title, table=_table_1(own, found[0])), []
-        title = f"The same statistics as means over {len(found)} runs"
-        yield Section(title, table=_table_1_means(found)), []
+        title = f"Generations of one run, seed {own.replayed[0].seed} ({source.statistics})"
+        yield Section(title, table=_table_1(own)), []
+        title = f"The same statistics as means over {len(own.generations)} runs"
+        yield Section(title, table=_table_1_means(own.generations)), []
     if source.lineage:
-        yield _lineage(own, name, source.lineage, births(reference, dataset))
-    if source.cells:
+        yield _lineage(own, name, source.lineage)
+    if source.cells and graphs.draws_found(own.judge.space):
         yield (
             Section(f"Cells that two independent runs found ({source.cells})"),
-            [(f"{name}_cells", lambda: graphs.found_cells(own, 2))],
+            [(f"{name}_cells", lambda: graphs.found(own.runs, own.judge.space, 2))],
         )
 
 
-def _lineage(
-    own: UnitRuns, name: str, source: str, by_run: Sequence[Sequence[Born]]
-) -> tuple[Section, list[Drawn]]:
-    table = tables.reported(own.unit.table)
-    floor = round(float(table.best[table.row(own.unit.dataset)]) - _BELOW_BEST)
+def _lineage(own: Repeated, name: str, source: str) -> tuple[Section, list[Drawn]]:
+    said = (lineage.sentence(own),)
     return (
-        Section(f"Parents and children ({source})", said=(lineage.sentence(own, by_run),)),
-        [(f"{name}_lineage", lambda: lineage.scatter(own, by_run, floor))],
+        Section(f"Parents and children ({source})", said=said),
+        [(f"{name}_lineage", lambda: lineage.scatter(own))],
     )
 
 
-def _table_1(own: UnitRuns, found: Sequence[Generation[int]]) -> tuple[tuple[str, ...], ...]:
+def _table_1(own: Repeated) -> tuple[tuple[str, ...], ...]:
     """Return Table 1 of one run: what the search saw of each generation, percent."""
-    space = tables.reported(own.unit.table).space
-    lines = [("Gen", "Max %", "Min %", "Avg %", "Med %", "Std-D", "Best cell")]
+    found = own.generations[0]
+    lines: list[tuple[str, ...]] = [
+        ("Gen", "Max %", "Min %", "Avg %", "Med %", "Std-D", "Best individual")
+    ]
     for number in PRINTED:
         if number < len(found):
             generation = found[number]
             stats = [f"{value:.2f}" for value in _statistics(generation)]
-            cell = space.from_index(generation.champion)
-            lines.append((f"{number:02}", *stats, f"`{''.join(map(str, cell))}`"))  # type: ignore[arg-type]
+            lines.append((f"{number:02}", *stats, f"`{''.join(map(str, generation.champion))}`"))
     return tuple(lines)
 
 
-def _statistics(generation: Generation[int]) -> tuple[float, float, float, float, float]:
+def _statistics(generation: Generation[Genotype]) -> tuple[float, float, float, float, float]:
     seen = np.array(generation.fitness)
     spread = float(seen.std(ddof=1)) if len(seen) > 1 else 0.0
     return float(seen.max()), float(seen.min()), float(seen.mean()), float(np.median(seen)), spread
 
 
-def _table_1_means(found: Sequence[Sequence[Generation[int]]]) -> tuple[tuple[str, ...], ...]:
+def _table_1_means(found: Sequence[Sequence[Generation[Genotype]]]) -> tuple[tuple[str, ...], ...]:
     """Return Table 1 averaged over runs, with the 95% interval of the mean of the average."""
     lines = [("Gen", "runs", "Max %", "Min %", "Avg % [95% interval]", "Med %", "Std-D")]
     for number in PRINTED:
@@ -125,7 +114,9 @@ def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found, source: s
     said = []
     for dataset in runs.suite.datasets:
         costs = {
-            level.text: np.array([_per_generation(run) for run in traces[level.row, dataset]])
+            level.text: np.array(
+                [_per_generation(run) for run in traces[level.row, dataset].generations]
+            )
             for level in factor.levels
             if (level.row, dataset) in traces
         }
@@ -144,5 +135,5 @@ def _saved_cost(factor: Factor, runs: Runs, traces: generations.Found, source: s
     return Section(f"Cost of a generation, {factor.preset} ({source})", said=tuple(said))
 
 
-def _per_generation(run: Sequence[Generation[int]]) -> float:
+def _per_generation(run: Sequence[Generation[Genotype]]) -> float:
     return (run[-1].spent - run[0].spent) / max(1, len(run) - 1)

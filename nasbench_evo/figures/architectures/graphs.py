@@ -149,8 +149,40 @@ def _edges(axes: Axes, space: Choices, genotype: Sequence[int]) -> None:
     axes.set_ylim(-reach, reach)
 
 
-def found_cells(runs: UnitRuns, n: int) -> tuple[Figure, str]:
-    """Return the cells that the first n runs found, and the caption. Inside `style.using`."""
+def draws_found(space: spaces.Space) -> bool:
+    """Whether `found` can draw what runs found in the space."""
+    return isinstance(space, NASBench201 | BinaryStages)
+
+
+def found(runs: UnitRuns, space: spaces.Space, n: int) -> tuple[Figure, str]:
+    """Return what the first n runs found, and the caption. Call it inside `style.using`.
+
+    Cells of a table, with regret and rank, or Genetic CNN's stages: see `draws_found`.
+    """
+    if isinstance(space, BinaryStages):
+        return _found_stages(runs, space, n)
+    return _found_cells(runs, n)
+
+
+def _found_stages(runs: UnitRuns, space: BinaryStages, n: int) -> tuple[Figure, str]:
+    records, stages = runs.records[:n], len(space.nodes)
+    drawing, panels = style.panels(len(records) * stages, (4.4, 2.2), (0, 0.5), most=stages)
+    shown = [
+        (record, *one) for record in records for one in enumerate(space.stages(record.genotype), 1)
+    ]
+    for axes, (record, number, stage) in zip(panels, shown, strict=True):
+        _stage(axes, stage, number)
+        seen = "" if record.seen is None else f" ({record.seen:.2f} % as seen)"
+        axes.set_title(f"seed {record.seed}{seen}, {axes.get_title()}", fontsize=style.text(8))
+    text = (
+        f"Found by {runs.unit.row.label} on {runs.unit.dataset}. Nodes are convolutions and sum "
+        "their inputs; the default nodes are in and out."
+    )
+    style.note(drawing, text)
+    return drawing, text
+
+
+def _found_cells(runs: UnitRuns, n: int) -> tuple[Figure, str]:
     table = tables.reported(runs.unit.table)
     records = runs.records[:n]
     drawing, panels = style.panels(len(records), (4.4, 2.7), (0, 0.5))

@@ -98,9 +98,10 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
         len(collected), (3.0, 2.7), (0, 0.9), most=_ACROSS, least=4.0, sharex=True, sharey=True
     )
     labels = short_labels([runs.unit.row for runs in collected])
-    once = False
+    once, last = False, 0.0
     for axes, runs, label in zip(panels, collected, labels, strict=True):
         epochs, values = by_epoch(runs)
+        last = max(last, *epochs)
         high, mean, low = values.mean(axis=0).T
         look = style.colour(label)
         if len(epochs) == 1:
@@ -115,7 +116,7 @@ def fitness(collected: Sequence[UnitRuns]) -> Figure:
         axes.set_xlabel("epochs of the supernet")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelbottom=True)  # below a panel there may be none
-        axes.set_xlim(left=0)
+    panels[0].set_xlim(0, 1.04 * last)  # of all: they share the axis
     for axes in style.first_column(panels):
         axes.set_ylabel("validation accuracy,\nshared weights (%)")
     runs_ = sorted({len(runs.records) for runs in collected})
