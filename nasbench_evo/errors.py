@@ -54,4 +54,4 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"Unknown {kind} {name!a:.80}.{hint} Known: {', '.join(names)}.")
+    return InputError(f"Unknown {kind} {name!a:.80}.{hint} Known: {', '.join(names) or 'none'}.")

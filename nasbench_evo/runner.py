@@ -236,17 +236,14 @@ class _Watch:
     def __init__(self, callback: Callback) -> None:
         self._callback = callback
         self._spent = 0.0
-        self._best: Evaluation | None = None
+        self._best: tuple[Evaluation, ...] = ()  # at most one
 
     def ends(self, answers: Sequence[Evaluation]) -> bool:
-        """Return whether the callback ends the search after these answers."""
-        for answered in answers:
-            self._spent += answered.cost
-            if self._best is None or answered.valid_accuracy > self._best.valid_accuracy:
-                self._best = answered
-        if self._best is None:
-            return False
-        return bool(self._callback(Progress(round(self._spent, 9), self._best, answers)))
+        """Return whether the callback ends the search after these answers, one or more."""
+        self._spent += sum(answered.cost for answered in answers)
+        best = max((*self._best, *answers), key=lambda answered: answered.valid_accuracy)
+        self._best = (best,)
+        return bool(self._callback(Progress(round(self._spent, 9), best, answers)))
 
 
 class _Account:
@@ -322,7 +319,7 @@ def _converse(
             else:
                 answers = _answer_one_by_one(request, answer, account, whole)
             history += answers
-            if watch is not None and watch.ends(answers):
+            if watch is not None and answers and watch.ends(answers):
                 account.end()
             if len(answers) == n:
                 request = send(answers)

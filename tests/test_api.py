@@ -18,6 +18,7 @@ from nasbench_evo.algorithms import Algorithm
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import Evaluate, Search
+from nasbench_evo.runner import Progress
 from nasbench_evo.tables import bundled
 
 SPACE = spaces.get("nasbench201")
@@ -188,6 +189,15 @@ def test_a_callback_sees_each_answer_and_may_end_the_search() -> None:
     assert 20 <= early.evaluations < 80
     again = ne.search("eigen", seed=2, budget=early.evaluations)
     assert again.trace_sha256 == early.trace_sha256
+    calls: list[int] = []
+
+    def at_once(progress: Progress) -> bool:
+        calls.append(len(progress.answers))
+        return True
+
+    ne.search("eigen", seed=2, budget=80, callback=at_once)
+    assert len(calls) == 1, "no call after the one that ended the search"
+    assert calls[0] >= 1
 
 
 def test_searches_in_threads_are_those_of_one_thread() -> None:

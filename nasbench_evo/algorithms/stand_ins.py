@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from nasbench_evo.algorithms.base import HYPERPARAMETERS, Algorithm, parameter
@@ -27,6 +28,9 @@ class Resolved(NamedTuple):
     hyperparameters: Mapping[str, Any]
     name: str = ""  # the class's own; empty in results of earlier versions
     preset_name: str = ""  # what people are told of the preset
+    preset_values: Mapping[str, Any] = MappingProxyType(
+        {}
+    )  # its own, before changes; empty: as name
 
 
 class StandIn(Algorithm):
@@ -62,10 +66,11 @@ def stand_in(name: str, rows: Iterable[Resolved], *, at_their_word: bool = False
     own = name
     defaults: dict[str, Any] = {}
     for row in rows:
-        defaults |= row.hyperparameters
+        defaults = {**row.hyperparameters, **defaults}  # a level of the first row, not of the last
         own, told[row.preset] = row.name or own, row.preset_name or row.preset
         preset = presets.setdefault(row.preset, {})
         preset |= {k: v for k, v in row.hyperparameters.items() if k not in row.changes}
+        preset |= row.preset_values
     fields: list[Any] = []
     for key, listed in defaults.items():
         value = tuple(listed) if isinstance(listed, list) else listed

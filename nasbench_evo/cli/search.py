@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -322,14 +323,25 @@ def algorithms(
     for title, facts in content.items():
         out(f"{title}  ({facts['paper']})")
         if name is not None:
-            out(f"  {inspect.getdoc(chosen[title])}\n".replace("\n", "\n  ").rstrip(" "))
+            for part in str(inspect.getdoc(chosen[title])).split("\n\n"):
+                _wrapped(part, "  ")
+                out("")
         for key, values in facts["presets"].items():
             changes = ", ".join(f"{k}={v}" for k, v in values.items())
-            out(f"  preset {key}: {changes or 'the defaults'}")
+            _wrapped(f"preset {key}: {changes or 'the defaults'}", "  ", "    ")
         for key, parameter in facts["hyperparameters"].items():
             allowed = "" if name is None else _allowed(parameter)
-            out(f"  {key} = {parameter['default']}: {parameter['doc']}{allowed}")
+            line = f"{key} = {parameter['default']}: {parameter['doc']}{allowed}"
+            _wrapped(line, "  ", "    ")
         out("")
+
+
+def _wrapped(text: str, first: str, later: str | None = None) -> None:
+    """Print a text in lines of at most 80 characters, a word that is longer whole."""
+    later = first if later is None else later
+    wrap = textwrap.TextWrapper(80, initial_indent=first, subsequent_indent=later)
+    wrap.break_long_words = wrap.break_on_hyphens = False
+    out(wrap.fill(text))
 
 
 def _allowed(parameter: Mapping[str, Any]) -> str:

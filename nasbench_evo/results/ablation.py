@@ -31,7 +31,7 @@ from nasbench_evo.results.runs import UnitRuns, used
 from nasbench_evo.suite import Entry, Suite, rows
 
 Array = NDArray[np.float64]
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
 _NEITHER = "neither (zeta = eta = 0)"
 _TERMS = {"eta": "L1 only (eta = 0)", "zeta": "L2 only (zeta = 0)"}  # EG-NAS, Eq. 7
 
@@ -278,5 +278,5 @@ def paired(a: Array, b: Array, comparisons: int = 1) -> Interval:
     with warnings.catch_warnings():  # equal runs: a difference of no width is right
         warnings.simplefilter("ignore", statistics.StatisticsWarning)
         return statistics.paired_difference_interval(
-            a, b, confidence=1 - (1 - _CONFIDENCE) / comparisons, resamples=4000, rng=rng
+            a, b, confidence=1 - (1 - CONFIDENCE) / comparisons, resamples=4000, rng=rng
         )

@@ -63,6 +63,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         model = _MODELS.get(str(first["loc"][0]), Suite)
         return f"{unknown('key', str(first['loc'][-1]), model.model_fields)} (at {place})"
+    if first["type"] == "value_error" and not place:  # a check of the whole suite says what came
+        return str(first["ctx"]["error"]).rstrip(".") + "."
     came = "" if first["type"] == "missing" else f"; got {first['input']!a:.80}"
     return f"{place}: {first['msg']}{came}."
 

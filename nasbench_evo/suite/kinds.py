@@ -307,9 +307,8 @@ def _searched(suite: Suite) -> tables.Table:
         if name in tables.EMBEDDED or name not in tables.known():
             length = f" with trainings of {epochs} epochs" if epochs else ""
             raise InputError(
-                f"{error} {suite.name} searches the table {name}{length}; those that come with the "
-                f"package are {', '.join(tables.EMBEDDED)}. Import it: nasbench-evo table import "
-                f"FILE --name {name}. {suite.description}"
+                f"{error} {suite.name} searches the table {name}{length}. Import it: nasbench-evo "
+                f"table import FILE --name {name}. {suite.description}".rstrip()
             ) from error
         raise
 

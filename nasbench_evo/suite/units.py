@@ -210,6 +210,7 @@ def resolved(suite: Suite) -> list[Resolved]:
             row.configured.identity(),
             row.configured.name,
             row.preset_name,
+            type(row.configured).configure(row.preset).identity(),
         )
         for row in rows(suite)
         if is_outside(row.algorithm)

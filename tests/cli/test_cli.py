@@ -163,6 +163,7 @@ def test_one_algorithm_is_explained() -> None:
     assert "primary_step = " in shown
     assert "(1..)" in shown
     assert "genetic_cnn  (" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
     wrong = cli("algorithms", "eigne")
     assert wrong.returncode == 2
     assert "Did you mean 'eigen'" in wrong.stderr
@@ -172,7 +173,9 @@ def test_suites_lists_those_that_can_be_run() -> None:
     content = json.loads(cli("suites", "--json").stdout)
     assert content["nb201"]["datasets"] == ["cifar10", "cifar100", "ImageNet16-120"]
     assert "published" not in content
-    assert "nb201  (lookup, " in cli("suites").stdout
+    shown = cli("suites").stdout
+    assert "nb201  (lookup, 12 rows x 3 data sets x 500 seeds)" in shown
+    assert "nb201_transfer  (lookup, 12 rows x 1 data set x 500 seeds)" in shown
 
 
 @pytest.mark.parametrize(

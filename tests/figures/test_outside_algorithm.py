@@ -11,7 +11,7 @@ import pytest
 from report.stored_suite import run
 
 from nasbench_evo import suite, tables
-from nasbench_evo.algorithms import Algorithm, parameter
+from nasbench_evo.algorithms import Algorithm, parameter, stand_ins
 from nasbench_evo.algorithms.generations import Birth, Generational
 from nasbench_evo.evaluators.lookup import LookupEvaluator
 from nasbench_evo.figures import build
@@ -19,6 +19,7 @@ from nasbench_evo.randomness import Stream
 from nasbench_evo.replays import generations
 from nasbench_evo.replays.simulated_workers import simulate
 from nasbench_evo.requests import Evaluate, Evaluation, Request, Search
+from nasbench_evo.results import ablation
 from nasbench_evo.results.folder import read
 from nasbench_evo.runner import Budget
 
@@ -85,7 +86,7 @@ algorithm = "random_search"
 [[rows]]
 algorithm = "{__name__}:Truncation"
 [rows.grid]
-rate = [1, 3]
+rate = [3, 1, 2]
 """
 
 
@@ -94,6 +95,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("outside")
     (folder / "suite.toml").write_text(TEXT)
     return run(suite.load(folder / "suite.toml"), folder / "results")
+
+
+def test_its_levels_are_compared_with_its_own_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its code is not imported, and whatever the order of the levels."""
+    for imported in (True, False):
+        monkeypatch.setattr(stand_ins, "is_imported", lambda _, known=imported: known)
+        (factor,) = ablation.factors(read(folder).suite)
+        assert factor.levels[factor.reference].values == (1,)
 
 
 def test_its_generations_are_drawn(folder: Path) -> None:

@@ -123,6 +123,7 @@ def test_the_first_screen_says_who_won_and_by_how_much(folder: Path, written: Pa
         for row in sheet.rows:
             assert f'<span class="value">{row.mean_regret:.3f}</span>' in top
     assert top.count('<span class="badge">best</span>') == 2
+    assert ":</strong>:" not in top
     ablation = text[text.index('id="figures"') :]
     for section in re.findall(r"<section>(.*?)</section>", ablation, re.DOTALL):
         if "patience=1000" in section:  # verdict, then table, then figures, then sentences

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from report.stored_suite import make
+from scipy.stats import ttest_rel
 from support import cli
 
 from nasbench_evo.errors import DataError
@@ -83,10 +84,21 @@ def test_equality_needs_a_margin_and_a_small_effect_may_be_undecided() -> None:
     assert "no difference and one that would matter" in unclear.reason
 
 
+def test_of_few_seeds_the_interval_is_students_and_holds_the_truth_as_often_as_it_says() -> None:
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(400):
+        a, b = rng.normal(1.0, 1.0, (2, 4))
+        known = [Measured(n, "d", 0, {"regret": v.tolist()}) for n, v in (("a", a), ("b", b))]
+        (one,) = verdict(a_test(), known=known).seen
+        held += one.difference.low < 0 < one.difference.high  # the true difference is 0
+    assert one.difference.estimate == pytest.approx(np.mean(a - b))
+    assert one.difference[1:] == pytest.approx(tuple(ttest_rel(a, b).confidence_interval()))
+    assert 370 <= held <= 390  # of 400; 380 are expected, a bootstrap holds about 320
+
+
 def test_a_number_and_another_measure_of_the_same_row_can_be_compared_with() -> None:
-    known = [
-        Measured("a", "d", 0, {"parents": [0.2, 0.3, 0.4], "x@0": [1, 1, 2], "x@9": [5, 6, 7]})
-    ]
+    many = {"parents": [0.28, 0.3, 0.32], "x@0": [1, 1, 2], "x@9": [5, 6, 7]}
+    known = [Measured("a", "d", 0, many)]
     above = a_test(measure="parents", against=[], than=0.0, expect="higher")
     grows = a_test(measure="x@9", against=[], against_measure="x@0", expect="higher")
     assert verdict(above, grows, known=known).judgement == "reproduced"
