@@ -111,6 +111,7 @@ class EvaluateMixtures(NamedTuple):
 
     alphas: NDArray[np.float64]
     edges: NDArray[np.float64] | None = None
+    same_images: bool = False  # shared weights: on the images of the request before
 
     def discretized(self, space: Any) -> list[Genotype]:
         """Return the genotype of each relaxation."""
@@ -124,7 +125,7 @@ class EvaluateMixtures(NamedTuple):
     def part(self, where: slice | list[int]) -> EvaluateMixtures:
         """Return the request for some of the relaxations."""
         edges = None if self.edges is None else self.edges[where]
-        return EvaluateMixtures(self.alphas[where], edges)
+        return self._replace(alphas=self.alphas[where], edges=edges)
 
 
 class MeasurePaths(NamedTuple):

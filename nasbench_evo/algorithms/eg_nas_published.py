@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from nasbench_evo.algorithms import relaxations
 from nasbench_evo.errors import InputError
 from nasbench_evo.randomness import Stream
-from nasbench_evo.requests import EvaluateMixtures, Evaluation, Request, Search, TrainMixture
+from nasbench_evo.requests import (
+    BudgetSpent,
+    EvaluateMixtures,
+    Evaluation,
+    Request,
+    Search,
+    TrainMixture,
+)
 
 if TYPE_CHECKING:
     from nasbench_evo.algorithms.eg_nas import EGNAS
@@ -28,26 +35,35 @@ _SEED = 1  # of every strategy
 
 
 def search(settings: EGNAS, space: Any, rng: Stream) -> Search:
-    """Explore, then train the weights, epoch by epoch; the result is the discretized last alpha."""
+    """Explore, then train the weights, epoch by epoch.
+
+    The result is the discretized alpha, of the last epoch or when the budget is spent.
+    """
     if settings.generations != 1:
         raise InputError(
             f"The published code has one generation a strategy; got {settings.generations}. Leave "
             "generations at 1, or use variant=paper."
         )
     alpha = _INITIAL_SCALE * rng.generator.standard_normal(space.alpha_shape)
-    for t in range(settings.epochs):
-        if t >= settings.warmup:
-            before = alpha
-            alpha = alpha + settings.xi * (yield from _direction(settings, alpha, rng))
-            yield relaxations.note(t + 1, before, alpha)
-        yield TrainMixture(alpha)
+    try:
+        for t in range(settings.epochs):
+            if t >= settings.warmup:
+                before = alpha
+                alpha = alpha + settings.xi * (yield from _direction(settings, alpha, rng))
+                yield relaxations.note(t + 1, before, alpha)
+            yield TrainMixture(alpha)
+    except BudgetSpent:
+        pass
     return space.discretize(alpha[None])[0]
 
 
 def _direction(
     settings: EGNAS, alpha: Array, rng: Stream
 ) -> Generator[Request, list[Evaluation], Array]:
-    """Return the direction with the least score of N strategies; [*alpha_shape]."""
+    """Return the direction with the least score of N strategies; [*alpha_shape].
+
+    All of it is measured on one batch of validation images, where weights are shared.
+    """
     # Imported late: --help must stay light.
     from nasbench_evo.algorithms.portable_cma import PortableCMA, unseeded
 
@@ -62,11 +78,12 @@ def _direction(
         strategy = PortableCMA(mean.ravel(), sigma, draws, population_size=settings.population_size)
         z = unit_rows(strategy.population().reshape(-1, *alpha.shape))
         # whoever answers takes one softmax of z, as the script's network does
-        answers = yield EvaluateMixtures(z)
+        answers = yield EvaluateMixtures(z, same_images=True)
         f = fitness(settings, alpha, current.valid_accuracy, z, answers)
         fittest = len(f) - 1 - int(f[::-1].argmin())  # the later of equals
         once = softmax(z[fittest])
-        (measured,) = yield EvaluateMixtures(once[None])  # mixed by softmax(softmax(z))
+        # mixed by softmax(softmax(z))
+        (measured,) = yield EvaluateMixtures(once[None], same_images=True)
         directions.append(softmax(once))
         scores.append(score(measured.valid_accuracy))
     return directions[int(np.argmin(scores))]

@@ -23,6 +23,7 @@ from nasbench_evo.algorithms.operators import (
 from nasbench_evo.algorithms.repeats import kept_share, retraining, retrainings_parameter
 from nasbench_evo.randomness import Stream
 from nasbench_evo.requests import (
+    BudgetSpent,
     Evaluate,
     Evaluation,
     MeasurePaths,
@@ -114,9 +115,10 @@ class GeneticNAS(Algorithm):
     def search(self, space: IntegerSpace, rng: Stream) -> Search:
         """Alternate an epoch of path training with generations of the genetic algorithm.
 
-        The result is the best of the last population, measured on all validation images; with
-        `final_pick="fitness"` by last measured fitness. With `random_paths` each generation says
-        whether the population collapses (`Note`); the search itself is the same.
+        The result is the best of the last population, measured on all validation images; by last
+        measured fitness with `final_pick="fitness"`, and where the budget ends the search. With
+        `random_paths` each generation says whether the population collapses (`Note`); the search
+        itself is the same.
         """
         apart = rng.apart() if self.random_paths else rng
         fair = FairPaths(space.cardinalities)
@@ -133,23 +135,27 @@ class GeneticNAS(Algorithm):
             parents = [training.choice(list(population)) for _ in range(2)]
             return self.children(parents, space, training)[0]
 
-        for epoch in range(self.epochs):
-            yield TrainPaths(sample)
-            if epoch < self.warmup:
-                continue
-            for _ in range(self.generations_per_epoch):
-                answers = yield Evaluate(generation, running=self.faulty)
-                population = self.merge(population, answers)
-                bred = self._breed(population, space, rng)
-                generation = self.distinct(bred, known, space, rng)
-                if self.random_paths:
-                    yield from self._diagnose(epoch + 1, list(population), bred, space, apart)
-            if self.faulty and self.final_pick == "full":
-                (now,) = yield Evaluate([next(iter(population))], whole=True, running=True)
-                best = now if best is None or now.valid_accuracy > best.valid_accuracy else best
-        if self.final_pick == "full" and best is None:
-            answers = yield Evaluate(list(population), whole=True)
-            best = max(answers, key=lambda answer: answer.valid_accuracy)
+        try:
+            for epoch in range(self.epochs):
+                yield TrainPaths(sample)
+                if epoch < self.warmup:
+                    continue
+                for _ in range(self.generations_per_epoch):
+                    answers = yield Evaluate(generation, running=self.faulty)
+                    population = self.merge(population, answers)
+                    bred = self._breed(population, space, rng)
+                    generation = self.distinct(bred, known, space, rng)
+                    if self.random_paths:
+                        yield from self._diagnose(epoch + 1, list(population), bred, space, apart)
+                if self.faulty and self.final_pick == "full":
+                    (now,) = yield Evaluate([next(iter(population))], whole=True, running=True)
+                    best = now if best is None or now.valid_accuracy > best.valid_accuracy else best
+            if self.final_pick == "full" and best is None:
+                answers = yield Evaluate(list(population), whole=True)
+                best = max(answers, key=lambda answer: answer.valid_accuracy)
+        except BudgetSpent:
+            if not population:  # not one whole generation
+                raise
         return next(iter(population)) if best is None else best.genotype
 
     def merge(

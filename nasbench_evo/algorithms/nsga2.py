@@ -228,6 +228,8 @@ def non_dominated(history: Sequence[Evaluation], costs: Costs) -> list[Member]:
         Member(genotype, seen, costs(genotype))
         for genotype, seen in zip(genotypes, fitness.of(genotypes), strict=True)
     ]
+    if not members:
+        return []
     objectives = np.array([(-member.seen, *member.costs) for member in members])
     kept = _moocore().is_nondominated(objectives, keep_weakly=True)
     chosen = [member for member, stays in zip(members, kept, strict=True) if stays]

@@ -94,6 +94,7 @@ def several(
     The non-dominated set is chosen by what the search saw; `table` says what its cells are.
     """
     from nasbench_evo.algorithms import nsga2
+    from nasbench_evo.evaluators.lookup import INFEASIBLE
     from nasbench_evo.replays import pareto as analysis
 
     names = analysis.objectives(objective, table)
@@ -102,6 +103,7 @@ def several(
 
     def finish(result: Result) -> dict[str, Any]:
         d, space = table.row(asked.dataset), table.space
+        answered = [answer for answer in result.history if answer.source != INFEASIBLE]
         members = [
             {
                 "genotype": list(member.genotype),
@@ -111,7 +113,7 @@ def several(
                 "test_accuracy": table.mean_test(asked.dataset, member.genotype),
                 **dict(zip(names, member.costs, strict=True)),
             }
-            for member in nsga2.non_dominated(result.history, costs)
+            for member in nsga2.non_dominated(answered, costs)
         ]
         return {
             "selection": algorithm.name,

@@ -70,6 +70,7 @@ class SupernetSession:
         self._accuracy = plan.accuracy(self._training.model, data)
         self._epoch = 0  # of the search; the restored weights may be ahead of it
         self._asked = 0
+        self._images = 0  # the request that drew the images which are measured on
         self._measured_aside = 0
         self._unpaid = 0.0  # seconds of training since the last individuals were measured
         self._probes: list[tuple[int, list[float]]] = []
@@ -99,6 +100,8 @@ class SupernetSession:
             with threads(self._plan.threads):
                 return self._measure_aside(request)
         self._asked += 1
+        if not getattr(request, "same_images", False):
+            self._images = self._asked
         with threads(self._plan.threads):
             if isinstance(request, Evaluate):
                 return self._evaluate(request)
@@ -225,7 +228,9 @@ class SupernetSession:
         ]
 
     def _evaluate_mixtures(self, request: EvaluateMixtures) -> list[Evaluation]:
-        self._journal.ask(["evaluate mixtures", _digest(request.alphas), *_weighed(request)])
+        again = ["same images"] if request.same_images else []
+        asked = ["evaluate mixtures", _digest(request.alphas), *_weighed(request), *again]
+        self._journal.ask(asked)
         genotypes = request.discretized(self._plan.space)
         weights = self._training.weights(request.alphas)
         if request.edges is None:
@@ -265,7 +270,7 @@ class SupernetSession:
         lost = chance(self._data.classes)
         if self._training.problem:
             return [lost] * n
-        purpose, index = ("validation", self._asked)
+        purpose, index = ("validation", self._images)
         if aside:
             purpose, index = ("validation aside", self._measured_aside)
         sequence = seed_sequence(self._seed, purpose, index)

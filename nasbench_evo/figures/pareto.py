@@ -77,7 +77,7 @@ def _panel(
     keys: Sequence[tuple[str, str]],
 ) -> None:
     d = table.row(dataset)
-    there = np.flatnonzero(table.trials[d] > 0)
+    there = np.flatnonzero(table.known(dataset))
     accuracy = table.quality[d][there]
     cost = costs(table, dataset, rows[0].objective)[there]
     # One image instead of thousands of shapes in a vector file.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nasbench_evo import runner, tables
 from nasbench_evo.algorithms.stand_ins import StandIn
 from nasbench_evo.errors import InputError, unknown
+from nasbench_evo.evaluators.lookup import INFEASIBLE
 from nasbench_evo.files import csv_text, write_text
 from nasbench_evo.results.rows import mean_intervals
 from nasbench_evo.suite import Suite, Unit, require_table, units
@@ -99,7 +100,7 @@ def costs(table: Table, dataset: str, objective: str) -> Array:
     """
     d = table.row(dataset)
     values = _known(table, d, objective)
-    if values is None or np.isnan(values[table.trials[d] > 0]).any():
+    if values is None or np.isnan(values[table.known(dataset)]).any():
         there = ", ".join(available(table, dataset)) or "none"
         raise InputError(
             f"The table {table.name} has no {label(objective)} of {dataset}. It has: {there}."
@@ -121,7 +122,7 @@ def _known(table: Table, d: int, objective: str) -> Array | None:
 def available(table: Table, dataset: str) -> list[str]:
     """Return the costs that the table has of a data set, in the order of LABELS, metrics last."""
     d = table.row(dataset)
-    measured = table.trials[d] > 0
+    measured = table.known(dataset)
     found = {name: _known(table, d, name) for name in (*LABELS, *table.metrics)}
     return [
         name
@@ -135,9 +136,14 @@ def cost_function(
 ) -> Callable[[Any], tuple[float, ...]]:
     """Return a function from a cell to its costs, in the order of `names`.
 
+    What is infeasible costs as much as the most costly of the others, so that all of them dominate
+    it.
     Raises InputError where the table does not have one of them.
     """
     columns = np.stack([costs(table, dataset, name) for name in names], axis=1)
+    failed = ~table.known(dataset)
+    if table.infeasible:
+        columns[failed] = columns[~failed].max(axis=0)
     index = table.space.index
     return lambda cell: tuple(columns[index(cell)].tolist())
 
@@ -166,7 +172,8 @@ def visited(unit: Unit, seeds: Sequence[int]) -> list[NDArray[np.int64]]:
     found = []
     for seed in seeds:
         run = runner.search(unit.row.configured, evaluator, seed=seed, budget=unit.budget)
-        found.append(np.unique([space.index(answer.genotype) for answer in run.history]))
+        cells = [space.index(a.genotype) for a in run.history if a.source != INFEASIBLE]
+        found.append(np.unique(np.array(cells, np.int64)))
     return found
 
 
@@ -226,7 +233,7 @@ def _volume_row(
 ) -> VolumeRow:
     d = table.row(unit.dataset)
     accuracy, cost = table.quality[d], costs(table, unit.dataset, objective)
-    there = np.flatnonzero(table.trials[d] > 0)
+    there = np.flatnonzero(table.known(unit.dataset))
     lowest, highest = float(accuracy[there].min()), float(cost[there].max())
     whole = hypervolume(accuracy[there], cost[there], lowest, highest)
     areas = np.array([hypervolume(accuracy[c], cost[c], lowest, highest) for c in runs])

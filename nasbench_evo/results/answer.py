@@ -104,6 +104,9 @@ def block(told: Sequence[tuple[str, str]]) -> list[str]:
 
 def answer(asked: Asked, space: Space, run: Finished, judged: Judgement) -> Answer:
     """Return the answer of a search: what was asked, what it found, what is known of that."""
+    details = dict(judged.details)
+    if details.get("returned") is not None:
+        details["returned_arch"] = space.format(details["returned"])
     return Answer(
         algorithm=asked.algorithm.name,
         preset=asked.preset,
@@ -123,7 +126,7 @@ def answer(asked: Asked, space: Space, run: Finished, judged: Judgement) -> Answ
         trace_sha256=run.trace_sha256,
         wall_seconds=run.wall_seconds,
         notes=without_data(run.notes),
-        details=dict(judged.details),
+        details=details,
     )
 
 
@@ -151,6 +154,8 @@ def of_search(searched: Table, reported: Table, dataset: str, result: Result) ->
     judged = by_table(reported, dataset, result.genotype)
     source: dict[str, Any] = {"table": searched.name, "searched_epochs": searched.epochs}
     source |= {"incumbent": result.incumbent, "returned": result.returned}
+    if result.returned is not None:
+        source["returned_regret"] = reported.regret(dataset, result.returned)
     return dataclasses.replace(judged, details={**source, **judged.details})
 
 
@@ -201,6 +206,7 @@ def lines(found: Answer) -> list[tuple[str, str]]:
         ("reported from", _source(found)),
         ("regret", _number(found.regret, ".3f", " percentage points")),
         ("rank", _rank(found)),
+        ("ended with", _ended(found)),
         ("parameters", _number(found.details.get("parameters"), ",d", "")),
         ("latency", _milliseconds(found.details.get("latency_seconds"))),
         ("evaluations", f"{found.evaluations:g} {_of_what(found)}"),
@@ -244,6 +250,18 @@ def _source(found: Answer) -> str | None:
 def _of_what(found: Answer) -> str:
     shared = found.details.get("weights") == "shared"
     return "individuals with shared weights" if shared else "full trainings"
+
+
+def _ended(found: Answer) -> str | None:
+    """Return what the algorithm's own result is worth, where it has one beside the best seen."""
+    returned = found.details.get("returned")
+    if returned is None:
+        return None
+    if returned == found.genotype:
+        return "the same"
+    regret = found.details.get("returned_regret")
+    worth = _number(regret, ".3f", " percentage points of regret, ") or ""
+    return f"{worth}{found.details['returned_arch']}"
 
 
 def _rank(found: Answer) -> str | None:

@@ -13,6 +13,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from nasbench_evo import tables
 from nasbench_evo.analysis.bootstrap import Array
 from nasbench_evo.analysis.rank_correlation import RankCorrelation, rank_correlation
-from nasbench_evo.errors import InputError
+from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.spaces import Genotype, NASBench201, Space, isomorphism
 from nasbench_evo.tables.importing import columns
 
@@ -105,6 +106,11 @@ def of_table(name: str, dataset: str | None, space: Space) -> Values:
         known = ", ".join(table.datasets)
         raise InputError(f"The table {name} has the data sets {known}: choose one with --dataset.")
     d = 0 if dataset is None else table.row(dataset)
+    if table.by_test(table.datasets[d]):
+        raise InputError(
+            f"The table {name} has no validation accuracy of {table.datasets[d]} at {table.epochs} "
+            "epochs; name another length, NAME@EPOCHS: `nasbench-evo table info` lists them."
+        )
     means, trials = {}, {}
     for index in np.flatnonzero(table.trials[d]).tolist():
         genotype = table.space.from_index(index)
@@ -217,7 +223,8 @@ def _chosen(names: Sequence[str], path: Path) -> list[int]:
         return [names.index(others[0])]
     stems: dict[str, list[str]] = {name: [name] for name in others}
     for stem in {name.rstrip("0123456789").removesuffix("_") for name in others} - {""}:
-        stems[stem] = columns.trial_columns(stem, others)
+        with suppress(DataError):  # numbered, but not as trials are
+            stems[stem] = columns.trial_columns(stem, others, str(path))
     found = [stem for stem in VALUES if stems.get(stem)]
     if not found and others:  # all are trials of one thing
         found = [stem for stem, members in stems.items() if len(members) == len(others)]

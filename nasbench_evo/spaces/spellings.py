@@ -90,12 +90,18 @@ def parse(text: str, spelling: str | None = None, index: str | None = None) -> C
         return _naslib(tuple(map(int, text)))
     if re.fullmatch(r"#\d{1,5}", text, re.ASCII):
         return _at(int(text[1:]), "official")
-    if re.fullmatch(r"\d{1,5}(\.0)?", text, re.ASCII) and index is not None:
-        return _at(int(text.removesuffix(".0")), index)
-    if re.fullmatch(r"[0-4]{6}", text, re.ASCII):
-        return _digits(text)
-    if re.fullmatch(r"\d{1,5}", text, re.ASCII):
-        raise InputError(_bare(text))
+    number = text.removesuffix(".0")  # as a column of floats has integers
+    if re.fullmatch(r"\d{1,5}", number, re.ASCII):
+        if index is None:
+            raise InputError(_bare(number))
+        return _at(int(number), index)
+    if re.fullmatch(r"[0-4]{6}", number, re.ASCII):
+        if index in ("official", "base5") and int(number) < SIZE:
+            raise InputError(
+                f"{text!r} may be six operation digits or the {index} index {int(number)} with "
+                f"zeros before it: write {int(number)} for the index, or the published string."
+            )
+        return _digits(number)
     raise InputError(f"Not a NAS-Bench-201 cell: {text!r}. Accepted: {_ACCEPTED}.")
 
 

@@ -34,6 +34,12 @@ def test_314_evaluations_visit_few_cells_and_nearly_the_same(cifar10: LookupEval
     assert min(overlaps) > 0.6  # two random sets of 53 cells share none
 
 
+def test_a_spent_budget_leaves_the_final_alpha(cifar10: LookupEvaluator) -> None:
+    result = run(cifar10, 0)
+    assert result.returned is not None
+    assert result.genotype == result.curve[-1][1]  # the best seen stands beside it
+
+
 def test_n_does_not_change_the_cells_of_an_epoch(cifar10: LookupEvaluator) -> None:
     one, three = (visited(run(cifar10, 4, budget=1 + n * 51, epochs=16, samples=n)) for n in (1, 3))
     assert one == three

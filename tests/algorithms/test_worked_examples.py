@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from nasbench_evo.spaces import BinaryStages, NASBench201
 from nasbench_evo.spaces.binary_stages import RESNET, VGG
 
 SPACE = NASBench201()
+ROOT = Path(__file__).parents[2]
 
 
 class TestGeneticCNN:
@@ -240,6 +242,20 @@ class TestGeneticNAS:
         assert sum(len(request.genotypes) for request in measured if not request.whole) == 2 * 2 * 4
         assert all(request.running == (variant != "paper") for request in measured)
 
+    @pytest.mark.parametrize("variant", ["paper", "as_published_code"])
+    def test_a_spent_budget_leaves_the_best_of_the_last_population(
+        self, cifar10: LookupEvaluator, variant: str
+    ) -> None:
+        """By last measured fitness; the published code's best epoch, where one has ended."""
+        algorithm = GeneticNAS(variant=variant, epochs=3, generation_size=4, population_size=3)
+        result = search(algorithm, cifar10, seed=2, budget=Budget(7))  # one whole generation
+        first = algorithm.merge({}, list(result.history[:4]))
+        assert result.returned == next(iter(first))
+        assert search(algorithm, cifar10, seed=2, budget=Budget(3)).returned is None
+        result = search(algorithm, cifar10, seed=2, budget=Budget(9 + 2))
+        if variant == "as_published_code":
+            assert result.returned == result.history[8].genotype
+
     def test_the_warm_up_is_shorter_than_the_search(self) -> None:
         with pytest.raises(InputError, match="epochs=6 must exceed warmup=15"):
             GeneticNAS(epochs=6, warmup=15)
@@ -373,6 +389,22 @@ def test_regularized_evolution_replaces_the_oldest() -> None:
         (child,) = request.genotypes
         assert sum(x != y for x, y in zip(child, parent, strict=True)) == 1
         driven.tell([evaluation(child, 10.0)])
+
+
+def test_regularized_evolution_is_where_a_plain_transcription_is() -> None:
+    """Ours of Real et al.'s loop, 500 seeds, 300 evaluations; the kept rows are of the suite."""
+    kept = json.loads((ROOT / "results" / "nb201" / "summary.json").read_text())
+    landed = {
+        row["dataset"]: row["mean_regret"]
+        for row in kept["rows"]
+        if (row["label"], row["evaluations"]) == ("regularized_evolution (paper)", 300)
+        and row["n"] == 500
+    }
+    assert landed == {
+        "cifar10": pytest.approx(0.115, abs=0.015),
+        "cifar100": pytest.approx(0.445, abs=0.06),
+        "ImageNet16-120": pytest.approx(0.505, abs=0.05),
+    }
 
 
 def eg_nas_individuals(variant: str) -> list[list[NDArray[np.float64]]]:

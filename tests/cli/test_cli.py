@@ -73,6 +73,17 @@ def test_search_prints_for_people() -> None:
         assert part in done.stdout
 
 
+def test_search_prints_what_the_algorithm_ended_with() -> None:
+    asked = ("search", "eg_nas", "--evaluations", 200)
+    shown = cli(*asked).stdout
+    details = json.loads(cli(*asked, "--json").stdout)["details"]
+    regret, arch = details["returned_regret"], details["returned_arch"]
+    assert f"ended with      {regret:.3f} percentage points of regret, {arch}" in shown
+    same = cli("search", "eigen", "--evaluations", 60)
+    assert "ended with      the same" in same.stdout
+    assert "ended with" not in cli("search", "random_search", "--evaluations", 20).stdout
+
+
 def test_run_writes_prints_and_resumes(tiny: Path, tmp_path: Path) -> None:
     done = cli("run", tiny, "--verbose", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -330,6 +330,19 @@ def test_a_file_of_many_columns_is_read_by_its_names(run: Run) -> None:
     assert found[0]["kendall_tau"] == found[1]["kendall_tau"] == pytest.approx(0.8)
 
 
+def test_columns_numbered_by_something_else_are_no_trials(run: Run) -> None:
+    """12 and 200 epochs: neither is the value, and their mean is none."""
+    archs = [digits(i) for i in (0, 700, 1400, 8000, 15_000)]
+    rows = [f"{a},{i},{9 - i}" for i, a in enumerate(archs)]
+    Path("lengths.csv").write_text("\n".join(["arch,acc_12,acc_200", *rows]))
+    truth = write_csv("t.csv", archs, range(5))
+    done = run("lengths.csv", truth)
+    assert done.code == 2
+    assert "which of the columns acc_12, acc_200 has the values?" in " ".join(done.err.split())
+    Path("named.csv").write_text("\n".join(["arch,value,acc_200", *rows]))
+    assert json.loads(run("named.csv", truth, "--json", "--bootstrap", 0).out)["n"] == 5
+
+
 def test_a_table_of_another_space_is_its_own_space(run: Run) -> None:
     done = run("fcnet", "fcnet", "--dataset", "slice_localization", "--truth-dataset",
                "protein_structure", "--json", "--bootstrap", 0)  # fmt: skip

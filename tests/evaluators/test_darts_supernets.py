@@ -89,6 +89,27 @@ def test_the_published_eg_nas_on_nasbench201_with_shared_weights() -> None:
     assert spread == [a.genotype for a in result.history[8:14]]  # N = 3 strategies are one
 
 
+def test_the_published_code_explores_an_epoch_on_one_batch() -> None:
+    """So its strategies, which draw alike, are measured alike; the paper's have other images."""
+    few = {"evaluation_batch_size": 3}  # of 12 validation images
+    measured = [
+        [(answer.valid_accuracy, answer.valid_loss) for answer in epoch]
+        for history in [run("eg_nas", "published_code", PUBLISHED, **few).history]
+        for epoch in (history[:22], history[22:])
+    ]
+    for _, *strategies in measured:
+        assert strategies[:7] == strategies[7:14] == strategies[14:]
+        assert len(set(strategies[:7])) > 1
+    assert measured[0] != measured[1]
+
+    _, evaluator = made("eg_nas", "paper", PUBLISHED, **few)
+    session = evaluator.start(0)
+    alphas = np.zeros((1, 2, 14, 8))
+    asked = [EvaluateMixtures(alphas, same_images=same) for same in (False, True, False)]
+    first, same, other = (session.answer(request)[0].valid_loss for request in asked)
+    assert first == same != other
+
+
 def test_the_published_individuals_are_measured_by_one_softmax(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,6 +15,7 @@ from nasbench_evo.algorithms.random_search import RandomSearch
 from nasbench_evo.cli import app
 from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.evaluators.lookup import LookupEvaluator
+from nasbench_evo.results import rank_files
 from nasbench_evo.spaces import NASBench201
 from nasbench_evo.store import Store
 from nasbench_evo.tables import imported, verify
@@ -156,6 +157,8 @@ def test_short_validation_and_long_test_are_enough(tmp_path: Path) -> None:
     assert "validation none, test x-test of cifar100; regret is of test accuracies" in printed
     with pytest.raises(InputError, match="no validation accuracy of cifar10 at 200 epochs"):
         LookupEvaluator(tables.load("official"), "cifar10")
+    with pytest.raises(InputError, match="no validation accuracy of cifar10 at 200 epochs"):
+        rank_files.of_table("official", "cifar10", NASBench201())
     assert not [c for c in verify.verify("official") if c.status == verify.FAILED]
     again = LookupEvaluator(tables.load("official@12"), "cifar10")
     assert runner.search(RandomSearch(), again, budget=runner.Budget(None, 200)).evaluations == 2
@@ -213,8 +216,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, old: str, new: str, messag
         suite.load(tmp_path / "s.toml")
 
 
-def test_a_folder_of_a_budget_in_seconds_is_read_back(tmp_path: Path) -> None:
-    official()
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_folder_of_a_budget_in_seconds_is_read_back(tmp_path: Path, *, valid: bool) -> None:
+    """Also where the long trainings have test accuracies only."""
+    official(valid=valid)
     run(tmp_path)
     runner_ = CliRunner()
     out = str(tmp_path / "out")

@@ -70,6 +70,7 @@ def test_naslib_has_another_order_of_operations_and_edges() -> None:
     [
         ("4242", r"official index #4242, \|.* base-5 index, \|.* leading zeros, 004242"),
         ("97", r"official index #97"),
+        ("97.0", r"official index #97"),
         ("99999", "those end at 15624"),
         (NNI.replace("'0_3': 'conv_1x1', ", ""), "expected the edges 0_1, 0_2"),
         (NNI.replace("conv_1x1", "conv_7x7"), "Unknown operation 'conv_7x7'"),
@@ -89,6 +90,11 @@ def test_an_index_that_is_said() -> None:
     assert spellings.parse("0", index="official") == SPACE.parse("#0")
     assert spellings.parse("1", index="base5") == (0, 0, 0, 0, 0, 1)
     assert spellings.parse("4242", index="digits") == (0, 0, 4, 2, 4, 2)
+    assert spellings.parse("333103.0", index="digits") == (3, 3, 3, 1, 0, 3)
+    for index in ("official", "base5"):  # in a column of integers: is that index 123?
+        assert spellings.parse("333103", index=index) == (3, 3, 3, 1, 0, 3)
+        with pytest.raises(InputError, match=rf"may be six operation digits or the {index} index"):
+            spellings.parse("000123", index=index)
     with pytest.raises(InputError, match="digits are 0-4; got 97"):
         spellings.parse("97", index="digits")
     with pytest.raises(InputError, match=r"0\.\.15624; got 15625"):

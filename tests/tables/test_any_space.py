@@ -261,6 +261,27 @@ def test_what_is_missing_can_be_a_failure_that_costs(tmp_path: Path) -> None:
         bring(tmp_path, rows, "other", space='missing = "infeasable"\n' + SPACE)
 
 
+def test_what_is_missing_is_dominated_by_all_others(tmp_path: Path) -> None:
+    """Its costs are unknown: as numbers they would neither dominate nor be dominated."""
+    pytest.importorskip("moocore", reason="extra multi is not installed")
+    from nasbench_evo.algorithms import nsga2
+    from nasbench_evo.replays import pareto
+
+    head, *rows = whole().splitlines()[:10]
+    more = [f"{head},size_MB", *(f"{row},{i + 1}" for i, row in enumerate(rows))]
+    table = bring(tmp_path, "\n".join(more), space='missing = "infeasible"\n' + SPACE)
+    costs = pareto.cost_function(table, "own", ["size_MB"])
+    assert costs((1, 0, 0)) == costs((2, 2, 2)) == (9.0,)
+    base = algorithms.get("genetic_nas").configure("paper", {})
+    result = runner.search(
+        nsga2.NSGA2(base, costs), LookupEvaluator(table, "own"), budget=runner.Budget(60)
+    )
+    found = nsga2.non_dominated(result.history, costs)
+    assert any(answer.source == "infeasible" for answer in result.history)
+    assert {member.genotype[0] for member in found} == {0}
+    assert nsga2.non_dominated([], costs) == []
+
+
 def test_a_missing_rule_of_a_table_without_a_space(tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("arch,valid\n#0,50\n#1,60\n")
     imported.import_path(

@@ -55,6 +55,7 @@ def test_row_numbers_are_no_trials(tmp_path: Path) -> None:
     assert sum("index of rows" in word for word in said) == 3
     assert any("'energy_mJ' is taken as a metric in mJ" in word for word in said)
     assert any("'note' is no number everywhere" in word for word in said)
+    assert not any("'note' is taken" in word for word in said)
 
 
 def test_a_column_without_a_name_for_it_is_not_guessed(tmp_path: Path) -> None:
@@ -63,6 +64,20 @@ def test_a_column_without_a_name_for_it_is_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'accu'; there are: arch, acc"):
         bring(tmp_path, "arch,acc\n000000,50\n", Reading({"valid": "accu"}))
     assert not imported.names()
+
+
+@pytest.mark.parametrize("columns", ["acc_12,acc_200", "acc_0,acc_2", "acc_01,acc_1"])
+def test_columns_that_are_not_numbered_as_trials_are_not_averaged(
+    columns: str, tmp_path: Path
+) -> None:
+    """12 and 200 are lengths of training more likely than trials."""
+    text = f"arch,{columns}\n000000,50,60\n"
+    with pytest.raises(DataError, match=rf"{columns.replace(',', ', ')} are not numbered.*=acc"):
+        bring(tmp_path, text, Reading({"valid": "acc"}))
+    last = columns.split(",")[1]
+    table, _ = bring(tmp_path, text, Reading({"valid": last}))
+    assert table.mean_accuracy[0, 0] == 60
+    assert table.trials[0, 0] == 1
 
 
 def test_columns_that_are_said(tmp_path: Path) -> None:
@@ -99,6 +114,18 @@ def test_fractions_are_refused_until_they_are_said(tmp_path: Path) -> None:
         bring(tmp_path, text.replace("0.875", "87"), Reading(scale="fraction"), "c")
 
 
+@pytest.mark.parametrize("odd", ["d,9,test", "other,9,valid"])
+def test_fractions_beside_percent_are_refused(odd: str, tmp_path: Path) -> None:
+    """One split, or one data set, of a file is in fractions: the highest of all would hide it."""
+    text = LONG + f"000000,d,9,valid,0,50,\n000000,{odd},0,0.5,\n"
+    name, _, split = odd.split(",")
+    with pytest.raises(DataError, match=rf"{split} of {name}: the highest accuracy is 0\.5"):
+        bring(tmp_path, text)
+    with pytest.raises(DataError, match=r"valid of d: --scale fraction, but an accuracy is 50"):
+        bring(tmp_path, text, Reading(scale="fraction"))
+    assert bring(tmp_path, text, Reading(scale="percent"))[0].mean_accuracy[0, 0] == 50
+
+
 def test_spellings_of_a_split_are_one_role(tmp_path: Path) -> None:
     """valid and x-valid of different cells are one split; of one trial they contradict."""
     rows = "000000,d,9,valid,0,50,\n111111,d,9,x-valid,0,60,\n"
@@ -114,7 +141,9 @@ def test_ori_test_of_cifar10_is_its_test_split(tmp_path: Path) -> None:
     rows = "000000,cifar10,9,valid,0,50,\n000000,cifar10,9,ori-test,0,40,\n"
     assert bring(tmp_path, LONG + rows)[0].mean_test("cifar10", (0,) * 6) == 40
     other = rows.replace("cifar10", "cifar100")  # there it holds the validation images
-    assert bring(tmp_path, LONG + other, name="b")[0].mean_test("cifar100", (0,) * 6) is None
+    table, said = bring(tmp_path, LONG + other, name="b")
+    assert table.mean_test("cifar100", (0,) * 6) is None
+    assert any("ori-test of cifar100 is not read as test accuracy" in word for word in said)
 
 
 def test_two_trainings_that_claim_one_data_set_are_refused(tmp_path: Path) -> None:

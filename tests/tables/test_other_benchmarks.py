@@ -176,7 +176,8 @@ def test_every_number_of_transnas(tmp_path: Path, ending: str) -> None:
 def test_the_macro_part_of_transnas_has_architectures_of_several_lengths(tmp_path: Path) -> None:
     root, path = transnas(2), tmp_path / "transnas.json"
     path.write_text(json.dumps(root))
-    bring(path, part="macro", missing="infeasible")
+    said = bring(path, part="macro", missing="infeasible")
+    assert any("a search needs --missing infeasible" in word for word in said)
     table = tables.load("other@25")
     for printed, official in (("123400", "1234"), ("311311", "311311"), ("123410", "12341")):
         index = table.space.index(table.space.parse(f"64-{printed}-basic"))

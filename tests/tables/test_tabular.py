@@ -289,6 +289,13 @@ def test_a_tables_hash_is_of_its_numbers(tmp_path: Path, monkeypatch: pytest.Mon
     assert first.label != again.label
     identities = [LookupEvaluator(table, "mine").identity() for table in (first, again)]
     assert identities[0] == identities[1]
+    several = [head, *(row.replace(",mine,", f",{name},") for name in "ba" for row in rows)]
+    twice = [
+        bring(tmp_path / "x.csv", "\n".join([head, *order]), name)
+        for name, order in (("x", several[1:]), ("y", several[:0:-1]))
+    ]
+    assert twice[0].sha256 == twice[1].sha256
+    assert twice[0].datasets == ("a", "b")
     other = bring(tmp_path / "other.csv", EXAMPLE.replace("62.123456", "62.123457"), "b")
     assert other.sha256 != first.sha256
 

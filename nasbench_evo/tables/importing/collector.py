@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nasbench_evo.errors import DataError
 from nasbench_evo.spaces import Genotype, IntegerSpace, NASBench201
-from nasbench_evo.tables.importing.roles import Role, roles
+from nasbench_evo.tables.importing.roles import ORIGINAL, Role, roles
 from nasbench_evo.tables.importing.stand_ins import shown
 from nasbench_evo.tables.importing.trainings import COSTS, Trainings, Trial, of_trials
 from nasbench_evo.tables.metric import ACCURACY, Metric
@@ -120,6 +120,12 @@ class Collector:
                     f"{self.origin}: no validation or test accuracy at {epochs} epochs; splits: "
                     f"{known}."
                 )
+            self.words += [
+                f"ori-test of {role.dataset} is not read as test accuracy, for it may hold the "
+                "validation images; call it test if it does not."
+                for role in found
+                if role.test is None and ORIGINAL in known[role.test_training]
+            ]
             searched = searched or any(role.valid is not None for role in found)
             fields, view = _view(found, trainings, self.space.size, self.metric)
             arrays |= {f"{epochs}/{name}": array for name, array in view.items()}

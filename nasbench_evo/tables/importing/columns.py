@@ -72,7 +72,7 @@ def plan(header: Sequence[str], reading: Reading, origin: str, genes: Sequence[s
     words = [f"The column {name!r} is an index of rows; it is ignored." for name in ignored]
     left = [name for name in header if name not in ignored]
     for column in reading.columns.values():
-        if not trial_columns(column, left):
+        if not trial_columns(column, left, origin):
             raise DataError(
                 f"{origin}: there is no column {column!r}; there are: {', '.join(left)}."
             )
@@ -84,32 +84,49 @@ def plan(header: Sequence[str], reading: Reading, origin: str, genes: Sequence[s
         left = [name for name in left if name not in genes]
         roles = {role: name for role, name in roles.items() if role not in genes}
     long = "accuracy" in roles or any(role in roles for role in _LONG)
-    trials = {} if long else _wide(roles, left, said)
+    trials = {} if long else _wide(roles, left, said, origin)
     used = {*roles.values(), *(name for names in trials.values() for name in names)}
     metrics = [name for name in left if name not in used]
     _require(long, {**roles, "arch": ""} if by_genes else roles, trials, metrics, origin)
-    words += [
-        f"The column {name!r} is taken as a metric{f' in {unit(name)}' if unit(name) else ''}, "
-        "not as an accuracy (--column says otherwise)."
-        for name in metrics
-    ]
+    words += map(taken, metrics)
     return Plan(long, roles, trials, metrics, words, tuple(genes))
 
 
-def _wide(roles: Mapping[str, str], header: Sequence[str], said: set[str]) -> dict[str, list[str]]:
+def taken(name: str) -> str:
+    """Return what is said of a column that becomes a metric."""
+    measured = f" in {unit(name)}" if unit(name) else ""
+    return (
+        f"The column {name!r} is taken as a metric{measured}, not as an accuracy (--column says "
+        "otherwise)."
+    )
+
+
+def _wide(
+    roles: Mapping[str, str], header: Sequence[str], said: set[str], origin: str
+) -> dict[str, list[str]]:
     """Return the trial columns of each split that is there."""
-    found = {split: trial_columns(roles.get(split, split), header) for split in WIDE}
+    found = {s: trial_columns(roles.get(s, s), header, origin) for s in WIDE}
     free = {s: [n for n in names if n not in said or s in roles] for s, names in found.items()}
     return {split: names for split, names in free.items() if names}
 
 
-def trial_columns(column: str, header: Sequence[str]) -> list[str]:
-    """Return a column, or the columns `column_0`, `column_1` ... that are its trials."""
+def trial_columns(column: str, header: Sequence[str], origin: str) -> list[str]:
+    """Return a column, or the columns `column_0`, `column_1` ... that are its trials.
+
+    Raises DataError for several whose numbers do not count: they may be lengths of training.
+    """
     if column in header:
         return [column]
     numbered = re.compile(re.escape(column) + r"_?(\d+)")
-    found = {int(match[1]): name for name in header if (match := numbered.fullmatch(name))}
-    return [found[number] for number in sorted(found)]
+    found = sorted((int(m[1]), name) for name in header if (m := numbered.fullmatch(name)))
+    columns = [name for _, name in found]
+    if len(found) > 1 and [n - found[0][0] for n, _ in found] != list(range(len(found))):
+        raise DataError(
+            f"{origin}: {', '.join(columns)} are not numbered one after the other, as trials are: "
+            "their mean may mean nothing. If they are trials number them so; if not say which is "
+            f"meant, for example --column valid={columns[-1]}."
+        )
+    return columns
 
 
 def _require(

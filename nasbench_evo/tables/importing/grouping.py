@@ -47,6 +47,12 @@ class Rows:
         facts = {name: np.concatenate([part.facts[name] for part in parts]) for name in known}
         return cls(**arrays, facts=facts, names=list(trainings), kind=kind)
 
+    def ordered(self) -> Rows:
+        """Return the rows with the training sets in the order of their names, not of the file."""
+        names = sorted(self.names)
+        number = np.array([names.index(name) for name in self.names], np.int64)
+        return dataclasses.replace(self, training=number[self.training], names=names)
+
     def at(self, kept: NDArray[Any]) -> Rows:
         """Return some of the rows."""
         arrays: dict[str, Any] = {n: getattr(self, n)[kept] for n in (*_INTEGERS, *_FLOATS)}

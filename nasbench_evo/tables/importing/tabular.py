@@ -19,7 +19,7 @@ from nasbench_evo.errors import DataError, InputError
 from nasbench_evo.spaces import Choices
 from nasbench_evo.tables.importing import sheets
 from nasbench_evo.tables.importing.collector import Collector
-from nasbench_evo.tables.importing.columns import Plan, Reading, plan
+from nasbench_evo.tables.importing.columns import Plan, Reading, plan, taken
 from nasbench_evo.tables.importing.grouping import Rows, group
 from nasbench_evo.tables.importing.roles import SPLITS
 from nasbench_evo.tables.importing.sheets import Part
@@ -54,8 +54,8 @@ def read(
                 raise DataError(f"{collector.origin}, {place}: {error}") from error
     if reader is None or not reader.parts:
         raise DataError(f"{collector.origin} holds no trial of any cell.")
-    collector.words += [*reader.plan.words, *reader.words]
-    rows = Rows.joined(reader.parts, reader.trainings, reader.kind)
+    collector.words += reader.words
+    rows = Rows.joined(reader.parts, reader.trainings, reader.kind).ordered()
     if collector.metric == ACCURACY:
         _rescale(rows, reading.scale, collector.origin)
     group(rows, collector)
@@ -79,7 +79,7 @@ class _Reader:
         self.parts: list[Rows] = []
         self.trainings: dict[str, int] = {}
         self.metrics = list(plan_.metrics)
-        self.words: list[str] = []
+        self.words = list(plan_.words)
         self.kind = "row"
 
     def take(self, part: Part) -> None:
@@ -151,6 +151,7 @@ class _Reader:
                 found[name] = _floats(part.columns[name], name)
             except _Wrong:
                 self.metrics.remove(name)
+                self.words.remove(taken(name))
                 self.words.append(f"The column {name!r} is no number everywhere; it is ignored.")
                 for earlier in self.parts:
                     earlier.facts.pop(name, None)
@@ -276,15 +277,23 @@ def _floats(values: Sequence[Any], role: str) -> NDArray[np.float64]:
 
 
 def _rescale(rows: Rows, scale: str | None, origin: str) -> None:
-    """Make percent of fractions; raise DataError where the numbers and what is said differ."""
-    known = rows.accuracy[~np.isnan(rows.accuracy)]
-    highest = float(known.max()) if known.size else 100.0
+    """Make percent of fractions; raise DataError where the numbers and what is said differ.
+
+    Each split of each training set is judged alone: one of them in fractions would be read as
+    percent beside the others.
+    """
+    known = ~np.isnan(rows.accuracy)
+    keys = rows.training * len(SPLITS) + rows.split
+    for key in np.unique(keys[known]).tolist():
+        highest = float(rows.accuracy[known & (keys == key)].max())
+        training, split = divmod(key, len(SPLITS))
+        place = f"{origin}, {SPLITS[split]} of {rows.names[training]}"
+        if scale == "fraction" and highest > 1:
+            raise DataError(f"{place}: --scale fraction, but an accuracy is {highest:g}.")
+        if scale is None and 0 < highest <= 1:
+            raise DataError(
+                f"{place}: the highest accuracy is {highest:g}: percent are expected. If all of "
+                "the file are fractions say --scale fraction, if all are percent --scale percent."
+            )
     if scale == "fraction":
-        if highest > 1:
-            raise DataError(f"{origin}: --scale fraction, but an accuracy is {highest:g}.")
         rows.accuracy *= 100.0
-    elif scale is None and 0 < highest <= 1:
-        raise DataError(
-            f"{origin}: the highest accuracy is {highest:g}: percent are expected. If these are "
-            "fractions say --scale fraction, if they are percent --scale percent."
-        )

@@ -63,6 +63,11 @@ WORDS = (
     "The file has two spaces: --part micro (the default) or --part macro.",
 )
 
+MACRO_WORD = (
+    "A macro network has 4 to 6 modules, printed with 0 for those that are missing; the file does "
+    "not have every setting: a search needs --missing infeasible."
+)
+
 
 def is_root(root: Any) -> bool:
     """Return whether the content of a file is this benchmark's."""
@@ -95,7 +100,7 @@ def collect(root: Mapping[str, Any], collector: Collector, part: str | None = No
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise DataError(f"{where}: not in the official schema ({error!r:.200}).") from error
             collector.add(index, epochs, name, [trial])
-    collector.words += WORDS
+    collector.words += WORDS if part == "micro" else (*WORDS, MACRO_WORD)
 
 
 def _of_six(arch: Any) -> Any:
