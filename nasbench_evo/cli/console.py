@@ -200,3 +200,8 @@ def _shown(
             say(f"{label}: {text(done, total)}, about {duration(left)} left")
 
     yield lines
+
+
+def times(n: int, what: str) -> str:
+    """Return a number of things in words: 1 seed, 12 seeds."""
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasbench_evo.cli.conclusion import conclude
-from nasbench_evo.cli.console import out, polled, progress, say
+from nasbench_evo.cli.console import out, polled, progress, say, times
 
 if TYPE_CHECKING:
     from nasbench_evo.execution import Plan, Report
@@ -178,8 +178,10 @@ def _describe(suite: Suite, folder: Path) -> None:
         out(f"{runs} runs{kind_of(suite).length(suite)}, into {folder}, once there is the data:")
         out(f"  {error}")
         return
+    size = times(len(work.units) // len(suite.datasets), "row")
+    size += f" x {times(len(suite.datasets), 'data set')} x {times(suite.seeds, 'seed')}"
     out(
-        f"{len(work.units)} rows x {suite.seeds} seeds{kind_of(suite).length(suite)} = "
+        f"{size}{kind_of(suite).length(suite)} = "
         f"{work.total} runs, {work.done} done, {work.missing} to do, into {folder}"
     )
 

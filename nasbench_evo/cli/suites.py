@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nasbench_evo.cli.console import out
+from nasbench_evo.cli.console import out, times
 from nasbench_evo.errors import NasbenchEvoError
 
 
@@ -42,13 +42,9 @@ def suites(
     for name, facts in content.items():
         count = f"needs the table {facts['missing_table']}"
         if facts["rows"] is not None:
-            count = _times(facts["rows"], "row")
-        size = f"{count} x {_times(len(facts['datasets']), 'data set')} x "
-        size += _times(facts["seeds"], "seed")
+            count = times(facts["rows"], "row")
+        size = f"{count} x {times(len(facts['datasets']), 'data set')} x "
+        size += times(facts["seeds"], "seed")
         out(f"{name}  ({facts['evaluator']}, {size})")
         wrapped = textwrap.wrap(str(facts["description"]), 78)
         out("".join(f"  {line}\n" for line in wrapped))
-
-
-def _times(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -55,6 +55,9 @@ def load(path: Path, *, by_name: bool = False) -> Suite:
     return suite
 
 
+_NAMES = "expected letters, digits, _, . and -, as it names files; not . or - first"
+
+
 def _explain(error: ValidationError) -> str:
     """Return the first problem of a suite in words; an unknown key explains a missing one."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
@@ -66,7 +69,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error" and not place:  # a check of the whole suite says what came
         return str(first["ctx"]["error"]).rstrip(".") + "."
     came = "" if first["type"] == "missing" else f"; got {first['input']!a:.80}"
-    return f"{place}: {first['msg']}{came}."
+    said = _NAMES if first["type"] == "string_pattern_mismatch" else first["msg"]
+    return f"{place}: {said}{came}."
 
 
 def find(name: str) -> Path:

@@ -176,6 +176,8 @@ def test_suites_lists_those_that_can_be_run() -> None:
     shown = cli("suites").stdout
     assert "nb201  (lookup, 12 rows x 3 data sets x 500 seeds)" in shown
     assert "nb201_transfer  (lookup, 12 rows x 1 data set x 500 seeds)" in shown
+    said = cli("run", "nb201", "--dry-run").stdout
+    assert "12 rows x 3 data sets x 500 seeds x 300 evaluations = 18000 runs" in said
 
 
 @pytest.mark.parametrize(

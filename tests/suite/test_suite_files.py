@@ -71,7 +71,7 @@ def test_lists_in_rows_have_short_names(tmp_path: Path) -> None:
         ("[0.1, 0.2]", "[0.1, 2]", "between 0 and 1"),
         ("[[rows]]", "[[row]]", "Did you mean 'rows'"),
         ('algorithm = "random_search"', 'algoritm = "random_search"', "Did you mean 'algorithm'"),
-        ('name = "tiny"', 'name = "../tiny"', "name"),
+        ('name = "tiny"', 'name = "../tiny"', "name: expected letters, digits"),
         ("name", "= name", "not a TOML file"),
     ],
 )
