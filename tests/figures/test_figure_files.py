@@ -142,9 +142,9 @@ def test_equal_runs_show_no_difference() -> None:
 
 def test_repeated_generations_are_those_of_the_run(stored: Stored) -> None:
     unit = next(u for u in stored.collected if "primary_step=100" in u.unit.row.label)
-    found = ablation_traces.of_runs(unit, 1)[0].generations
+    (found,) = ablation_traces.of_runs(unit, 1, stored.folder).generations
     record = unit.records[0]
-    assert found[0].members == (0,)  # the poorest individual
+    assert found[0].members == ((0,) * 6,)  # the poorest individual
     assert found[-1].spent <= record.evaluations
     costs = np.diff([generation.spent for generation in found])
     assert (costs > 2 - 1e-9).all()  # ten children trained to a fifth at the least
@@ -157,7 +157,7 @@ def test_a_changed_trace_is_refused(stored: Stored) -> None:
     unit = stored.collected[1]
     forged = [dataclasses.replace(unit.records[0], trace_sha256="0" * 64)]
     with pytest.raises(DataError, match="--fresh"):
-        ablation_traces.of_runs(ablation_traces.UnitRuns(unit.unit, forged), 1)
+        ablation_traces.of_runs(ablation_traces.UnitRuns(unit.unit, forged), 1, stored.folder)
 
 
 @pytest.mark.parametrize(
