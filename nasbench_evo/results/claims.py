@@ -31,7 +31,7 @@ Pair = tuple["Expectation", str, str, Array, Array]  # on a data set, against wh
 Shown = Literal["as claimed", "the opposite", "no difference shown", "undecided", "not judged"]
 Judgement = Literal["reproduced", "reproduced in part", "not reproduced", "cannot be tested here"]
 _SHOWN: tuple[Shown, ...] = ("as claimed", "the opposite", "no difference shown", "undecided")
-_FOR_BOOTSTRAP = 10  # pairs from which on resampling is trusted
+_FOR_BOOTSTRAP = 20  # pairs from which on resampling holds what it says
 _FEWEST = 3  # runs without which nothing is compared
 
 
@@ -390,7 +390,7 @@ Written by `nasbench-evo claims --out docs/claims.md` from `suites/claims.toml`,
 `suites/published.toml` and the runs in `results/*/runs.json` and `replayed.json`; not to be edited.
 
 A difference is one of means over the seeds that both sides share, with an interval that holds for
-all judged comparisons of a claim together (95 %): by bootstrap, of fewer than ten seeds Student's,
+all judged comparisons of a claim together (95 %): by bootstrap, of fewer than twenty seeds Student's,
 as resampling so few gives intervals that are too narrow. A claim is *reproduced* where every
 comparison shows it, *in part* where some do, *not reproduced* where none does. Where an interval
 holds both no difference and one as large as the paper's, nothing is decided. Regrets are of the
