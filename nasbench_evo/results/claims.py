@@ -391,10 +391,10 @@ Written by `nasbench-evo claims --out docs/claims.md` from `suites/claims.toml`,
 
 A difference is one of means over the seeds that both sides share, with an interval that holds for
 all judged comparisons of a claim together (95 %): by bootstrap, of fewer than twenty seeds
-Student's, as resampling so few gives intervals that are too narrow. A claim is *reproduced* where every
-comparison shows it, *in part* where some do, *not reproduced* where none does. Where an interval
-holds both no difference and one as large as the paper's, nothing is decided. Regrets are of the
-mean over a cell's trials, in percentage points: less is better.
+Student's, as resampling so few gives intervals that are too narrow. A claim is *reproduced* where
+every comparison shows it, *in part* where some do, *not reproduced* where none does. Where an
+interval holds both no difference and one as large as the paper's, nothing is decided. Regrets are
+of the mean over a cell's trials, in percentage points: less is better.
 """
 
 
