@@ -135,8 +135,11 @@ def of_runs(runs: UnitRuns, most: int, folder: Path) -> Repeated:
 
     Runs that trained are those of the results `folder` whose journals are still there.
     """
-    unit, evaluator, records = runs.unit, runs.unit.evaluator(), runs.records[:most]
-    if unit.training is not None:
+    unit, records = runs.unit, runs.records[:most]
+    evaluator: Evaluator
+    if unit.training is None:
+        evaluator = unit.evaluator()
+    else:
         own = journals(folder, unit.key())
         evaluator = unit.trainer(own)
         records = [run for run in records if (run_folder(own, run.seed) / FILE).is_file()]

@@ -32,7 +32,6 @@ class Judge:
     parameters: Callable[[Genotype], float]
     words: str
     best: float | None = None
-    table: Table | None = None  # that it reads
 
 
 def judge(unit: Unit, evaluator: Evaluator, exchanges: Iterable[Sequence[Exchange]]) -> Judge:
@@ -54,7 +53,6 @@ def _by_table(table: Table, dataset: str) -> Judge:
         lambda genotype: float(sizes[index(genotype)]),
         _TRIALS,
         float(table.best[d]),
-        table,
     )
 
 

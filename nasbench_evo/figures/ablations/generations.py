@@ -74,19 +74,19 @@ def progress(
     datasets = runs.suite.datasets
     drawing, panels = style.panels(len(datasets), (3.2, 2.8), (0.8, 1.1), least=4.6)
     colours = style.levels(len(factor.levels))
-    seeds, judge = 0, next(iter(found.values())).judge
+    seeds, judge = 0, next(iter(found.values())).judge  # all say the same of what they judge by
     for axes, dataset in zip(panels, datasets, strict=True):
-        lows = []
+        lows, best = [], None
         for i, level in enumerate(factor.levels):
             key = (level.row, dataset)
             if key not in found:
                 continue
-            judge = found[key].judge
+            best = found[key].judge.best
             values = aligned(quality(found[key]))
             seeds = max(seeds, len(values))
             lows.append(_line(axes, values, colours[i], i, level.text))
-        if judge.best is not None:
-            _frame(axes, judge.best, lows)
+        if best is not None:
+            _frame(axes, best, lows)
         axes.set_title(dataset)
         axes.set_xlabel(generational.name)
     for axes in style.first_column(panels):
